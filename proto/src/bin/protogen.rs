@@ -1,0 +1,44 @@
+//! Writes the generated code to the directory given as the only argument.
+//!
+//! Called by `cargo xtask codegen`; the output in `src/gen/` is committed.
+#![expect(clippy::print_stdout, reason = "a command for the terminal")]
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+/// Every file with a package of its own.
+const FILES: [&str; 3] =
+    ["agones/dev/sdk/sdk.proto", "allocation/allocation.proto", "muster/hub/v1/hub.proto"];
+
+fn main() -> anyhow::Result<()> {
+    let out = PathBuf::from(std::env::args().nth(1).context("usage: protogen OUT_DIR")?);
+    std::fs::create_dir_all(&out)?;
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("proto");
+
+    let mut compiler = protox::Compiler::new([root])?;
+    compiler.include_source_info(true).include_imports(true).open_files(FILES)?;
+    let descriptors = compiler.file_descriptor_set();
+    let encoded = compiler.encode_file_descriptor_set();
+
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .out_dir(&out)
+        .compile_well_known_types(true)
+        .extern_path(".google.protobuf", "::pbjson_types")
+        .btree_map(".")
+        .compile_fds(descriptors)?;
+    // REST bodies follow the protobuf JSON mapping with the options of Agones' gateway: names as
+    // in the .proto, defaults written out, unknown fields ignored.
+    pbjson_build::Builder::new()
+        .register_descriptors(&encoded)?
+        .out_dir(&out)
+        .btree_map(["."])
+        .preserve_proto_field_names()
+        .emit_fields()
+        .ignore_unknown_fields()
+        .build(&[".agones.dev.sdk", ".allocation"])?;
+
+    println!("{}", out.display());
+    Ok(())
+}

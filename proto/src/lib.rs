@@ -1,0 +1,49 @@
+//! Protocol definitions: the Agones SDK and allocation services as they are on the wire, and
+//! Muster's own services.
+//!
+//! The code in `gen/` is written by `cargo xtask codegen` from `proto/**/*.proto`; never edit it.
+//! Messages of the two Agones packages also implement `serde` after the protobuf JSON mapping, with
+//! the options of Agones' REST gateway (field names as in the `.proto`, default values written out,
+//! `int64` as strings, unknown fields ignored).
+//!
+//! Modules are named after the protobuf packages. The feature `codegen` leaves them out, so that the
+//! generator still builds when the generated code is broken.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    clippy::use_self,
+    reason = "generated code; the .proto files carry the documentation"
+)]
+#![cfg(not(feature = "codegen"))]
+
+/// Packages of Agones, byte for byte.
+pub mod agones {
+    /// `agones.dev`.
+    pub mod dev {
+        /// `agones.dev.sdk`: what a game server calls on localhost.
+        pub mod sdk {
+            include!("gen/agones.dev.sdk.rs");
+            include!("gen/agones.dev.sdk.serde.rs");
+        }
+    }
+}
+
+/// `allocation`: what a matchmaker calls.
+pub mod allocation {
+    include!("gen/allocation.rs");
+    include!("gen/allocation.serde.rs");
+}
+
+/// Packages of Muster.
+pub mod muster {
+    /// `muster.hub`.
+    pub mod hub {
+        /// `muster.hub.v1`: the stream between an SDK server and the operator.
+        pub mod v1 {
+            include!("gen/muster.hub.v1.rs");
+        }
+    }
+}
