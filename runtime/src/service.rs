@@ -1,6 +1,5 @@
 //! How a service starts and ends: the same for every binary.
 
-use std::fmt::Display;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -37,7 +36,7 @@ pub fn main<Args, Config, Error>(
 ) -> ExitCode
 where
     Args: Parser,
-    Error: Display + std::error::Error,
+    Error: std::error::Error + 'static,
 {
     let args = match Args::try_parse() {
         Ok(args) => args,
