@@ -97,7 +97,7 @@ fn quantities() -> Schema {
             "anyOf": [{ "type": "integer" }, { "type": "string" }],
             "maxLength": 32,
             "x-kubernetes-validations": [{
-                "rule": "isQuantity(string(self)) && quantity(string(self)).sign() >= 0",
+                "rule": "isQuantity(string(self)) && sign(quantity(string(self))) >= 0",
                 "message": "must be a quantity such as 100m or 64Mi and not negative",
             }],
         },

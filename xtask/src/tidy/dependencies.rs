@@ -1,0 +1,125 @@
+//! The law of dependencies between our crates (ARCHITECTURE.md, map of the repository).
+
+use crate::repository::Package;
+
+/// Crates that everybody may use, and that use nothing of ours.
+const FOUNDATIONS: [&str; 4] = ["crds", "proto", "netcode", "runtime"];
+
+/// Services use the foundations and never each other.
+pub(super) const SERVICES: [&str; 6] = [
+    "operator",
+    "sdk-server",
+    "allocator",
+    "gameserver",
+    "auth",
+    "lobby",
+];
+
+/// The only crates that may know the Kubernetes client.
+const KUBERNETES: [&str; 5] = ["operator", "allocator", "embedded", "cli", "e2e"];
+
+/// The parts of the client that the definitions of custom resources need.
+const DEFINITION_PARTS: [&str; 2] = ["kube-core", "kube-derive"];
+
+/// Which of ours a crate may use; `None` for what has no rule.
+fn allowed(package: &str) -> Option<Vec<&'static str>> {
+    if FOUNDATIONS.contains(&package) || package == "xtask" {
+        return Some(Vec::new());
+    }
+    if SERVICES.contains(&package) {
+        return Some(FOUNDATIONS.to_vec());
+    }
+    match package {
+        "embedded" => Some(vec!["crds"]),
+        "cli" | "e2e" => None,
+        // A new crate is a foundation until somebody decides otherwise here.
+        _ => Some(Vec::new()),
+    }
+}
+
+/// Names every dependency that the law forbids.
+pub(super) fn violations(packages: &[Package]) -> Vec<String> {
+    let mut found = Vec::new();
+    for package in packages {
+        let own = package.name.as_str();
+        for dependency in &package.dependencies {
+            let used = dependency.name.as_str();
+            let is_ours = packages.iter().any(|other| other.name == used);
+            if is_ours
+                && used != own
+                && allowed(own).is_some_and(|allowed| !allowed.contains(&used))
+            {
+                found.push(format!("{own}/Cargo.toml: {own} must not depend on {used}"));
+            }
+            let is_client = used == "kube" || used.starts_with("kube-");
+            let may_know =
+                KUBERNETES.contains(&own) || (own == "crds" && DEFINITION_PARTS.contains(&used));
+            if is_client && !may_know {
+                found.push(format!(
+                    "{own}/Cargo.toml: {own} must not depend on {used}; only {} may",
+                    KUBERNETES.join(", ")
+                ));
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::Dependency;
+
+    fn package(name: &str, dependencies: &[&str]) -> Package {
+        Package {
+            name: name.to_owned(),
+            version: "0.1.0".to_owned(),
+            dependencies: dependencies
+                .iter()
+                .map(|name| Dependency {
+                    name: (*name).to_owned(),
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn the_lawful_workspace_passes() {
+        let packages = [
+            package("crds", &["kube-core", "kube-derive", "serde"]),
+            package("runtime", &["tokio"]),
+            package("operator", &["crds", "runtime", "kube"]),
+            package("allocator", &["crds", "kube"]),
+            package("e2e", &["operator", "allocator", "kube"]),
+        ];
+        assert_eq!(violations(&packages), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_breach_is_named() {
+        let packages = [
+            package("crds", &["kube", "runtime"]),
+            package("runtime", &["kube-client"]),
+            package("operator", &["allocator"]),
+            package("allocator", &[]),
+            package("sdk-server", &["kube"]),
+        ];
+        let clients = "operator, allocator, embedded, cli, e2e";
+        assert_eq!(
+            violations(&packages),
+            [
+                format!("crds/Cargo.toml: crds must not depend on kube; only {clients} may"),
+                "crds/Cargo.toml: crds must not depend on runtime".to_owned(),
+                "operator/Cargo.toml: operator must not depend on allocator".to_owned(),
+                format!(
+                    "runtime/Cargo.toml: runtime must not depend on kube-client; only {clients} may"
+                ),
+                format!(
+                    "sdk-server/Cargo.toml: sdk-server must not depend on kube; only {clients} may"
+                ),
+            ]
+        );
+    }
+}
