@@ -1,0 +1,345 @@
+//! The objects of one kind, kept up to date by a watch and by the answers to our own writes.
+//!
+//! A write that was answered is seen at once, so that the next plan does not repeat it. Newer
+//! resource versions win (Kubernetes defines their order within one kind).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use futures::{Stream, StreamExt as _};
+use kube::api::ListParams;
+use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt as _, reflector::store::Writer};
+use kube::core::DeserializeGuard;
+use kube::{Api, Client, ResourceExt as _};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{Kind, Namespaced};
+use crate::error::Error;
+
+/// Objects per page of a list.
+const PAGE: u32 = 500;
+
+/// Told of every change: the object before and after, none where it did not or does not exist.
+pub(crate) type Listener<K> = Box<dyn Fn(Option<&Arc<K>>, Option<&Arc<K>>) + Send + Sync>;
+
+/// All objects of one kind.
+pub(crate) struct Cache<K: Kind> {
+    store: Store<K>,
+    inner: Mutex<Inner<K>>,
+    listener: OnceLock<Listener<K>>,
+    scopes: Vec<Scope<K>>,
+    selector: Option<String>,
+    synced: watch::Sender<BTreeSet<usize>>,
+    prune: fn(&mut K),
+}
+
+/// One watch: of a namespace, or of everything.
+struct Scope<K: Kind> {
+    namespace: Option<String>,
+    api: Api<DeserializeGuard<K>>,
+}
+
+struct Inner<K: Kind> {
+    writer: Writer<K>,
+    by_owner: BTreeMap<String, BTreeSet<(String, String)>>,
+}
+
+impl<K: Kind> std::fmt::Debug for Cache<K> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Cache").field("kind", &K::kind(&())).finish_non_exhaustive()
+    }
+}
+
+impl<K: Kind> Cache<K> {
+    /// A cache of every object of the kind that has the given labels.
+    ///
+    /// `prune` drops parts of an object that nobody reads, before it is stored.
+    pub(crate) fn everywhere(client: &Client, selector: Option<&str>, prune: fn(&mut K)) -> Self {
+        let scope = Scope { namespace: None, api: Api::all(client.clone()) };
+        Self::new(vec![scope], selector, prune)
+    }
+
+    /// A cache of the given namespaces; none: all.
+    pub(crate) fn within(
+        client: &Client,
+        namespaces: &[String],
+        selector: Option<&str>,
+        prune: fn(&mut K),
+    ) -> Self
+    where
+        K: Namespaced,
+    {
+        if namespaces.is_empty() {
+            return Self::everywhere(client, selector, prune);
+        }
+        let scopes = namespaces
+            .iter()
+            .map(|namespace| Scope {
+                namespace: Some(namespace.clone()),
+                api: Api::namespaced(client.clone(), namespace),
+            })
+            .collect();
+        Self::new(scopes, selector, prune)
+    }
+
+    fn new(scopes: Vec<Scope<K>>, selector: Option<&str>, prune: fn(&mut K)) -> Self {
+        let (store, writer) = store();
+        Self {
+            store,
+            inner: Mutex::new(Inner { writer, by_owner: BTreeMap::new() }),
+            listener: OnceLock::new(),
+            scopes,
+            selector: selector.map(ToOwned::to_owned),
+            synced: watch::Sender::new(BTreeSet::new()),
+            prune,
+        }
+    }
+
+    /// Sets who is told of changes; called once, before the watch starts.
+    pub(crate) fn listen(&self, listener: Listener<K>) {
+        // A second listener would be a bug of the wiring; the first one stays.
+        drop(self.listener.set(listener));
+    }
+
+    /// The store, for `applier`.
+    pub(crate) fn store(&self) -> Store<K> {
+        self.store.clone()
+    }
+
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+        self.store.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// Every object, in no order.
+    pub(crate) fn all(&self) -> Vec<Arc<K>> {
+        self.store.state()
+    }
+
+    /// The objects whose controller has this uid, ordered by name.
+    pub(crate) fn owned_by(&self, uid: &str) -> Vec<Arc<K>> {
+        let names = {
+            let inner = self.lock();
+            inner.by_owner.get(uid).cloned().unwrap_or_default()
+        };
+        names.iter().filter_map(|(namespace, name)| self.get(namespace, name)).collect()
+    }
+
+    /// Takes note of an object that a write of ours returned.
+    pub(crate) fn wrote(&self, object: &K) {
+        let mut object = object.clone();
+        (self.prune)(&mut object);
+        self.apply(object);
+    }
+
+    /// Waits until every scope was listed once.
+    pub(crate) async fn wait_until_synced(&self) {
+        let scopes = self.scopes.len();
+        let mut synced = self.synced.subscribe();
+        // The sender lives as long as the cache.
+        drop(synced.wait_for(|done| done.len() == scopes).await);
+    }
+
+    /// Keeps the cache up to date until the token is cancelled.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        metrics: crate::metrics::Metrics,
+        stop: CancellationToken,
+    ) {
+        let streams = self.scopes.iter().enumerate().map(|(index, scope)| {
+            let mut config = watcher::Config::default().page_size(PAGE);
+            if let Some(selector) = &self.selector {
+                config = config.labels(selector);
+            }
+            backed_off(scope.api.clone(), config).map(move |event| (index, event)).boxed()
+        });
+        let mut events = futures::stream::select_all(streams);
+        let mut listed: Vec<BTreeSet<(String, String)>> = vec![BTreeSet::new(); self.scopes.len()];
+        let kind = K::kind(&());
+        while let Some(Some((scope, event))) = stop.run_until_cancelled(events.next()).await {
+            match event {
+                Ok(Event::Init) => {
+                    metrics.watch_restarts.with_label_values(&[&kind]).inc();
+                    if let Some(listed) = listed.get_mut(scope) {
+                        listed.clear();
+                    }
+                }
+                Ok(Event::InitApply(guard)) => {
+                    if let Some(object) = self.decode(guard, &metrics) {
+                        if let Some(listed) = listed.get_mut(scope) {
+                            listed.insert(key(&object));
+                        }
+                        self.apply(object);
+                    }
+                }
+                Ok(Event::InitDone) => {
+                    self.retain(scope, listed.get(scope));
+                    self.synced.send_modify(|done| {
+                        done.insert(scope);
+                    });
+                }
+                Ok(Event::Apply(guard)) => {
+                    if let Some(object) = self.decode(guard, &metrics) {
+                        self.apply(object);
+                    }
+                }
+                Ok(Event::Delete(guard)) => {
+                    self.remove(&guard.namespace().unwrap_or_default(), &guard.name_any());
+                }
+                Err(error) => {
+                    tracing::warn!(%kind, error = runtime::service::chain(&error), "Watch failed");
+                }
+            }
+        }
+    }
+
+    /// Reads every object from the API server as it is now: what a new leader needs, because its
+    /// watch may be behind the last writes of the former one.
+    pub(crate) async fn refresh(&self) -> Result<(), Error> {
+        for scope in &self.scopes {
+            let mut params = ListParams::default().limit(PAGE);
+            params.label_selector.clone_from(&self.selector);
+            loop {
+                let page = scope
+                    .api
+                    .list(&params)
+                    .await
+                    .map_err(|error| Error::new(format!("list {}", K::kind(&())), error))?;
+                for DeserializeGuard(object) in page.items {
+                    if let Ok(mut object) = object {
+                        (self.prune)(&mut object);
+                        self.apply(object);
+                    }
+                }
+                match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                    Some(token) => params.continue_token = Some(token),
+                    None => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(
+        &self,
+        DeserializeGuard(object): DeserializeGuard<K>,
+        metrics: &crate::metrics::Metrics,
+    ) -> Option<K> {
+        match object {
+            Ok(mut object) => {
+                (self.prune)(&mut object);
+                Some(object)
+            }
+            Err(error) => {
+                let kind = K::kind(&());
+                metrics.undecodable.with_label_values(&[&kind]).inc();
+                tracing::warn!(
+                    %kind,
+                    namespace = error.metadata.namespace,
+                    name = error.metadata.name,
+                    error = error.error,
+                    "Left out an object that does not fit its kind"
+                );
+                None
+            }
+        }
+    }
+
+    fn apply(&self, object: K) {
+        let (namespace, name) = key(&object);
+        let before;
+        let after = Arc::new(object);
+        {
+            let mut inner = self.lock();
+            before = self.get(&namespace, &name);
+            if let Some(before) = &before
+                && version(before.as_ref()) >= version(after.as_ref())
+                && before.uid() == after.uid()
+            {
+                return;
+            }
+            if let Some(before) = &before {
+                inner.forget_owner(before.as_ref());
+            }
+            if let Some(owner) = controller_uid(after.as_ref()) {
+                inner.by_owner.entry(owner).or_default().insert((namespace, name));
+            }
+            inner.writer.apply_watcher_event(&Event::Apply(after.as_ref().clone()));
+        }
+        self.tell(before.as_ref(), Some(&after));
+    }
+
+    fn remove(&self, namespace: &str, name: &str) {
+        let before;
+        {
+            let mut inner = self.lock();
+            before = self.get(namespace, name);
+            let Some(before) = &before else { return };
+            inner.forget_owner(before.as_ref());
+            inner.writer.apply_watcher_event(&Event::Delete(before.as_ref().clone()));
+        }
+        self.tell(before.as_ref(), None);
+    }
+
+    /// Removes the objects of a scope that a fresh list did not contain.
+    fn retain(&self, scope: usize, listed: Option<&BTreeSet<(String, String)>>) {
+        let (Some(listed), Some(scope)) = (listed, self.scopes.get(scope)) else { return };
+        for object in self.all() {
+            let key = key(object.as_ref());
+            let inside = scope.namespace.as_ref().is_none_or(|namespace| *namespace == key.0);
+            if inside && !listed.contains(&key) {
+                self.remove(&key.0, &key.1);
+            }
+        }
+    }
+
+    fn tell(&self, before: Option<&Arc<K>>, after: Option<&Arc<K>>) {
+        if let Some(listener) = self.listener.get() {
+            listener(before, after);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner<K>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Kind> Inner<K> {
+    fn forget_owner(&mut self, object: &K) {
+        let Some(owner) = controller_uid(object) else { return };
+        if let Some(names) = self.by_owner.get_mut(&owner) {
+            names.remove(&key(object));
+            if names.is_empty() {
+                self.by_owner.remove(&owner);
+            }
+        }
+    }
+}
+
+/// The one way in which a watch is started: with backoff, so that a failing API server is not
+/// flooded.
+fn backed_off<K>(
+    api: Api<K>,
+    config: watcher::Config,
+) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send
+where
+    K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    watcher::watcher(api, config).default_backoff()
+}
+
+fn key<K: Kind>(object: &K) -> (String, String) {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+fn version<K: Kind>(object: &K) -> u64 {
+    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+fn controller_uid<K: Kind>(object: &K) -> Option<String> {
+    let owners = object.owner_references();
+    owners.iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
+}
+

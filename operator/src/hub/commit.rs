@@ -1,0 +1,120 @@
+//! Writes a change that an SDK server asked for.
+
+use std::sync::Arc;
+
+use crds::GameServer;
+use crds::state::State;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Api;
+use proto::muster::hub::v1::state_change::State as Wanted;
+use proto::muster::hub::v1::{Ack, Change};
+use serde_json::json;
+use tonic::Code;
+
+use super::change::{Decision, decide};
+use crate::api::Target;
+use crate::error::Error;
+use crate::gameserver::plan::Place;
+use crate::ports::Holder;
+use crate::world::World;
+
+/// How often a write is tried when the object keeps changing under it.
+const ATTEMPTS: usize = 8;
+
+/// Commits a change and says how it went.
+pub(crate) async fn commit(world: &World, key: &Holder, change: &Change) -> Ack {
+    let (code, message) = match try_commit(world, key, change).await {
+        Ok(()) => (Code::Ok, String::new()),
+        Err((code, message)) => (code, message),
+    };
+    world.metrics.hub_changes.with_label_values(&[&format!("{code:?}")]).inc();
+    Ack { id: change.id, code: code.into(), message }
+}
+
+async fn try_commit(world: &World, key: &Holder, change: &Change) -> Result<(), (Code, String)> {
+    let (namespace, name) = key;
+    let gone = || (Code::NotFound, format!("game server {namespace}/{name} does not exist"));
+    let mut server = world.servers.get(namespace, name).ok_or_else(gone)?;
+    for _ in 0..ATTEMPTS {
+        let place =
+            world.pods.get(namespace, name).and_then(|pod| crate::gameserver::place(world, &pod));
+        let now = runtime::clock::now();
+        let mut decision = decide(now, &server, place.as_ref(), change);
+        if decision == Decision::NeedsPlace {
+            // The watches may be behind the kubelet.
+            decision = match live_place(world, key).await {
+                Ok(place) => decide(now, &server, Some(&place), change),
+                // Written down, and completed by the controller as soon as the node is known.
+                Err(_) if is_ready(change) => {
+                    Decision::Write(json!({ "status": { "state": State::RequestReady } }))
+                }
+                Err(error) => return Err(failed(&error)),
+            };
+        }
+        let patch = match decision {
+            Decision::Write(patch) => patch,
+            Decision::Nothing | Decision::NeedsPlace => return Ok(()),
+            Decision::Refuse(code, message) => return Err((code, message)),
+        };
+        match world.api.patch::<GameServer>(&Target::of(&server.metadata), patch).await {
+            Ok(written) => {
+                world.servers.wrote(&written);
+                report(world, &written, change).await;
+                return Ok(());
+            }
+            Err(error) if error.is_conflict() => {
+                let fresh: GameServer =
+                    world.api.get(namespace, name).await.map_err(|error| failed(&error))?;
+                world.servers.wrote(&fresh);
+                server = Arc::new(fresh);
+            }
+            Err(error) if error.is_not_found() => return Err(gone()),
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    Err((Code::Aborted, "the game server keeps changing; try again".to_owned()))
+}
+
+fn is_ready(change: &Change) -> bool {
+    change.state.as_ref().is_some_and(|wanted| wanted.state() == Wanted::Ready)
+}
+
+fn failed(error: &Error) -> (Code, String) {
+    if error.is_rejected() {
+        return (Code::InvalidArgument, error.message());
+    }
+    let status = super::auth::unavailable(error);
+    (status.code(), status.message().to_owned())
+}
+
+/// Reads pod and node from the API server.
+async fn live_place(world: &World, (namespace, name): &Holder) -> Result<Place, Error> {
+    let pod: Pod = world.api.get(namespace, name).await?;
+    world.pods.wrote(&pod);
+    if let Some(place) = crate::gameserver::place(world, &pod) {
+        return Ok(place);
+    }
+    let node_name = pod.spec.and_then(|spec| spec.node_name).unwrap_or_default();
+    let api: Api<Node> = Api::all(world.api.client.clone());
+    let node = world.api.call("get", format!("Node {node_name}"), api.get(&node_name)).await?;
+    world.nodes.wrote(&node);
+    let pod = world.pods.get(namespace, name);
+    pod.and_then(|pod| crate::gameserver::place(world, &pod)).ok_or_else(|| Error::Waiting {
+        what: format!("node {node_name} has no address that players could use"),
+    })
+}
+
+/// Events only for what a person acts on.
+async fn report(world: &World, server: &GameServer, change: &Change) {
+    let Some(wanted) = &change.state else { return };
+    tracing::info!(
+        namespace = server.metadata.namespace,
+        server = server.metadata.name,
+        state = server.state().as_str(),
+        why = wanted.reason,
+        "Game server changed its state"
+    );
+    if wanted.state() == Wanted::Unhealthy && server.state() == State::Unhealthy {
+        world.events.warning(server, "Unhealthy", wanted.reason.clone()).await;
+    }
+}

@@ -1,0 +1,127 @@
+//! One SDK server's stream, from its hello to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+use proto::muster::hub::v1::connect_request::Message as Up;
+use proto::muster::hub::v1::connect_response::Message as Down;
+use proto::muster::hub::v1::{ConnectRequest, ConnectResponse, Hello};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
+use tonic::{Status, Streaming};
+
+use super::snapshot::snapshot;
+use crate::ports::Holder;
+use crate::world::World;
+
+/// A caller that does not say who it is within this time is cut off.
+const HELLO_LIMIT: Duration = Duration::from_secs(10);
+
+/// Messages that wait for a slow stream. Snapshots are made when there is room, so the newest
+/// state is never behind a queue of old ones.
+pub(crate) const OUTBOX: usize = 4;
+
+/// What a stream sends.
+pub(crate) type Outbox = mpsc::Sender<Result<ConnectResponse, Status>>;
+
+/// Reads the hello and checks the caller.
+pub(crate) async fn greet(
+    world: &World,
+    metadata: &MetadataMap,
+    inbound: &mut Streaming<ConnectRequest>,
+) -> Result<Holder, Status> {
+    let first = tokio::time::timeout(HELLO_LIMIT, inbound.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded("no hello came"))??;
+    let Some(ConnectRequest { message: Some(Up::Hello(hello)) }) = first else {
+        return Err(Status::invalid_argument("the first message must be hello"));
+    };
+    check(&hello)?;
+    super::auth::authenticate(world, metadata, &hello).await?;
+    Ok((hello.namespace, hello.name))
+}
+
+fn check(hello: &Hello) -> Result<(), Status> {
+    for (field, value) in [("hello.namespace", &hello.namespace), ("hello.name", &hello.name)] {
+        let fits = !value.is_empty()
+            && value.len() <= 253
+            && value.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
+            });
+        if !fits {
+            return Err(Status::invalid_argument(format!("{field} is not a name: {value:?}")));
+        }
+    }
+    Ok(())
+}
+
+/// Serves a stream until it ends.
+pub(crate) async fn run(
+    world: Arc<World>,
+    key: Holder,
+    mut inbound: Streaming<ConnectRequest>,
+    outbox: Outbox,
+    stop: CancellationToken,
+) {
+    world.metrics.hub_streams.inc();
+    let mut changed = world.sessions.open(&key);
+    let end = exchange(&world, &key, &mut inbound, &outbox, &mut changed, &stop).await;
+    drop(changed);
+    world.sessions.close(&key);
+    world.metrics.hub_streams.dec();
+    if let Err(status) = end {
+        tracing::debug!(namespace = key.0, server = key.1, %status, "SDK server's stream ended");
+        // The stream may be gone already.
+        drop(outbox.send(Err(status)).await);
+    }
+}
+
+async fn exchange(
+    world: &World,
+    key: &Holder,
+    inbound: &mut Streaming<ConnectRequest>,
+    outbox: &Outbox,
+    changed: &mut tokio::sync::watch::Receiver<()>,
+    stop: &CancellationToken,
+) -> Result<(), Status> {
+    let closed = || Status::cancelled("the SDK server went away");
+    let mut sent = String::new();
+    let mut due = true;
+    loop {
+        if due {
+            // Room first, then the state as it is at that moment.
+            let room = outbox.reserve().await.map_err(|_| closed())?;
+            let server = world
+                .servers
+                .get(&key.0, &key.1)
+                .ok_or_else(|| Status::not_found("the game server was deleted"))?;
+            let version = server.resource_version().unwrap_or_default();
+            if version != sent {
+                sent = version;
+                room.send(Ok(down(Down::Snapshot(snapshot(&server)))));
+            }
+            due = false;
+        }
+        tokio::select! {
+            message = inbound.message() => match message? {
+                None => return Ok(()),
+                Some(ConnectRequest { message: Some(Up::Change(change)) }) => {
+                    let ack = super::commit::commit(world, key, &change).await;
+                    outbox.send(Ok(down(Down::Ack(ack)))).await.map_err(|_| closed())?;
+                }
+                Some(_) => return Err(Status::invalid_argument("only the first message is hello")),
+            },
+            // The sender lives as long as there is a receiver.
+            _ = changed.changed() => due = true,
+            () = stop.cancelled() => {
+                return Err(Status::unavailable("the hub is shutting down; connect again"));
+            }
+        }
+    }
+}
+
+const fn down(message: Down) -> ConnectResponse {
+    ConnectResponse { message: Some(message) }
+}

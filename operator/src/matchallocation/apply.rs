@@ -1,0 +1,241 @@
+//! Writes about one request: finalizer, allocation, release.
+
+use std::time::Duration;
+
+use crds::allocation::{MetadataPatch, ReleasePolicy, SelectorState};
+use crds::gameserver::Scheduling;
+use crds::state::State;
+use crds::{GameServer, MatchAllocation, meta};
+use kube::ResourceExt as _;
+use proto::allocation::{
+    AllocationRequest, AllocationResponse, GameServerSelector, LabelMatchExpressions, MetaPatch,
+    allocation_request, game_server_selector, label_match_expressions,
+};
+use serde_json::json;
+use tonic::{Code, Status};
+
+use super::client::Allocator;
+use super::plan::Action;
+use crate::api::Target;
+use crate::error::Error;
+use crate::world::World;
+
+/// A request that found no server is looked at again after this time; a server that becomes Ready
+/// wakes it at once.
+const NO_SERVER_RETRY: Duration = Duration::from_secs(5);
+
+/// What came of a step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Applied {
+    pub(crate) result: Outcome,
+    pub(crate) requeue: Option<Duration>,
+}
+
+/// What the status shall say.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Outcome {
+    /// As before.
+    #[default]
+    Same,
+    /// This server is held.
+    Allocated(Box<Held>),
+    /// No server yet; with a reason and a message.
+    Waiting(&'static str, String),
+    /// The time was up.
+    Released,
+    /// The server is gone.
+    Lost,
+}
+
+/// The server that is held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) ports: Vec<(String, i32)>,
+    pub(crate) node_name: String,
+    /// When it was allocated, if the server says so.
+    pub(crate) since: Option<jiff::Timestamp>,
+}
+
+/// Carries out one step.
+pub(crate) async fn apply(
+    world: &World,
+    allocator: &Allocator,
+    request: &MatchAllocation,
+    action: Action,
+) -> Result<Applied, Error> {
+    let done = |result| Ok(Applied { result, requeue: None });
+    match action {
+        Action::Nothing => done(Outcome::Same),
+        Action::AddFinalizer => {
+            let mut finalizers = request.finalizers().to_vec();
+            finalizers.push(meta::RELEASE_FINALIZER.to_owned());
+            set_finalizers(world, request, finalizers).await?;
+            done(Outcome::Same)
+        }
+        Action::Allocate => Ok(allocate(world, allocator, request).await),
+        Action::Adopt => {
+            let namespace = request.namespace().unwrap_or_default();
+            let uid = request.uid().unwrap_or_default();
+            let server = world.servers.all().into_iter().find(|server| {
+                server.labels().get(meta::MATCH_ALLOCATION_LABEL) == Some(&uid)
+                    && server.namespace().as_deref() == Some(&namespace)
+            });
+            done(server.map_or(Outcome::Same, |server| Outcome::Allocated(Box::new(held(&server)))))
+        }
+        Action::Expire { server, policy } => {
+            release(world, &server, policy).await?;
+            done(Outcome::Released)
+        }
+        Action::ReportLost => done(Outcome::Lost),
+        Action::Finish { server } => {
+            if let Some((server, policy)) = server {
+                release(world, &server, policy).await?;
+            }
+            let mut finalizers = request.finalizers().to_vec();
+            finalizers.retain(|name| name != meta::RELEASE_FINALIZER);
+            match set_finalizers(world, request, finalizers).await {
+                // Gone already: nothing is left to do.
+                Err(error) if error.is_not_found() => done(Outcome::Same),
+                other => other.map(|()| Applied::default()),
+            }
+        }
+    }
+}
+
+async fn set_finalizers(
+    world: &World,
+    request: &MatchAllocation,
+    finalizers: Vec<String>,
+) -> Result<(), Error> {
+    let patch = json!({ "metadata": { "finalizers": finalizers } });
+    let written: MatchAllocation =
+        world.api.patch(&Target::of(&request.metadata), patch).await?;
+    world.matches.wrote(&written);
+    Ok(())
+}
+
+/// Lets a server go as its match asked for. One that is gone needs no release.
+async fn release(world: &World, server: &Target, policy: ReleasePolicy) -> Result<(), Error> {
+    let patch = match policy {
+        ReleasePolicy::Shutdown => json!({ "status": { "state": State::Shutdown } }),
+        ReleasePolicy::ReturnToReady => json!({
+            "metadata": { "labels": { meta::MATCH_ALLOCATION_LABEL: null } },
+            "status": { "state": State::Ready },
+        }),
+    };
+    match world.api.patch::<GameServer>(server, patch).await {
+        Ok(written) => {
+            world.servers.wrote(&written);
+            Ok(())
+        }
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn allocate(world: &World, allocator: &Allocator, request: &MatchAllocation) -> Applied {
+    match allocator.allocate(to_request(request)).await {
+        Ok(answer) => {
+            tracing::info!(
+                request = request.name_any(),
+                server = answer.game_server_name,
+                "Allocated a game server"
+            );
+            Applied { result: Outcome::Allocated(Box::new(from_answer(answer))), requeue: None }
+        }
+        Err(status) => {
+            let (reason, message, requeue) = explain(&status);
+            if reason == "AllocatorUnavailable" {
+                world.events.warning(request, reason, message.clone()).await;
+            }
+            Applied { result: Outcome::Waiting(reason, message), requeue }
+        }
+    }
+}
+
+/// What a refusal means for the request.
+fn explain(status: &Status) -> (&'static str, String, Option<Duration>) {
+    let message = status.message().to_owned();
+    match status.code() {
+        Code::ResourceExhausted => ("NoServerReady", message, Some(NO_SERVER_RETRY)),
+        Code::InvalidArgument | Code::Unimplemented => ("Invalid", message, None),
+        Code::Aborted => ("Contention", message, Some(Duration::from_millis(200))),
+        Code::Unauthenticated | Code::PermissionDenied => {
+            ("AllocatorRefuses", message, Some(Duration::from_secs(30)))
+        }
+        // The answer may have been lost after the commit: the next look finds the server by its
+        // label before it asks again.
+        _ => ("AllocatorUnavailable", message, Some(Duration::from_secs(1))),
+    }
+}
+
+fn to_request(request: &MatchAllocation) -> AllocationRequest {
+    let spec = &request.spec;
+    let MetadataPatch { mut labels, annotations } = spec.metadata.clone().unwrap_or_default();
+    labels.insert(meta::MATCH_ALLOCATION_LABEL.to_owned(), request.uid().unwrap_or_default());
+    let scheduling = match spec.scheduling {
+        Scheduling::Packed => allocation_request::SchedulingStrategy::Packed,
+        Scheduling::Distributed => allocation_request::SchedulingStrategy::Distributed,
+    };
+    AllocationRequest {
+        namespace: request.namespace().unwrap_or_default(),
+        scheduling: scheduling.into(),
+        metadata: Some(MetaPatch { labels, annotations }),
+        game_server_selectors: spec.selectors.iter().map(to_selector).collect(),
+        ..AllocationRequest::default()
+    }
+}
+
+fn to_selector(selector: &crds::allocation::GameServerSelector) -> GameServerSelector {
+    let state = match selector.game_server_state {
+        SelectorState::Ready => game_server_selector::GameServerState::Ready,
+        SelectorState::Allocated => game_server_selector::GameServerState::Allocated,
+    };
+    let expressions = selector.match_expressions.iter().map(|expression| {
+        use label_match_expressions::Operator;
+        let operator = match expression.operator.as_str() {
+            "NotIn" => Operator::NotIn,
+            "Exists" => Operator::Exists,
+            "DoesNotExist" => Operator::DoesNotExist,
+            // The schema admits no others.
+            _ => Operator::In,
+        };
+        LabelMatchExpressions {
+            key: expression.key.clone(),
+            operator: operator.into(),
+            values: expression.values.clone().unwrap_or_default(),
+        }
+    });
+    GameServerSelector {
+        match_labels: selector.match_labels.clone(),
+        game_server_state: state.into(),
+        match_expressions: expressions.collect(),
+        ..GameServerSelector::default()
+    }
+}
+
+fn from_answer(answer: AllocationResponse) -> Held {
+    Held {
+        name: answer.game_server_name,
+        address: answer.address,
+        ports: answer.ports.into_iter().map(|port| (port.name, port.port)).collect(),
+        node_name: answer.node_name,
+        since: None,
+    }
+}
+
+fn held(server: &GameServer) -> Held {
+    let status = server.status.clone().unwrap_or_default();
+    Held {
+        name: server.name_any(),
+        address: status.address,
+        ports: status.ports.into_iter().map(|port| (port.name, port.port)).collect(),
+        node_name: status.node_name,
+        since: server
+            .annotations()
+            .get(meta::LAST_ALLOCATED_ANNOTATION)
+            .and_then(|time| time.parse().ok()),
+    }
+}

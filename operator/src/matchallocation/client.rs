@@ -1,0 +1,111 @@
+//! The connection to the allocator.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use proto::allocation::allocation_service_client::AllocationServiceClient;
+use proto::allocation::{AllocationRequest, AllocationResponse};
+use tonic::Status;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use crate::config::AllocatorConfig;
+
+/// Time limit of one allocation.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Why the allocator cannot be called.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The endpoint is no URL.
+    #[error("use --allocator-endpoint")]
+    Endpoint(#[source] tonic::transport::Error),
+    /// A certificate or key could not be read.
+    #[error("read {path}")]
+    Read {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Calls the allocator. The connection is made when it is needed, and again when it broke.
+#[derive(Debug)]
+pub(crate) struct Allocator {
+    config: AllocatorConfig,
+    /// With the files it was made from: certificates are replaced while we run.
+    channel: Mutex<Option<(Files, Channel)>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Files {
+    ca: Option<Vec<u8>>,
+    certificate: Option<Vec<u8>>,
+    key: Option<Vec<u8>>,
+}
+
+impl Allocator {
+    /// Checks the endpoint; files are read when they are needed.
+    pub(crate) fn new(config: &AllocatorConfig) -> Result<Self, ConnectError> {
+        Endpoint::from_shared(config.endpoint.clone()).map_err(ConnectError::Endpoint)?;
+        Ok(Self { config: config.clone(), channel: Mutex::new(None) })
+    }
+
+    /// Asks for a server.
+    pub(crate) async fn allocate(
+        &self,
+        request: AllocationRequest,
+    ) -> Result<AllocationResponse, Status> {
+        let channel = self.channel().map_err(|error| {
+            Status::unavailable(format!("allocator: {}", runtime::service::chain(&error)))
+        })?;
+        let mut request = tonic::Request::new(request);
+        request.set_timeout(LIMIT);
+        let mut client = AllocationServiceClient::new(channel);
+        match tokio::time::timeout(LIMIT, client.allocate(request)).await {
+            Ok(answer) => answer.map(tonic::Response::into_inner),
+            Err(_) => Err(Status::deadline_exceeded("the allocator did not answer in time")),
+        }
+    }
+
+    fn channel(&self) -> Result<Channel, ConnectError> {
+        let files = self.read_files()?;
+        let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((with, channel)) = &*channel
+            && *with == files
+        {
+            return Ok(channel.clone());
+        }
+        let mut endpoint = Endpoint::from_shared(self.config.endpoint.clone())
+            .map_err(ConnectError::Endpoint)?
+            .connect_timeout(Duration::from_secs(5))
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_while_idle(false);
+        if self.config.endpoint.starts_with("https://") {
+            let mut tls = ClientTlsConfig::new();
+            if let Some(ca) = &files.ca {
+                tls = tls.ca_certificate(Certificate::from_pem(ca));
+            }
+            if let (Some(certificate), Some(key)) = (&files.certificate, &files.key) {
+                tls = tls.identity(Identity::from_pem(certificate, key));
+            }
+            endpoint = endpoint.tls_config(tls).map_err(ConnectError::Endpoint)?;
+        }
+        let connected = endpoint.connect_lazy();
+        *channel = Some((files, connected.clone()));
+        Ok(connected)
+    }
+
+    fn read_files(&self) -> Result<Files, ConnectError> {
+        let read = |path: std::path::PathBuf| {
+            std::fs::read(&path).map_err(|source| ConnectError::Read { path, source })
+        };
+        let directory = self.config.tls_dir.as_ref();
+        Ok(Files {
+            ca: self.config.ca_file.clone().map(read).transpose()?,
+            certificate: directory.map(|path| read(path.join("tls.crt"))).transpose()?,
+            key: directory.map(|path| read(path.join("tls.key"))).transpose()?,
+        })
+    }
+}

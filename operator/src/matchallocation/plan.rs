@@ -1,0 +1,146 @@
+//! What is to be done about one request. Pure.
+//!
+//! Never releases a server that does not carry the request's own label.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use std::time::Duration;
+
+use crds::MatchAllocation;
+use crds::allocation::{MatchState, ReleasePolicy};
+use crds::meta;
+use crds::state::State;
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use super::observe::Observed;
+use crate::api::Target;
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Nothing to write.
+    Nothing,
+    /// Make sure that the server is released before the request goes.
+    AddFinalizer,
+    /// Ask the allocator.
+    Allocate,
+    /// A server was allocated: report it.
+    Adopt,
+    /// Release the server after its time and report that.
+    Expire { server: Target, policy: ReleasePolicy },
+    /// The server ended or failed: report that.
+    ReportLost,
+    /// Release the server, if there is one to release, and let the request go.
+    Finish { server: Option<(Target, ReleasePolicy)> },
+}
+
+/// The next step, and when to look again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) action: Action,
+    pub(crate) requeue: Option<Duration>,
+}
+
+/// Decides the next step.
+pub(crate) fn plan(now: Timestamp, request: &MatchAllocation, observed: &Observed) -> Plan {
+    let status = request.status.clone().unwrap_or_default();
+    let guarded = request.finalizers().iter().any(|name| name == meta::RELEASE_FINALIZER);
+    let policy = request.spec.release_policy;
+    let held = observed.server.as_ref().filter(|server| server.state() == State::Allocated);
+    if request.metadata.deletion_timestamp.is_some() {
+        let server = held.map(|server| (Target::of(&server.metadata), policy));
+        return if guarded { act(Action::Finish { server }) } else { act(Action::Nothing) };
+    }
+    if !guarded {
+        return act(Action::AddFinalizer);
+    }
+    match status.state {
+        MatchState::Released | MatchState::Lost => act(Action::Nothing),
+        MatchState::Pending if observed.server.is_some() => act(Action::Adopt),
+        MatchState::Pending => act(Action::Allocate),
+        MatchState::Allocated => {
+            let Some(server) = held else { return act(Action::ReportLost) };
+            let Some(expiration) = status.expiration_time else { return act(Action::Nothing) };
+            let left = Duration::try_from(expiration.duration_since(now)).unwrap_or_default();
+            if left.is_zero() {
+                act(Action::Expire { server: Target::of(&server.metadata), policy })
+            } else {
+                Plan { action: Action::Nothing, requeue: Some(left) }
+            }
+        }
+    }
+}
+
+const fn act(action: Action) -> Plan {
+    Plan { action, requeue: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crds::GameServer;
+    use crds::gameserver::GameServerStatus;
+
+    use super::*;
+
+    fn request(state: MatchState, expiration: Option<&str>) -> MatchAllocation {
+        let mut request = MatchAllocation::default();
+        request.metadata.finalizers = Some(vec![meta::RELEASE_FINALIZER.to_owned()]);
+        let status = request.status.get_or_insert_default();
+        status.state = state;
+        status.expiration_time = expiration.map(|time| time.parse().unwrap());
+        request
+    }
+
+    fn server(state: State) -> Observed {
+        let status = GameServerStatus { state, ..GameServerStatus::default() };
+        let server = GameServer { status: Some(status), ..GameServer::default() };
+        Observed { server: Some(Arc::new(server)) }
+    }
+
+    fn step(request: &MatchAllocation, observed: &Observed) -> Action {
+        plan("2026-01-01T00:00:10Z".parse().unwrap(), request, observed).action
+    }
+
+    #[test]
+    fn the_finalizer_comes_before_the_server() {
+        let bare = MatchAllocation::default();
+        assert_eq!(step(&bare, &Observed::default()), Action::AddFinalizer);
+        let pending = request(MatchState::Pending, None);
+        assert_eq!(step(&pending, &Observed::default()), Action::Allocate);
+    }
+
+    #[test]
+    fn an_allocation_whose_answer_was_lost_is_adopted() {
+        let pending = request(MatchState::Pending, None);
+        assert_eq!(step(&pending, &server(State::Allocated)), Action::Adopt);
+    }
+
+    #[test]
+    fn time_releases() {
+        let due = request(MatchState::Allocated, Some("2026-01-01T00:00:10Z"));
+        assert!(matches!(step(&due, &server(State::Allocated)), Action::Expire { .. }));
+        let early = request(MatchState::Allocated, Some("2026-01-01T00:00:11Z"));
+        let plan =
+            plan("2026-01-01T00:00:10Z".parse().unwrap(), &early, &server(State::Allocated));
+        assert_eq!((plan.action, plan.requeue), (Action::Nothing, Some(Duration::from_secs(1))));
+    }
+
+    #[test]
+    fn a_server_that_ended_is_reported_and_not_released() {
+        let allocated = request(MatchState::Allocated, None);
+        assert_eq!(step(&allocated, &server(State::Unhealthy)), Action::ReportLost);
+        assert_eq!(step(&allocated, &Observed::default()), Action::ReportLost);
+        let mut deleted = allocated;
+        deleted.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+                "2026-01-01T00:00:00Z".parse().unwrap(),
+            ));
+        assert_eq!(step(&deleted, &server(State::Shutdown)), Action::Finish { server: None });
+        assert!(matches!(
+            step(&deleted, &server(State::Allocated)),
+            Action::Finish { server: Some(_) }
+        ));
+    }
+}

@@ -1,0 +1,258 @@
+//! The operator's life: gates, caches, hub, lease, controllers, and the way down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::{Fleet, FleetAutoscaler, GameServer, GameServerSet, MatchAllocation};
+use kube::core::CustomResourceExt as _;
+use kube::{Client, Resource};
+use runtime::admin::Admin;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::controller::Controller;
+use crate::hub::{self, Certificates};
+use crate::leader::Candidate;
+use crate::matchallocation::{self, Allocator};
+use crate::metrics::Metrics;
+use crate::world::World;
+
+/// Time between two looks for missing definitions.
+const CRD_RETRY: Duration = Duration::from_secs(2);
+/// Time limit of one look.
+const CRD_LIMIT: Duration = Duration::from_secs(5);
+/// Time that everything is given to end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Objects of a kind that are looked at at once. Most of a reconcile is waiting for the API
+/// server, and the API server is what bounds the whole.
+const CONCURRENCY: u16 = 32;
+
+/// Why the operator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Neither a kubeconfig nor a service account was found.
+    #[error("find out how to reach the Kubernetes API")]
+    Kubeconfig(#[source] kube::config::InferConfigError),
+    /// The client could not be made.
+    #[error("make the Kubernetes client")]
+    Client(#[source] Box<kube::Error>),
+    /// A metric could not be registered.
+    #[error("register metrics")]
+    Metrics(#[source] prometheus::Error),
+    /// The allocator cannot be reached as it is configured.
+    #[error("set up the connection to the allocator")]
+    Allocator(#[source] matchallocation::ConnectError),
+    /// A server ended early.
+    #[error("serve {what}")]
+    Serve {
+        /// Which server.
+        what: &'static str,
+        /// Why it ended.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Runs the operator until the token is cancelled.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
+    let admin = Admin::default();
+    admin.close("crds", "not looked for yet");
+    admin.close("caches", "not synced yet");
+    admin.close("hub", "has no certificate yet");
+    let metrics = Metrics::new(admin.registry()).map_err(Error::Metrics)?;
+    let allocator = Allocator::new(&config.allocator).map_err(Error::Allocator)?;
+    let client = connect().await?;
+
+    // Health is first up and last down.
+    let admin_stop = CancellationToken::new();
+    let serving_admin =
+        tokio::spawn(admin.clone().serve(config.admin_address, admin_stop.clone()));
+    let world = World::new(config, client, metrics);
+    let result = tokio::select! {
+        result = work(&world, &admin, Arc::new(allocator), &stop) => result,
+        ended = serving_admin => Err(Error::Serve { what: "health and metrics", source: early(ended) }),
+    };
+    admin_stop.cancel();
+    result
+}
+
+async fn connect() -> Result<Client, Error> {
+    let mut config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    // Our own backoff knows which calls may be repeated; a hidden retry of a create or of a lease
+    // renewal would not.
+    config.default_retry = false;
+    Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))
+}
+
+async fn work(
+    world: &Arc<World>,
+    admin: &Admin,
+    allocator: Arc<Allocator>,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    if stop.run_until_cancelled(wait_for_definitions(&world.api.client, admin)).await.is_none() {
+        return Ok(());
+    }
+    let tasks = TaskTracker::new();
+    let watching = CancellationToken::new();
+    world.watch(&tasks, &watching);
+    if stop.run_until_cancelled(world.wait_until_synced()).await.is_none() {
+        watching.cancel();
+        return Ok(());
+    }
+    admin.open("caches");
+    let Some(certificates) = Certificates::obtain(world, stop).await else {
+        watching.cancel();
+        return Ok(());
+    };
+    tasks.spawn(Arc::clone(&certificates).renew(Arc::clone(world), stop.clone()));
+    let hub = hub::serve(
+        Arc::clone(world),
+        certificates,
+        world.config.hub_address,
+        stop.clone(),
+    );
+    admin.open("hub");
+    let candidate = Candidate {
+        client: world.api.client.clone(),
+        namespace: world.config.namespace.clone(),
+        lease_name: world.config.lease_name.clone(),
+        identity: world.config.identity.clone(),
+        timing: world.config.lease,
+    };
+    let leading = candidate.run(stop.clone(), async |lost| {
+        world.metrics.leader.set(1);
+        lead(world, &allocator, lost).await;
+        world.metrics.leader.set(0);
+    });
+    let (hub, ()) = tokio::join!(hub, leading);
+    watching.cancel();
+    tasks.close();
+    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!(tasks = tasks.len(), "Tasks did not end in time");
+    }
+    match hub {
+        Err(source) if !stop.is_cancelled() => Err(Error::Serve { what: "the hub", source }),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Runs every controller until leadership is lost.
+async fn lead(world: &Arc<World>, allocator: &Arc<Allocator>, lost: CancellationToken) {
+    // The watch may be behind the last writes of the former leader. Planning on that would give a
+    // port twice or make a server twice.
+    while let Err(error) = refresh(world).await {
+        let error = runtime::service::chain(&error);
+        tracing::warn!(error, "New leader could not read the state");
+        if lost.run_until_cancelled(tokio::time::sleep(CRD_RETRY)).await.is_none() {
+            return;
+        }
+    }
+    tracing::info!("Controllers started");
+    let metrics = || world.metrics.clone();
+    let queues = &world.queues;
+    let servers = Controller {
+        name: "gameserver",
+        cache: Arc::clone(&world.servers),
+        queue: Arc::clone(&queues.servers),
+        concurrency: CONCURRENCY,
+    };
+    let sets = Controller {
+        name: "gameserverset",
+        cache: Arc::clone(&world.sets),
+        queue: Arc::clone(&queues.sets),
+        concurrency: CONCURRENCY,
+    };
+    let fleets = Controller {
+        name: "fleet",
+        cache: Arc::clone(&world.fleets),
+        queue: Arc::clone(&queues.fleets),
+        concurrency: CONCURRENCY,
+    };
+    let autoscalers = Controller {
+        name: "fleetautoscaler",
+        cache: Arc::clone(&world.autoscalers),
+        queue: Arc::clone(&queues.autoscalers),
+        concurrency: CONCURRENCY,
+    };
+    let matches = Controller {
+        name: "matchallocation",
+        cache: Arc::clone(&world.matches),
+        queue: Arc::clone(&queues.matches),
+        concurrency: CONCURRENCY,
+    };
+    let with = || Arc::clone(world);
+    let (a, b, c, d, e) = (with(), with(), with(), with(), with());
+    let allocator = Arc::clone(allocator);
+    tokio::join!(
+        servers.run(metrics(), lost.clone(), move |server| {
+            crate::gameserver::reconcile(Arc::clone(&a), server)
+        }),
+        sets.run(metrics(), lost.clone(), move |set| {
+            crate::gameserverset::reconcile(Arc::clone(&b), set)
+        }),
+        fleets.run(metrics(), lost.clone(), move |fleet| {
+            crate::fleet::reconcile(Arc::clone(&c), fleet)
+        }),
+        autoscalers.run(metrics(), lost.clone(), move |autoscaler| {
+            crate::autoscaler::reconcile(Arc::clone(&d), autoscaler)
+        }),
+        matches.run(metrics(), lost.clone(), move |request| {
+            matchallocation::reconcile(Arc::clone(&e), Arc::clone(&allocator), request)
+        }),
+        hub::manage_ca(with(), lost.clone()),
+    );
+}
+
+async fn refresh(world: &World) -> Result<(), crate::error::Error> {
+    world.pods.refresh().await?;
+    world.servers.refresh().await?;
+    world.sets.refresh().await?;
+    world.fleets.refresh().await
+}
+
+/// Waits until the API server serves all our kinds. A cluster where they are missing is not a
+/// reason to crash, but to say so.
+async fn wait_for_definitions(client: &Client, admin: &Admin) {
+    let needed = [
+        (GameServer::api_version(&()), GameServer::api_resource().plural),
+        (GameServerSet::api_version(&()), GameServerSet::api_resource().plural),
+        (Fleet::api_version(&()), Fleet::api_resource().plural),
+        (MatchAllocation::api_version(&()), MatchAllocation::api_resource().plural),
+        (FleetAutoscaler::api_version(&()), FleetAutoscaler::api_resource().plural),
+    ];
+    let mut interval = tokio::time::interval(CRD_RETRY);
+    loop {
+        interval.tick().await;
+        let mut missing = Vec::new();
+        for (version, plural) in &needed {
+            let look = client.list_api_group_resources(version);
+            let problem = match tokio::time::timeout(CRD_LIMIT, look).await {
+                Ok(Ok(list)) if list.resources.iter().any(|found| found.name == *plural) => continue,
+                Ok(Ok(_)) => "not installed".to_owned(),
+                Ok(Err(kube::Error::Api(status))) if status.code == 404 => "not installed".to_owned(),
+                Ok(Err(error)) => runtime::service::chain(&error),
+                Err(_) => "the API server does not answer".to_owned(),
+            };
+            missing.push(format!("{plural} of {version}: {problem}"));
+        }
+        if missing.is_empty() {
+            admin.open("crds");
+            return;
+        }
+        let reason = missing.join("; ");
+        tracing::warn!(reason, "Waiting for custom resource definitions");
+        admin.close("crds", reason);
+    }
+}
+
+fn early(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> std::io::Error {
+    match ended {
+        Ok(Err(error)) => error,
+        Ok(Ok(())) => std::io::Error::other("ended early"),
+        Err(error) => std::io::Error::other(error),
+    }
+}
