@@ -18,14 +18,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Kinds that are cached.
 pub(crate) trait Kind:
-    Resource<DynamicType = ()>
-    + Clone
-    + Debug
-    + DeserializeOwned
-    + Serialize
-    + Send
-    + Sync
-    + 'static
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize + Send + Sync + 'static
 {
 }
 
@@ -95,15 +88,26 @@ impl ApiServer {
         let action = format!("{verb} {object}");
         let result = match tokio::time::timeout(LIMIT, call).await {
             Ok(result) => result.map_err(|error| Error::new(action, error)),
-            Err(_) => Err(Error::TimedOut { action, limit: LIMIT }),
+            Err(_) => Err(Error::TimedOut {
+                action,
+                limit: LIMIT,
+            }),
         };
         let outcome = result.as_ref().err().map_or("Ok", Error::reason);
-        self.metrics.api_calls.with_label_values(&[verb, kind.as_str(), outcome]).inc();
+        self.metrics
+            .api_calls
+            .with_label_values(&[verb, kind.as_str(), outcome])
+            .inc();
         result
     }
 
     pub(crate) async fn get<K: Namespaced>(&self, namespace: &str, name: &str) -> Result<K, Error> {
-        self.call("get", object::<K>(namespace, name), self.api::<K>(namespace).get(name)).await
+        self.call(
+            "get",
+            object::<K>(namespace, name),
+            self.api::<K>(namespace).get(name),
+        )
+        .await
     }
 
     /// Creates an object. An object of that name that has `owned` true is a create of ours that
@@ -113,17 +117,29 @@ impl ApiServer {
         object_to_create: &K,
         owned: impl Fn(&K) -> bool,
     ) -> Result<K, Error> {
-        let namespace = object_to_create.meta().namespace.clone().unwrap_or_default();
+        let namespace = object_to_create
+            .meta()
+            .namespace
+            .clone()
+            .unwrap_or_default();
         let name = object_to_create.meta().name.clone().unwrap_or_default();
         let api = self.api::<K>(&namespace);
         let params = PostParams::default();
         let created = self
-            .call("create", object::<K>(&namespace, &name), api.create(&params, object_to_create))
+            .call(
+                "create",
+                object::<K>(&namespace, &name),
+                api.create(&params, object_to_create),
+            )
             .await;
         match created {
             Err(error) if error.is_already_exists() => {
                 let existing: K = self.get(&namespace, &name).await?;
-                if owned(&existing) { Ok(existing) } else { Err(error) }
+                if owned(&existing) {
+                    Ok(existing)
+                } else {
+                    Err(error)
+                }
             }
             other => other,
         }
@@ -133,15 +149,26 @@ impl ApiServer {
     pub(crate) async fn dry_run<K: Namespaced>(&self, object_to_try: &K) -> Result<(), Error> {
         let namespace = object_to_try.meta().namespace.clone().unwrap_or_default();
         let name = object_to_try.meta().name.clone().unwrap_or_default();
-        let params = PostParams { dry_run: true, ..PostParams::default() };
+        let params = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
         let api = self.api::<K>(&namespace);
-        self.call("dry-run", object::<K>(&namespace, &name), api.create(&params, object_to_try))
-            .await
-            .map(drop)
+        self.call(
+            "dry-run",
+            object::<K>(&namespace, &name),
+            api.create(&params, object_to_try),
+        )
+        .await
+        .map(drop)
     }
 
     /// Merges a patch into the version of the object that `target` names, and no other.
-    pub(crate) async fn patch<K: Namespaced>(&self, target: &Target, patch: Value) -> Result<K, Error> {
+    pub(crate) async fn patch<K: Namespaced>(
+        &self,
+        target: &Target,
+        patch: Value,
+    ) -> Result<K, Error> {
         let patch = guarded(target, patch);
         let api = self.api::<K>(&target.namespace);
         let params = PatchParams::default();
@@ -211,9 +238,14 @@ impl ApiServer {
 /// Puts the guard into a merge patch: uid and version must still be those that were seen.
 fn guarded(target: &Target, mut patch: Value) -> Value {
     if let Some(body) = patch.as_object_mut() {
-        let metadata = body.entry("metadata").or_insert_with(|| serde_json::json!({}));
+        let metadata = body
+            .entry("metadata")
+            .or_insert_with(|| serde_json::json!({}));
         if let Some(metadata) = metadata.as_object_mut() {
-            metadata.insert("resourceVersion".to_owned(), target.resource_version.clone().into());
+            metadata.insert(
+                "resourceVersion".to_owned(),
+                target.resource_version.clone().into(),
+            );
             metadata.insert("uid".to_owned(), target.uid.clone().into());
         }
     }

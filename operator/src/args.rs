@@ -34,7 +34,11 @@ pub struct Args {
     pub sdk_image: String,
 
     /// Pull policy of the SDK server's image: Always, IfNotPresent or Never.
-    #[arg(long, env = "OPERATOR_SDK_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
+    #[arg(
+        long,
+        env = "OPERATOR_SDK_IMAGE_PULL_POLICY",
+        default_value = "IfNotPresent"
+    )]
     pub sdk_image_pull_policy: String,
 
     /// CPU request of the SDK server; empty for none.
@@ -99,7 +103,11 @@ pub struct Args {
     pub lease_duration_seconds: u32,
 
     /// The leader steps down when it could not renew for this long.
-    #[arg(long, env = "OPERATOR_LEASE_RENEW_DEADLINE_SECONDS", default_value_t = 10)]
+    #[arg(
+        long,
+        env = "OPERATOR_LEASE_RENEW_DEADLINE_SECONDS",
+        default_value_t = 10
+    )]
     pub lease_renew_deadline_seconds: u32,
 
     /// Time between two looks at the lease.

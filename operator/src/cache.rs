@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures::{Stream, StreamExt as _};
 use kube::api::ListParams;
+use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, reflector::store::Writer};
-use kube::core::DeserializeGuard;
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +49,10 @@ struct Inner<K: Kind> {
 
 impl<K: Kind> std::fmt::Debug for Cache<K> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Cache").field("kind", &K::kind(&())).finish_non_exhaustive()
+        formatter
+            .debug_struct("Cache")
+            .field("kind", &K::kind(&()))
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,7 +61,10 @@ impl<K: Kind> Cache<K> {
     ///
     /// `prune` drops parts of an object that nobody reads, before it is stored.
     pub(crate) fn everywhere(client: &Client, selector: Option<&str>, prune: fn(&mut K)) -> Self {
-        let scope = Scope { namespace: None, api: Api::all(client.clone()) };
+        let scope = Scope {
+            namespace: None,
+            api: Api::all(client.clone()),
+        };
         Self::new(vec![scope], selector, prune)
     }
 
@@ -89,7 +95,10 @@ impl<K: Kind> Cache<K> {
         let (store, writer) = store();
         Self {
             store,
-            inner: Mutex::new(Inner { writer, by_owner: BTreeMap::new() }),
+            inner: Mutex::new(Inner {
+                writer,
+                by_owner: BTreeMap::new(),
+            }),
             listener: OnceLock::new(),
             scopes,
             selector: selector.map(ToOwned::to_owned),
@@ -124,7 +133,10 @@ impl<K: Kind> Cache<K> {
             let inner = self.lock();
             inner.by_owner.get(uid).cloned().unwrap_or_default()
         };
-        names.iter().filter_map(|(namespace, name)| self.get(namespace, name)).collect()
+        names
+            .iter()
+            .filter_map(|(namespace, name)| self.get(namespace, name))
+            .collect()
     }
 
     /// Takes note of an object that a write of ours returned.
@@ -153,7 +165,9 @@ impl<K: Kind> Cache<K> {
             if let Some(selector) = &self.selector {
                 config = config.labels(selector);
             }
-            backed_off(scope.api.clone(), config).map(move |event| (index, event)).boxed()
+            backed_off(scope.api.clone(), config)
+                .map(move |event| (index, event))
+                .boxed()
         });
         let mut events = futures::stream::select_all(streams);
         let mut listed: Vec<BTreeSet<(String, String)>> = vec![BTreeSet::new(); self.scopes.len()];
@@ -264,9 +278,15 @@ impl<K: Kind> Cache<K> {
                 inner.forget_owner(before.as_ref());
             }
             if let Some(owner) = controller_uid(after.as_ref()) {
-                inner.by_owner.entry(owner).or_default().insert((namespace, name));
+                inner
+                    .by_owner
+                    .entry(owner)
+                    .or_default()
+                    .insert((namespace, name));
             }
-            inner.writer.apply_watcher_event(&Event::Apply(after.as_ref().clone()));
+            inner
+                .writer
+                .apply_watcher_event(&Event::Apply(after.as_ref().clone()));
         }
         self.tell(before.as_ref(), Some(&after));
     }
@@ -278,17 +298,24 @@ impl<K: Kind> Cache<K> {
             before = self.get(namespace, name);
             let Some(before) = &before else { return };
             inner.forget_owner(before.as_ref());
-            inner.writer.apply_watcher_event(&Event::Delete(before.as_ref().clone()));
+            inner
+                .writer
+                .apply_watcher_event(&Event::Delete(before.as_ref().clone()));
         }
         self.tell(before.as_ref(), None);
     }
 
     /// Removes the objects of a scope that a fresh list did not contain.
     fn retain(&self, scope: usize, listed: Option<&BTreeSet<(String, String)>>) {
-        let (Some(listed), Some(scope)) = (listed, self.scopes.get(scope)) else { return };
+        let (Some(listed), Some(scope)) = (listed, self.scopes.get(scope)) else {
+            return;
+        };
         for object in self.all() {
             let key = key(object.as_ref());
-            let inside = scope.namespace.as_ref().is_none_or(|namespace| *namespace == key.0);
+            let inside = scope
+                .namespace
+                .as_ref()
+                .is_none_or(|namespace| *namespace == key.0);
             if inside && !listed.contains(&key) {
                 self.remove(&key.0, &key.1);
             }
@@ -308,7 +335,9 @@ impl<K: Kind> Cache<K> {
 
 impl<K: Kind> Inner<K> {
     fn forget_owner(&mut self, object: &K) {
-        let Some(owner) = controller_uid(object) else { return };
+        let Some(owner) = controller_uid(object) else {
+            return;
+        };
         if let Some(names) = self.by_owner.get_mut(&owner) {
             names.remove(&key(object));
             if names.is_empty() {
@@ -335,11 +364,16 @@ fn key<K: Kind>(object: &K) -> (String, String) {
 }
 
 fn version<K: Kind>(object: &K) -> u64 {
-    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0)
+    object
+        .resource_version()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
 }
 
 fn controller_uid<K: Kind>(object: &K) -> Option<String> {
     let owners = object.owner_references();
-    owners.iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
+    owners
+        .iter()
+        .find(|owner| owner.controller == Some(true))
+        .map(|owner| owner.uid.clone())
 }
-

@@ -15,12 +15,22 @@ pub(crate) struct Condition {
 impl Condition {
     /// A condition that holds.
     pub(crate) fn yes(type_: &'static str, reason: &str, message: String) -> Self {
-        Self { type_, status: "True", reason: reason.to_owned(), message }
+        Self {
+            type_,
+            status: "True",
+            reason: reason.to_owned(),
+            message,
+        }
     }
 
     /// A condition that does not hold.
     pub(crate) fn no(type_: &'static str, reason: &str, message: String) -> Self {
-        Self { type_, status: "False", reason: reason.to_owned(), message }
+        Self {
+            type_,
+            status: "False",
+            reason: reason.to_owned(),
+            message,
+        }
     }
 }
 
@@ -31,7 +41,9 @@ pub(crate) fn set(
     generation: Option<i64>,
     condition: Condition,
 ) {
-    let before = conditions.iter().find(|known| known.type_ == condition.type_);
+    let before = conditions
+        .iter()
+        .find(|known| known.type_ == condition.type_);
     let since = before
         .filter(|known| known.status == condition.status)
         .map_or(Time(now), |known| known.last_transition_time.clone());
@@ -54,14 +66,31 @@ mod tests {
 
     #[test]
     fn the_time_changes_only_with_the_status() {
-        let (early, late): (Timestamp, Timestamp) =
-            ("2026-01-01T00:00:00Z".parse().unwrap(), "2026-01-01T00:01:00Z".parse().unwrap());
+        let (early, late): (Timestamp, Timestamp) = (
+            "2026-01-01T00:00:00Z".parse().unwrap(),
+            "2026-01-01T00:01:00Z".parse().unwrap(),
+        );
         let mut conditions = Vec::new();
-        set(&mut conditions, early, Some(1), Condition::no("Ready", "RollingOut", "a".to_owned()));
-        set(&mut conditions, late, Some(2), Condition::no("Ready", "ScalingUp", "b".to_owned()));
+        set(
+            &mut conditions,
+            early,
+            Some(1),
+            Condition::no("Ready", "RollingOut", "a".to_owned()),
+        );
+        set(
+            &mut conditions,
+            late,
+            Some(2),
+            Condition::no("Ready", "ScalingUp", "b".to_owned()),
+        );
         assert_eq!(conditions[0].last_transition_time.0, early);
         assert_eq!(conditions[0].reason, "ScalingUp");
-        set(&mut conditions, late, Some(2), Condition::yes("Ready", "AllReady", "c".to_owned()));
+        set(
+            &mut conditions,
+            late,
+            Some(2),
+            Condition::yes("Ready", "AllReady", "c".to_owned()),
+        );
         assert_eq!(conditions[0].last_transition_time.0, late);
         assert_eq!(conditions.len(), 1);
     }

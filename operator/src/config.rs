@@ -104,11 +104,14 @@ impl TryFrom<Args> for Config {
                 "--sdk-image-pull-policy {sdk_image_pull_policy}: must be Always, IfNotPresent or Never"
             ));
         }
-        for (flag, endpoint) in
-            [("--hub-endpoint", &hub_endpoint), ("--allocator-endpoint", &allocator_endpoint)]
-        {
+        for (flag, endpoint) in [
+            ("--hub-endpoint", &hub_endpoint),
+            ("--allocator-endpoint", &allocator_endpoint),
+        ] {
             if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
-                problems.push(format!("{flag} {endpoint}: must start with http:// or https://"));
+                problems.push(format!(
+                    "{flag} {endpoint}: must start with http:// or https://"
+                ));
             }
         }
         if !(lease_retry_seconds < lease_renew_deadline_seconds
@@ -133,7 +136,10 @@ impl TryFrom<Args> for Config {
         }
         let seconds = |value: u32| Duration::from_secs(u64::from(value));
         let given = |pairs: [(&'static str, String); 2]| {
-            pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+            pairs
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .collect()
         };
         Ok(Self {
             admin_address,
@@ -145,7 +151,10 @@ impl TryFrom<Args> for Config {
                 requests: given([("cpu", sdk_cpu_request), ("memory", sdk_memory_request)]),
                 limits: given([("cpu", sdk_cpu_limit), ("memory", sdk_memory_limit)]),
             },
-            namespaces: namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
+            namespaces: namespaces
+                .into_iter()
+                .filter(|name| !name.is_empty())
+                .collect(),
             port_ranges,
             allocator: AllocatorConfig {
                 endpoint: allocator_endpoint,

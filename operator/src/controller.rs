@@ -18,8 +18,10 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 
 /// Delays after errors.
-const BACKOFF: Backoff =
-    Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(300) };
+const BACKOFF: Backoff = Backoff {
+    base: Duration::from_millis(500),
+    cap: Duration::from_secs(300),
+};
 
 /// Every object is looked at again after this time even if nothing happened, give or take a fifth.
 const RESYNC: Duration = Duration::from_secs(300);
@@ -63,7 +65,12 @@ impl<K: Kind> Controller<K> {
         Reconcile: Fn(Arc<K>) -> Working + Send + Sync + 'static,
         Working: Future<Output = Reconciled> + Send + 'static,
     {
-        let Self { name, cache, queue, concurrency } = self;
+        let Self {
+            name,
+            cache,
+            queue,
+            concurrency,
+        } = self;
         for object in cache.all() {
             queue.push(ObjectRef::from_obj(object.as_ref()));
         }
@@ -74,7 +81,10 @@ impl<K: Kind> Controller<K> {
             let reconcile = Arc::clone(&reconcile);
             async move {
                 let (metrics, failures) = &*context;
-                let timer = metrics.reconcile_seconds.with_label_values(&[name]).start_timer();
+                let timer = metrics
+                    .reconcile_seconds
+                    .with_label_values(&[name])
+                    .start_timer();
                 let reference = ObjectRef::from_obj(object.as_ref());
                 let result = reconcile(object).await;
                 timer.observe_duration();
@@ -86,7 +96,10 @@ impl<K: Kind> Controller<K> {
                     }
                 };
                 failures.forget(&reference);
-                metrics.objects_in_backoff.with_label_values(&[name]).set(failures.count());
+                metrics
+                    .objects_in_backoff
+                    .with_label_values(&[name])
+                    .set(failures.count());
                 let label = match outcome {
                     Outcome::Changed => "changed",
                     Outcome::Unchanged => "unchanged",
@@ -103,12 +116,20 @@ impl<K: Kind> Controller<K> {
             let (metrics, failures) = &*context;
             let reference = ObjectRef::from_obj(object.as_ref());
             let attempt = failures.count_one(&reference);
-            metrics.objects_in_backoff.with_label_values(&[name]).set(failures.count());
-            metrics.reconcile_errors.with_label_values(&[name, error.reason()]).inc();
+            metrics
+                .objects_in_backoff
+                .with_label_values(&[name])
+                .set(failures.count());
+            metrics
+                .reconcile_errors
+                .with_label_values(&[name, error.reason()])
+                .inc();
             let delay = match error.class() {
                 // The cause is almost always another write of ours or of an SDK server.
                 Class::Conflict if attempt == 0 => Duration::ZERO,
-                Class::Conflict | Class::Transient => BACKOFF.delay(attempt, share(&reference, attempt)),
+                Class::Conflict | Class::Transient => {
+                    BACKOFF.delay(attempt, share(&reference, attempt))
+                }
                 Class::Invalid => RESYNC,
             };
             if error.class() == Class::Conflict {

@@ -56,7 +56,10 @@ impl Error {
     pub(crate) fn new(action: String, error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::Refused { action, status },
-            other => Self::Failed { action, source: Box::new(other) },
+            other => Self::Failed {
+                action,
+                source: Box::new(other),
+            },
         }
     }
 
@@ -76,7 +79,8 @@ impl Error {
     }
 
     pub(crate) fn is_conflict(&self) -> bool {
-        self.status().is_some_and(|status| status.is_conflict() && !status.is_already_exists())
+        self.status()
+            .is_some_and(|status| status.is_conflict() && !status.is_already_exists())
     }
 
     /// Whether the object that was sent is wrong, so that sending it again is useless.
@@ -90,7 +94,10 @@ impl Error {
 
     /// The API server's own words, or ours.
     pub(crate) fn message(&self) -> String {
-        self.status().map_or_else(|| runtime::service::chain(self), |status| status.message.clone())
+        self.status().map_or_else(
+            || runtime::service::chain(self),
+            |status| status.message.clone(),
+        )
     }
 
     pub(crate) fn class(&self) -> Class {

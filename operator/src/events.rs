@@ -51,7 +51,11 @@ impl Events {
             secondary: None,
         };
         if let Err(error) = self.0.publish(&event, &object.object_ref(&())).await {
-            tracing::warn!(reason, error = runtime::service::chain(&error), "Event was not recorded");
+            tracing::warn!(
+                reason,
+                error = runtime::service::chain(&error),
+                "Event was not recorded"
+            );
         }
     }
 }

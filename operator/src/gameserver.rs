@@ -10,9 +10,12 @@ use crate::world::World;
 mod apply;
 pub(crate) mod build;
 mod observe;
+pub(crate) use apply::create_pod;
 pub(crate) use observe::{is_pod_of, place};
 pub(crate) mod plan;
 pub(crate) mod pod;
+#[cfg(test)]
+mod tests;
 
 /// Brings one game server a step further.
 pub(crate) async fn reconcile(world: Arc<World>, server: Arc<GameServer>) -> Reconciled {
@@ -22,6 +25,10 @@ pub(crate) async fn reconcile(world: Arc<World>, server: Arc<GameServer>) -> Rec
     if let Some(action) = plan.action {
         apply::apply(&world, &server, action).await?;
     }
-    let outcome = if changed { Outcome::Changed } else { Outcome::Unchanged };
+    let outcome = if changed {
+        Outcome::Changed
+    } else {
+        Outcome::Unchanged
+    };
     Ok((outcome, plan.requeue))
 }

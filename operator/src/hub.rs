@@ -42,7 +42,10 @@ impl Sessions {
     /// Forgets a server for which nobody waits any more.
     fn close(&self, server: &Holder) {
         let mut sessions = self.lock();
-        if sessions.get(server).is_some_and(|sender| sender.receiver_count() == 0) {
+        if sessions
+            .get(server)
+            .is_some_and(|sender| sender.receiver_count() == 0)
+        {
             sessions.remove(server);
         }
     }

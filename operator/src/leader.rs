@@ -20,7 +20,10 @@ pub(crate) struct Candidate {
 
 impl std::fmt::Debug for Candidate {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Candidate").field("identity", &self.identity).finish_non_exhaustive()
+        formatter
+            .debug_struct("Candidate")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
     }
 }
 
@@ -31,7 +34,8 @@ impl Candidate {
         let mut seen = Observation::default();
         while !stop.is_cancelled() {
             if !self.try_hold(&mut seen).await {
-                stop.run_until_cancelled(tokio::time::sleep(self.timing.retry)).await;
+                stop.run_until_cancelled(tokio::time::sleep(self.timing.retry))
+                    .await;
                 continue;
             }
             tracing::info!(lease = self.lease_name, "Became leader");
@@ -50,7 +54,11 @@ impl Candidate {
     async fn keep(&self, seen: &mut Observation, lost: CancellationToken) {
         let mut renewed = Instant::now();
         loop {
-            if lost.run_until_cancelled(tokio::time::sleep(self.timing.retry)).await.is_none() {
+            if lost
+                .run_until_cancelled(tokio::time::sleep(self.timing.retry))
+                .await
+                .is_none()
+            {
                 return;
             }
             let deadline = renewed + self.timing.renew_deadline;
@@ -72,7 +80,11 @@ impl Candidate {
             Ok(Ok(held)) => held,
             Ok(Err(error)) => {
                 let error = runtime::service::chain(&error);
-                tracing::warn!(lease = self.lease_name, error, "Lease could not be read or written");
+                tracing::warn!(
+                    lease = self.lease_name,
+                    error,
+                    "Lease could not be read or written"
+                );
                 false
             }
             Err(_) => {
@@ -150,7 +162,9 @@ impl Candidate {
                 return Ok(());
             }
             spec.holder_identity = Some(String::new());
-            api.replace(&self.lease_name, &PostParams::default(), &lease).await.map(drop)
+            api.replace(&self.lease_name, &PostParams::default(), &lease)
+                .await
+                .map(drop)
         };
         match tokio::time::timeout(self.timing.retry, release).await {
             Ok(Ok(())) => tracing::info!(lease = self.lease_name, "Released the lease"),

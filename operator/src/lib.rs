@@ -25,6 +25,8 @@ mod matchallocation;
 mod metrics;
 mod namespaces;
 mod nodes;
+mod ordinals;
+mod pace;
 mod ports;
 mod queue;
 mod run;

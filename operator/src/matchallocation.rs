@@ -33,11 +33,16 @@ pub(crate) async fn reconcile(
     let status = status::status(now, &request, &applied);
     if let Some(status) = status
         && request.status.as_ref() != Some(&status)
-        && request.finalizers().iter().any(|name| name == crds::meta::RELEASE_FINALIZER)
+        && request
+            .finalizers()
+            .iter()
+            .any(|name| name == crds::meta::RELEASE_FINALIZER)
     {
         let namespace = request.namespace().unwrap_or_default();
-        let written: MatchAllocation =
-            world.api.apply_status(&namespace, &request.name_any(), status).await?;
+        let written: MatchAllocation = world
+            .api
+            .apply_status(&namespace, &request.name_any(), status)
+            .await?;
         world.matches.wrote(&written);
         outcome = Outcome::Changed;
     }

@@ -66,7 +66,11 @@ impl Metrics {
                 "Objects whose last reconcile failed",
                 &["controller"],
             )?,
-            actions: counter("muster_actions_total", "Planned actions", &["controller", "action"])?,
+            actions: counter(
+                "muster_actions_total",
+                "Planned actions",
+                &["controller", "action"],
+            )?,
             watch_restarts: counter(
                 "muster_watch_restarts_total",
                 "Watches that were started anew",

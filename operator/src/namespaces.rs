@@ -41,17 +41,25 @@ impl Namespaces {
     }
 
     fn bundle(&self) -> String {
-        self.bundle.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.bundle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Writes what is missing in a namespace.
     pub(crate) async fn ensure(&self, world: &World, namespace: &str) -> Result<(), Error> {
         let bundle = self.bundle();
         if bundle.is_empty() {
-            return Err(Error::Waiting { what: "the hub has no CA certificate yet".to_owned() });
+            return Err(Error::Waiting {
+                what: "the hub has no CA certificate yet".to_owned(),
+            });
         }
         {
-            let furnished = self.furnished.lock().unwrap_or_else(PoisonError::into_inner);
+            let furnished = self
+                .furnished
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if let Some((with, at)) = furnished.get(namespace)
                 && *with == bundle
                 && at.elapsed() < RECHECK
@@ -98,14 +106,20 @@ impl Namespaces {
                 api.patch(BUDGET, &params, &Patch::Apply(&budget)),
             )
             .await?;
-        let mut furnished = self.furnished.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut furnished = self
+            .furnished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         furnished.insert(namespace.to_owned(), (bundle, Instant::now()));
         Ok(())
     }
 
     /// The namespaces that were furnished by this process.
     pub(crate) fn known(&self) -> Vec<String> {
-        let furnished = self.furnished.lock().unwrap_or_else(PoisonError::into_inner);
+        let furnished = self
+            .furnished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         furnished.keys().cloned().collect()
     }
 }

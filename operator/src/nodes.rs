@@ -15,29 +15,36 @@ pub(crate) fn address(node: &Node) -> Option<String> {
             .filter(|address| address.type_ == *wanted)
             .map(|address| address.address.clone())
             // An IP that does not parse is of no use to a client.
-            .find(|address| {
-                !wanted.ends_with("IP") || address.parse::<std::net::IpAddr>().is_ok()
-            })
+            .find(|address| !wanted.ends_with("IP") || address.parse::<std::net::IpAddr>().is_ok())
     })
 }
 
 /// Every address of the node, and those of the pod.
 pub(crate) fn addresses(node: &Node, pod: &Pod) -> Vec<GameServerStatusAddress> {
-    let of_node = node.status.iter().flat_map(|status| status.addresses.iter().flatten()).map(
-        |address| GameServerStatusAddress {
+    let of_node = node
+        .status
+        .iter()
+        .flat_map(|status| status.addresses.iter().flatten())
+        .map(|address| GameServerStatusAddress {
             type_: address.type_.clone(),
             address: address.address.clone(),
-        },
-    );
-    let of_pod = pod.status.iter().flat_map(|status| status.pod_ips.iter().flatten()).map(|ip| {
-        GameServerStatusAddress { type_: "PodIP".to_owned(), address: ip.ip.clone() }
-    });
+        });
+    let of_pod = pod
+        .status
+        .iter()
+        .flat_map(|status| status.pod_ips.iter().flatten())
+        .map(|ip| GameServerStatusAddress {
+            type_: "PodIP".to_owned(),
+            address: ip.ip.clone(),
+        });
     of_node.chain(of_pod).collect()
 }
 
 /// Whether the scheduler may put pods there.
 pub(crate) fn is_schedulable(node: &Node) -> bool {
-    node.spec.as_ref().is_none_or(|spec| spec.unschedulable != Some(true))
+    node.spec
+        .as_ref()
+        .is_none_or(|spec| spec.unschedulable != Some(true))
 }
 
 #[cfg(test)]
@@ -54,21 +61,40 @@ mod tests {
                 address: (*address).to_owned(),
             })
             .collect();
-        let status = NodeStatus { addresses: Some(addresses), ..NodeStatus::default() };
-        Node { status: Some(status), ..Node::default() }
+        let status = NodeStatus {
+            addresses: Some(addresses),
+            ..NodeStatus::default()
+        };
+        Node {
+            status: Some(status),
+            ..Node::default()
+        }
     }
 
     #[test]
     fn players_get_the_most_public_address() {
         let cases: [(&[(&str, &str)], Option<&str>); 5] = [
-            (&[("InternalIP", "10.0.0.1"), ("ExternalIP", "203.0.113.7")], Some("203.0.113.7")),
-            (&[("ExternalIP", "203.0.113.7"), ("ExternalDNS", "a.example")], Some("a.example")),
-            (&[("ExternalIP", "broken"), ("InternalIP", "10.0.0.1")], Some("10.0.0.1")),
+            (
+                &[("InternalIP", "10.0.0.1"), ("ExternalIP", "203.0.113.7")],
+                Some("203.0.113.7"),
+            ),
+            (
+                &[("ExternalIP", "203.0.113.7"), ("ExternalDNS", "a.example")],
+                Some("a.example"),
+            ),
+            (
+                &[("ExternalIP", "broken"), ("InternalIP", "10.0.0.1")],
+                Some("10.0.0.1"),
+            ),
             (&[("Hostname", "node-1")], None),
             (&[("InternalIP", "fd00::1")], Some("fd00::1")),
         ];
         for (addresses, expected) in cases {
-            assert_eq!(address(&node(addresses)).as_deref(), expected, "{addresses:?}");
+            assert_eq!(
+                address(&node(addresses)).as_deref(),
+                expected,
+                "{addresses:?}"
+            );
         }
     }
 }

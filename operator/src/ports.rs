@@ -58,8 +58,9 @@ impl PortRanges {
             if known.contains_key(&range.name) {
                 return Err(RangeError::Repeated(range.name));
             }
-            if let Some(other) =
-                known.values().find(|other| range.first <= other.last && other.first <= range.last)
+            if let Some(other) = known
+                .values()
+                .find(|other| range.first <= other.last && other.first <= range.last)
             {
                 return Err(RangeError::Overlap(other.name.clone(), range.name));
             }
@@ -80,7 +81,9 @@ pub(crate) type Holder = (String, String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ChoiceError {
     /// The manifest names a range that the operator does not have.
-    #[error("spec.ports[].range: there is no port range {0}; the operator's --port-range lists them")]
+    #[error(
+        "spec.ports[].range: there is no port range {0}; the operator's --port-range lists them"
+    )]
     UnknownRange(String),
     /// Every port of the range is held on every node.
     #[error("every port of the range {0} is in use on every node")]
@@ -105,7 +108,11 @@ struct Held {
 
 impl PortPool {
     pub(crate) const fn new(ranges: PortRanges) -> Self {
-        Self { ranges, uses: BTreeMap::new(), holders: BTreeMap::new() }
+        Self {
+            ranges,
+            uses: BTreeMap::new(),
+            holders: BTreeMap::new(),
+        }
     }
 
     /// Chooses one port for each named range and holds them for a server.
@@ -135,7 +142,10 @@ impl PortPool {
         }
         let held = self.holders.get(holder);
         let object = held.map(|held| held.object.clone()).unwrap_or_default();
-        self.set_object(holder, object.into_iter().chain(chosen.iter().copied()).collect());
+        self.set_object(
+            holder,
+            object.into_iter().chain(chosen.iter().copied()).collect(),
+        );
         Ok(chosen)
     }
 
@@ -180,7 +190,11 @@ mod tests {
     }
 
     fn pool(first: u16, last: u16) -> PortPool {
-        let range = PortRange { name: "default".to_owned(), first, last };
+        let range = PortRange {
+            name: "default".to_owned(),
+            first,
+            last,
+        };
         PortPool::new(PortRanges::new(vec![range]).unwrap())
     }
 
@@ -212,7 +226,9 @@ mod tests {
     #[test]
     fn one_server_never_gets_one_port_twice() {
         let mut pool = pool(7000, 7001);
-        let chosen = pool.choose(5, &holder("a"), &["default", "default"]).unwrap();
+        let chosen = pool
+            .choose(5, &holder("a"), &["default", "default"])
+            .unwrap();
         assert_eq!(chosen, [7000, 7001]);
     }
 
@@ -220,7 +236,11 @@ mod tests {
     fn ranges_are_checked() {
         assert_eq!("a=1-2".parse::<PortRange>().unwrap().last, 2);
         for bad in ["", "a", "a=2-1", "a=0-5", "=1-2", "a=1-70000", "a=x-y"] {
-            assert_eq!(bad.parse::<PortRange>(), Err(RangeError::Malformed), "{bad}");
+            assert_eq!(
+                bad.parse::<PortRange>(),
+                Err(RangeError::Malformed),
+                "{bad}"
+            );
         }
         let range = |text: &str| text.parse::<PortRange>().unwrap();
         assert_eq!(

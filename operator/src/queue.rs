@@ -24,8 +24,14 @@ struct Waiting<T> {
 
 impl<T: Clone + Eq + Hash + Send + 'static> Queue<T> {
     pub(crate) fn new() -> Arc<Self> {
-        let waiting = Waiting { order: VecDeque::new(), present: Default::default() };
-        Arc::new(Self { waiting: Mutex::new(waiting), added: Notify::new() })
+        let waiting = Waiting {
+            order: VecDeque::new(),
+            present: Default::default(),
+        };
+        Arc::new(Self {
+            waiting: Mutex::new(waiting),
+            added: Notify::new(),
+        })
     }
 
     /// Adds an item unless it waits already.

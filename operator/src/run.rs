@@ -67,8 +67,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
 
     // Health is first up and last down.
     let admin_stop = CancellationToken::new();
-    let serving_admin =
-        tokio::spawn(admin.clone().serve(config.admin_address, admin_stop.clone()));
+    let serving_admin = tokio::spawn(
+        admin
+            .clone()
+            .serve(config.admin_address, admin_stop.clone()),
+    );
     let world = World::new(config, client, metrics);
     let result = tokio::select! {
         result = work(&world, &admin, Arc::new(allocator), &stop) => result,
@@ -93,13 +96,21 @@ async fn work(
     allocator: Arc<Allocator>,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    if stop.run_until_cancelled(wait_for_definitions(&world.api.client, admin)).await.is_none() {
+    if stop
+        .run_until_cancelled(wait_for_definitions(&world.api.client, admin))
+        .await
+        .is_none()
+    {
         return Ok(());
     }
     let tasks = TaskTracker::new();
     let watching = CancellationToken::new();
     world.watch(&tasks, &watching);
-    if stop.run_until_cancelled(world.wait_until_synced()).await.is_none() {
+    if stop
+        .run_until_cancelled(world.wait_until_synced())
+        .await
+        .is_none()
+    {
         watching.cancel();
         return Ok(());
     }
@@ -135,7 +146,10 @@ async fn work(
         tracing::warn!(tasks = tasks.len(), "Tasks did not end in time");
     }
     match hub {
-        Err(source) if !stop.is_cancelled() => Err(Error::Serve { what: "the hub", source }),
+        Err(source) if !stop.is_cancelled() => Err(Error::Serve {
+            what: "the hub",
+            source,
+        }),
         Ok(()) | Err(_) => Ok(()),
     }
 }
@@ -147,7 +161,11 @@ async fn lead(world: &Arc<World>, allocator: &Arc<Allocator>, lost: Cancellation
     while let Err(error) = refresh(world).await {
         let error = runtime::service::chain(&error);
         tracing::warn!(error, "New leader could not read the state");
-        if lost.run_until_cancelled(tokio::time::sleep(CRD_RETRY)).await.is_none() {
+        if lost
+            .run_until_cancelled(tokio::time::sleep(CRD_RETRY))
+            .await
+            .is_none()
+        {
             return;
         }
     }
@@ -218,11 +236,23 @@ async fn refresh(world: &World) -> Result<(), crate::error::Error> {
 /// reason to crash, but to say so.
 async fn wait_for_definitions(client: &Client, admin: &Admin) {
     let needed = [
-        (GameServer::api_version(&()), GameServer::api_resource().plural),
-        (GameServerSet::api_version(&()), GameServerSet::api_resource().plural),
+        (
+            GameServer::api_version(&()),
+            GameServer::api_resource().plural,
+        ),
+        (
+            GameServerSet::api_version(&()),
+            GameServerSet::api_resource().plural,
+        ),
         (Fleet::api_version(&()), Fleet::api_resource().plural),
-        (MatchAllocation::api_version(&()), MatchAllocation::api_resource().plural),
-        (FleetAutoscaler::api_version(&()), FleetAutoscaler::api_resource().plural),
+        (
+            MatchAllocation::api_version(&()),
+            MatchAllocation::api_resource().plural,
+        ),
+        (
+            FleetAutoscaler::api_version(&()),
+            FleetAutoscaler::api_resource().plural,
+        ),
     ];
     let mut interval = tokio::time::interval(CRD_RETRY);
     loop {
@@ -231,9 +261,13 @@ async fn wait_for_definitions(client: &Client, admin: &Admin) {
         for (version, plural) in &needed {
             let look = client.list_api_group_resources(version);
             let problem = match tokio::time::timeout(CRD_LIMIT, look).await {
-                Ok(Ok(list)) if list.resources.iter().any(|found| found.name == *plural) => continue,
+                Ok(Ok(list)) if list.resources.iter().any(|found| found.name == *plural) => {
+                    continue;
+                }
                 Ok(Ok(_)) => "not installed".to_owned(),
-                Ok(Err(kube::Error::Api(status))) if status.code == 404 => "not installed".to_owned(),
+                Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+                    "not installed".to_owned()
+                }
                 Ok(Err(error)) => runtime::service::chain(&error),
                 Err(_) => "the API server does not answer".to_owned(),
             };

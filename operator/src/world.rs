@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crds::allocation::MatchState;
 use crds::gameserver::PortPolicy;
@@ -19,11 +20,20 @@ use crate::cache::Cache;
 use crate::config::Config;
 use crate::controller::Refs;
 use crate::events::Events;
+use crate::fleet::Acceptances;
+use crate::gameserverset::plan::Policy;
 use crate::hub::Sessions;
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
+use crate::pace::Pace;
 use crate::ports::{ChoiceError, Holder, PortPool};
 use crate::queue::Queue;
+
+/// Shortest time between two writes of one status.
+const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+/// Shortest time between two changes of a fleet's size by its autoscaler. A burst is followed
+/// well within a second, by few writes.
+const SCALE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What the controllers and the hub share.
 #[derive(Debug)]
@@ -42,6 +52,13 @@ pub(crate) struct World {
     pub(crate) queues: Queues,
     pub(crate) namespaces: Namespaces,
     pub(crate) sessions: Sessions,
+    pub(crate) acceptances: Acceptances,
+    /// Where the names of each parent's children go on.
+    pub(crate) ordinals: NextOrdinals,
+    /// Holds writes of status apart.
+    pub(crate) status_pace: Pace,
+    /// Holds writes of an autoscaler's size apart.
+    pub(crate) scale_pace: Pace,
     ports: Mutex<PortPool>,
     pods_in_flight: Mutex<BTreeSet<Holder>>,
     tallies: Mutex<Tallies>,
@@ -55,6 +72,25 @@ pub(crate) struct Queues {
     pub(crate) fleets: Arc<Refs<Fleet>>,
     pub(crate) autoscalers: Arc<Refs<FleetAutoscaler>>,
     pub(crate) matches: Arc<Refs<MatchAllocation>>,
+}
+
+/// Where the names of each parent's children go on, by the parent's uid. Kept in memory: after a
+/// restart the planners go on from the names that exist.
+#[derive(Debug, Default)]
+pub(crate) struct NextOrdinals(Mutex<BTreeMap<String, u32>>);
+
+impl NextOrdinals {
+    pub(crate) fn of(&self, uid: &str) -> Option<u32> {
+        lock(&self.0).get(uid).copied()
+    }
+
+    pub(crate) fn remember(&self, uid: &str, next: u32) {
+        lock(&self.0).insert(uid.to_owned(), next);
+    }
+
+    fn forget(&self, uid: &str) {
+        lock(&self.0).remove(uid);
+    }
 }
 
 /// Sums and indexes kept from changes, so that no reconcile scans the cluster.
@@ -75,7 +111,10 @@ impl World {
         let namespaces = &config.namespaces;
         let role = format!("{}={}", meta::ROLE_LABEL, meta::ROLE_GAMESERVER);
         let world = Arc::new(Self {
-            api: ApiServer { client: client.clone(), metrics: metrics.clone() },
+            api: ApiServer {
+                client: client.clone(),
+                metrics: metrics.clone(),
+            },
             events: Events::new(client.clone(), &config.identity),
             servers: Arc::new(Cache::within(&client, namespaces, None, |object| {
                 object.metadata.managed_fields = None;
@@ -103,6 +142,10 @@ impl World {
             },
             namespaces: Namespaces::default(),
             sessions: Sessions::default(),
+            acceptances: Acceptances::default(),
+            ordinals: NextOrdinals::default(),
+            status_pace: Pace::new(STATUS_INTERVAL),
+            scale_pace: Pace::new(SCALE_INTERVAL),
             ports: Mutex::new(PortPool::new(config.port_ranges.clone())),
             pods_in_flight: Mutex::default(),
             tallies: Mutex::default(),
@@ -147,8 +190,12 @@ impl World {
         holder: &Holder,
         wanted: &[&str],
     ) -> Result<Vec<u16>, ChoiceError> {
-        let nodes =
-            self.nodes.all().iter().filter(|node| crate::nodes::is_schedulable(node)).count();
+        let nodes = self
+            .nodes
+            .all()
+            .iter()
+            .filter(|node| crate::nodes::is_schedulable(node))
+            .count();
         lock(&self.ports).choose(nodes, holder, wanted)
     }
 
@@ -156,8 +203,20 @@ impl World {
     pub(crate) fn release_ports(&self, (namespace, name): &Holder) {
         // An object that exists keeps what it records.
         let recorded = self.servers.get(namespace, name);
-        let ports = recorded.map(|server| object_ports(&server)).unwrap_or_default();
+        let ports = recorded
+            .map(|server| object_ports(&server))
+            .unwrap_or_default();
         lock(&self.ports).set_object(&(namespace.clone(), name.clone()), ports);
+    }
+
+    /// Bounds for the planner of sets.
+    pub(crate) fn set_policy(&self) -> Policy {
+        Policy {
+            max_creations: self.config.max_creations,
+            max_deletions: self.config.max_deletions,
+            max_pending: self.config.max_pending,
+            ..Policy::default()
+        }
     }
 
     /// Ready and Allocated servers per node.
@@ -177,7 +236,10 @@ impl World {
     }
 
     pub(crate) fn count_action(&self, controller: &str, action: &str) {
-        self.metrics.actions.with_label_values(&[controller, action]).inc();
+        self.metrics
+            .actions
+            .with_label_values(&[controller, action])
+            .inc();
     }
 
     fn listen(self: &Arc<Self>) {
@@ -193,7 +255,10 @@ impl World {
                 let key = holder(pod.as_ref());
                 let ports = after.map(|pod| pod_ports(pod)).unwrap_or_default();
                 lock(&world.ports).set_pod(&key, ports);
-                world.queues.servers.push(ObjectRef::new(&key.1).within(&key.0));
+                world
+                    .queues
+                    .servers
+                    .push(ObjectRef::new(&key.1).within(&key.0));
             }
         }));
         let world = Arc::downgrade(self);
@@ -201,13 +266,23 @@ impl World {
             if let (Some(world), Some(set)) = (world.upgrade(), after.or(before)) {
                 world.queues.sets.push(ObjectRef::from_obj(set.as_ref()));
                 world.push_fleet_of(set.as_ref());
+                if after.is_none() {
+                    world.ordinals.forget(&set.uid().unwrap_or_default());
+                }
             }
         }));
         let world = Arc::downgrade(self);
         self.fleets.listen(Box::new(move |before, after| {
             if let (Some(world), Some(fleet)) = (world.upgrade(), after.or(before)) {
-                world.queues.fleets.push(ObjectRef::from_obj(fleet.as_ref()));
+                world
+                    .queues
+                    .fleets
+                    .push(ObjectRef::from_obj(fleet.as_ref()));
                 world.push_autoscalers_of(holder(fleet.as_ref()));
+                if after.is_none() {
+                    world.acceptances.forget(&fleet.uid().unwrap_or_default());
+                    world.ordinals.forget(&fleet.uid().unwrap_or_default());
+                }
             }
         }));
         let world = Arc::downgrade(self);
@@ -225,7 +300,9 @@ impl World {
     }
 
     fn server_changed(&self, before: Option<&GameServer>, after: Option<&GameServer>) {
-        let Some(server) = after.or(before) else { return };
+        let Some(server) = after.or(before) else {
+            return;
+        };
         let key = holder(server);
         lock(&self.ports).set_object(&key, after.map(object_ports).unwrap_or_default());
         {
@@ -245,10 +322,17 @@ impl World {
         self.count_server(before, -1);
         self.count_server(after, 1);
         self.sessions.notify(&key);
-        self.queues.servers.push(ObjectRef::new(&key.1).within(&key.0));
-        let owner = server.owner_references().iter().find(|owner| owner.controller == Some(true));
+        self.queues
+            .servers
+            .push(ObjectRef::new(&key.1).within(&key.0));
+        let owner = server
+            .owner_references()
+            .iter()
+            .find(|owner| owner.controller == Some(true));
         if let Some(owner) = owner {
-            self.queues.sets.push(ObjectRef::new(&owner.name).within(&key.0));
+            self.queues
+                .sets
+                .push(ObjectRef::new(&owner.name).within(&key.0));
         }
         if before.map(GameServer::state) == after.map(GameServer::state) {
             return;
@@ -261,25 +345,36 @@ impl World {
         if let Some(uid) = server.labels().get(meta::MATCH_ALLOCATION_LABEL)
             && let Some((namespace, name)) = tallies.matches.get(uid)
         {
-            self.queues.matches.push(ObjectRef::new(name).within(namespace));
+            self.queues
+                .matches
+                .push(ObjectRef::new(name).within(namespace));
         }
         if after.is_some_and(|server| server.state() == State::Ready) {
             for name in tallies.waiting.get(&key.0).into_iter().flatten() {
-                self.queues.matches.push(ObjectRef::new(name).within(&key.0));
+                self.queues
+                    .matches
+                    .push(ObjectRef::new(name).within(&key.0));
             }
         }
     }
 
     fn count_server(&self, server: Option<&GameServer>, by: i64) {
         if let Some(server) = server {
-            let fleet = server.labels().get(meta::FLEET_LABEL).map_or("none", String::as_str);
+            let fleet = server
+                .labels()
+                .get(meta::FLEET_LABEL)
+                .map_or("none", String::as_str);
             let namespace = server.namespace().unwrap_or_default();
             let labels = [server.state().as_str(), fleet, namespace.as_str()];
             self.metrics.game_servers.with_label_values(&labels).add(by);
         }
     }
 
-    fn autoscaler_changed(&self, before: Option<&FleetAutoscaler>, after: Option<&FleetAutoscaler>) {
+    fn autoscaler_changed(
+        &self,
+        before: Option<&FleetAutoscaler>,
+        after: Option<&FleetAutoscaler>,
+    ) {
         let mut tallies = lock(&self.tallies);
         if let Some(autoscaler) = before {
             let fleet = (holder(autoscaler).0, autoscaler.spec.fleet_name.clone());
@@ -292,8 +387,14 @@ impl World {
         }
         if let Some(autoscaler) = after {
             let fleet = (holder(autoscaler).0, autoscaler.spec.fleet_name.clone());
-            tallies.autoscalers.entry(fleet).or_default().insert(autoscaler.name_any());
-            self.queues.autoscalers.push(ObjectRef::from_obj(autoscaler));
+            tallies
+                .autoscalers
+                .entry(fleet)
+                .or_default()
+                .insert(autoscaler.name_any());
+            self.queues
+                .autoscalers
+                .push(ObjectRef::from_obj(autoscaler));
         }
     }
 
@@ -311,10 +412,15 @@ impl World {
         }
         if let Some(request) = after {
             let (namespace, name) = holder(request);
-            tallies
-                .matches
-                .insert(request.uid().unwrap_or_default(), (namespace.clone(), name.clone()));
-            let state = request.status.as_ref().map(|status| status.state).unwrap_or_default();
+            tallies.matches.insert(
+                request.uid().unwrap_or_default(),
+                (namespace.clone(), name.clone()),
+            );
+            let state = request
+                .status
+                .as_ref()
+                .map(|status| status.state)
+                .unwrap_or_default();
             if state == MatchState::Pending {
                 tallies.waiting.entry(namespace).or_default().insert(name);
             }
@@ -325,14 +431,18 @@ impl World {
     fn push_fleet_of<K: crate::api::Kind>(&self, child: &K) {
         if let Some(fleet) = child.labels().get(meta::FLEET_LABEL) {
             let namespace = child.namespace().unwrap_or_default();
-            self.queues.fleets.push(ObjectRef::new(fleet).within(&namespace));
+            self.queues
+                .fleets
+                .push(ObjectRef::new(fleet).within(&namespace));
         }
     }
 
     fn push_autoscalers_of(&self, fleet: Holder) {
         let tallies = lock(&self.tallies);
         for name in tallies.autoscalers.get(&fleet).into_iter().flatten() {
-            self.queues.autoscalers.push(ObjectRef::new(name).within(&fleet.0));
+            self.queues
+                .autoscalers
+                .push(ObjectRef::new(name).within(&fleet.0));
         }
     }
 }
@@ -348,7 +458,10 @@ impl Drop for PodInFlight<'_> {
     fn drop(&mut self) {
         lock(&self.world.pods_in_flight).remove(&self.key);
         // The controller passed over this server meanwhile.
-        self.world.queues.servers.push(ObjectRef::new(&self.key.1).within(&self.key.0));
+        self.world
+            .queues
+            .servers
+            .push(ObjectRef::new(&self.key.1).within(&self.key.0));
     }
 }
 
@@ -369,7 +482,11 @@ fn loaded_node(server: &GameServer) -> Option<&str> {
 
 /// Host ports that an object records.
 fn object_ports(server: &GameServer) -> BTreeSet<u16> {
-    let assigned = server.status.as_ref().map(|status| status.ports.as_slice()).unwrap_or_default();
+    let assigned = server
+        .status
+        .as_ref()
+        .map(|status| status.ports.as_slice())
+        .unwrap_or_default();
     crds::ports::expand(&server.spec)
         .iter()
         .zip(assigned)
@@ -384,11 +501,16 @@ fn object_ports(server: &GameServer) -> BTreeSet<u16> {
 
 /// Host ports that a pod holds. A pod that has ended holds none.
 fn pod_ports(pod: &Pod) -> BTreeSet<u16> {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
     if matches!(phase, Some("Succeeded" | "Failed")) {
         return BTreeSet::new();
     }
-    let Some(spec) = &pod.spec else { return BTreeSet::new() };
+    let Some(spec) = &pod.spec else {
+        return BTreeSet::new();
+    };
     spec.containers
         .iter()
         .chain(spec.init_containers.iter().flatten())

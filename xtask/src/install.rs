@@ -71,7 +71,7 @@ pub(crate) fn install(cluster: &Cluster, options: &BuildArgs, values: &[String])
     } else {
         progress(
             "this cluster pulls its images from a registry: push target/images/*.tar (cargo xtask \
-             images) where `--set image.repository=…` points to",
+             images) where `--set image.registry=…` points to",
         );
     }
     for value in values {

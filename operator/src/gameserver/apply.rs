@@ -17,11 +17,7 @@ use crate::ports::ChoiceError;
 use crate::world::World;
 
 /// Carries out one step.
-pub(crate) async fn apply(
-    world: &World,
-    server: &GameServer,
-    action: Action,
-) -> Result<(), Error> {
+pub(crate) async fn apply(world: &World, server: &GameServer, action: Action) -> Result<(), Error> {
     world.count_action("gameserver", name_of(&action));
     match action {
         Action::AssignPorts => assign_ports(world, server).await,
@@ -37,7 +33,12 @@ pub(crate) async fn apply(
         }
         Action::MarkShutdown { why } => {
             tracing::info!(server = server.name_any(), why, "Game server ended");
-            write(world, server, json!({ "status": { "state": State::Shutdown } })).await
+            write(
+                world,
+                server,
+                json!({ "status": { "state": State::Shutdown } }),
+            )
+            .await
         }
         Action::MarkError { why } => mark_error(world, server, why).await,
         Action::Delete => delete(world, server).await,
@@ -74,7 +75,10 @@ pub(crate) async fn delete(world: &World, server: &GameServer) -> Result<(), Err
     } else {
         PropagationPolicy::Foreground
     };
-    world.api.delete::<GameServer>(&Target::of(&server.metadata), propagation).await
+    world
+        .api
+        .delete::<GameServer>(&Target::of(&server.metadata), propagation)
+        .await
 }
 
 /// Makes the pod of a server. A pod that the API server refuses makes the server an Error.
@@ -86,7 +90,11 @@ pub(crate) async fn create_pod(world: &World, server: &GameServer) -> Result<(),
         Ok(pod) => pod,
         Err(error) => return mark_error(world, server, error.to_string()).await,
     };
-    match world.api.create(&pod, |existing| is_pod_of(existing, server)).await {
+    match world
+        .api
+        .create(&pod, |existing| is_pod_of(existing, server))
+        .await
+    {
         Ok(created) => {
             world.pods.wrote(&created);
             Ok(())
@@ -104,9 +112,14 @@ async fn assign_ports(world: &World, server: &GameServer) -> Result<(), Error> {
             return mark_error(world, server, error.to_string()).await;
         }
         Err(error @ ChoiceError::Exhausted(_)) => {
-            world.events.warning(server, "PortRangeExhausted", error.to_string()).await;
+            world
+                .events
+                .warning(server, "PortRangeExhausted", error.to_string())
+                .await;
             // Ports come free when other servers end; the resync and backoff look again.
-            return Err(Error::Waiting { what: error.to_string() });
+            return Err(Error::Waiting {
+                what: error.to_string(),
+            });
         }
     };
     let status: GameServerStatus = initial_status(&server.spec, server.dev_address(), &chosen);
@@ -130,7 +143,10 @@ async fn mark_error(world: &World, server: &GameServer, why: String) -> Result<(
 }
 
 async fn write(world: &World, server: &GameServer, patch: Value) -> Result<(), Error> {
-    let written: GameServer = world.api.patch(&Target::of(&server.metadata), patch).await?;
+    let written: GameServer = world
+        .api
+        .patch(&Target::of(&server.metadata), patch)
+        .await?;
     world.servers.wrote(&written);
     Ok(())
 }

@@ -52,15 +52,27 @@ pub(crate) fn initial_status(
     dev_address: Option<&str>,
     chosen: &[u16],
 ) -> GameServerStatus {
-    let template_annotations =
-        spec.template.metadata.as_ref().and_then(|meta| meta.annotations.as_ref());
+    let template_annotations = spec
+        .template
+        .metadata
+        .as_ref()
+        .and_then(|meta| meta.annotations.as_ref());
     let always = template_annotations
         .and_then(|annotations| annotations.get(meta::CLUSTER_AUTOSCALER_ANNOTATION))
         .is_some_and(|value| value == "true");
-    let eviction =
-        if always { Eviction { safe: EvictionSafe::Always } } else { spec.eviction.clone() };
+    let eviction = if always {
+        Eviction {
+            safe: EvictionSafe::Always,
+        }
+    } else {
+        spec.eviction.clone()
+    };
     GameServerStatus {
-        state: if dev_address.is_some() { State::Ready } else { State::Creating },
+        state: if dev_address.is_some() {
+            State::Ready
+        } else {
+            State::Creating
+        },
         ports: status_ports(spec, chosen),
         address: dev_address.unwrap_or_default().to_owned(),
         players: spec.players.as_ref().map(|players| PlayerStatus {
@@ -82,7 +94,12 @@ pub(crate) fn game_server(set: &GameServerSet, name: &str, chosen: &[u16]) -> Ga
     let mut labels = of_template.labels.unwrap_or_default();
     let set_name = set.metadata.name.clone().unwrap_or_default();
     labels.insert(meta::GAMESERVERSET_LABEL.to_owned(), set_name);
-    if let Some(fleet) = set.metadata.labels.as_ref().and_then(|own| own.get(meta::FLEET_LABEL)) {
+    if let Some(fleet) = set
+        .metadata
+        .labels
+        .as_ref()
+        .and_then(|own| own.get(meta::FLEET_LABEL))
+    {
         labels.insert(meta::FLEET_LABEL.to_owned(), fleet.clone());
     }
     let annotations = of_template.annotations.unwrap_or_default();
@@ -121,5 +138,7 @@ pub(crate) fn annotate(
     key: &str,
     value: impl Into<String>,
 ) {
-    annotations.get_or_insert_default().insert(key.to_owned(), value.into());
+    annotations
+        .get_or_insert_default()
+        .insert(key.to_owned(), value.into());
 }

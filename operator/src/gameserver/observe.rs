@@ -27,7 +27,9 @@ pub(crate) fn observe(world: &World, server: &GameServer) -> Observed {
 /// Whether a pod was made for this very server.
 pub(crate) fn is_pod_of(pod: &Pod, server: &GameServer) -> bool {
     let uid = server.uid().unwrap_or_default();
-    pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+    pod.owner_references()
+        .iter()
+        .any(|owner| owner.controller == Some(true) && owner.uid == uid)
 }
 
 /// Where a pod can be reached, once it is on a node that we know.
@@ -47,8 +49,11 @@ fn pod_state(world: &World, server: &GameServer, pod: &Pod) -> PodState {
     }
     let status = pod.status.clone().unwrap_or_default();
     let game = server.spec.game_container().unwrap_or_default();
-    let game_status =
-        status.container_statuses.iter().flatten().find(|container| container.name == game);
+    let game_status = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .find(|container| container.name == game);
     match status.phase.as_deref() {
         Some("Succeeded") => PodState::Succeeded,
         Some("Failed") => {
@@ -59,7 +64,9 @@ fn pod_state(world: &World, server: &GameServer, pod: &Pod) -> PodState {
         }
         _ => PodState::Alive(PodAlive {
             being_deleted: pod.metadata.deletion_timestamp.is_some(),
-            game_ended: game_status.and_then(exit_code).is_some_and(|code| code != 0),
+            game_ended: game_status
+                .and_then(exit_code)
+                .is_some_and(|code| code != 0),
             scheduled_at: status
                 .conditions
                 .iter()

@@ -112,7 +112,11 @@ pub(crate) fn plan(now: Timestamp, server: &Observed) -> Plan {
 fn before_ready(now: Timestamp, server: &Observed) -> Plan {
     let pod = match &server.pod {
         PodState::Missing if server.state == State::Creating => {
-            return if server.pod_in_flight { Plan::default() } else { step(Action::CreatePod) };
+            return if server.pod_in_flight {
+                Plan::default()
+            } else {
+                step(Action::CreatePod)
+            };
         }
         PodState::Missing => return step(unhealthy("Pod is missing")),
         PodState::Foreign => {
@@ -123,20 +127,33 @@ fn before_ready(now: Timestamp, server: &Observed) -> Plan {
         PodState::Failed(why) => return step(unhealthy(why)),
         PodState::Alive(pod) => pod,
     };
-    let Some(place) = &pod.place else { return Plan::default() };
+    let Some(place) = &pod.place else {
+        return Plan::default();
+    };
     if server.state == State::RequestReady {
-        return step(Action::Locate { state: State::Ready, place: place.clone() });
+        return step(Action::Locate {
+            state: State::Ready,
+            place: place.clone(),
+        });
     }
     let moved = !server.node_name.is_empty() && server.node_name != place.node_name;
     if server.state == State::Scheduled && !moved {
         return Plan::default();
     }
-    let since = pod.scheduled_at.map_or(Duration::MAX, |at| elapsed(at, now));
+    let since = pod
+        .scheduled_at
+        .map_or(Duration::MAX, |at| elapsed(at, now));
     if since < SCHEDULED_AFTER && !moved {
         let remaining = SCHEDULED_AFTER.saturating_sub(since);
-        return Plan { action: None, requeue: Some(remaining) };
+        return Plan {
+            action: None,
+            requeue: Some(remaining),
+        };
     }
-    step(Action::Locate { state: State::Scheduled, place: place.clone() })
+    step(Action::Locate {
+        state: State::Scheduled,
+        place: place.clone(),
+    })
 }
 
 fn running(server: &Observed) -> Plan {
@@ -146,9 +163,8 @@ fn running(server: &Observed) -> Plan {
         PodState::Succeeded => step(succeeded()),
         PodState::Failed(why) => step(unhealthy(why)),
         PodState::Alive(pod) => {
-            let moved = |place: &Place| {
-                !server.node_name.is_empty() && server.node_name != place.node_name
-            };
+            let moved =
+                |place: &Place| !server.node_name.is_empty() && server.node_name != place.node_name;
             if pod.game_ended {
                 step(unhealthy("game container ended after Ready"))
             } else if pod.being_deleted && server.state == State::Ready {
@@ -158,7 +174,10 @@ fn running(server: &Observed) -> Plan {
             } else if pod.place.as_ref().is_some_and(moved) {
                 step(unhealthy("Pod is on another node"))
             } else if let (false, Some(place)) = (server.has_address, &pod.place) {
-                step(Action::Locate { state: server.state, place: place.clone() })
+                step(Action::Locate {
+                    state: server.state,
+                    place: place.clone(),
+                })
             } else {
                 Plan::default()
             }
@@ -171,13 +190,20 @@ fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
 }
 
 const fn step(action: Action) -> Plan {
-    Plan { action: Some(action), requeue: None }
+    Plan {
+        action: Some(action),
+        requeue: None,
+    }
 }
 
 fn unhealthy(why: &str) -> Action {
-    Action::MarkUnhealthy { why: why.to_owned() }
+    Action::MarkUnhealthy {
+        why: why.to_owned(),
+    }
 }
 
 fn succeeded() -> Action {
-    Action::MarkShutdown { why: "Pod is in Succeeded state".to_owned() }
+    Action::MarkShutdown {
+        why: "Pod is in Succeeded state".to_owned(),
+    }
 }

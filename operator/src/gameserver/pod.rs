@@ -49,11 +49,22 @@ pub(crate) enum Error {
 
 /// Builds the pod of a game server whose ports are chosen.
 pub(crate) fn build(server: &GameServer, sdk: &SdkConfig) -> Result<Pod, Error> {
-    let game = server.spec.game_container().ok_or(Error::NoContainer)?.to_owned();
+    let game = server
+        .spec
+        .game_container()
+        .ok_or(Error::NoContainer)?
+        .to_owned();
     let template = server.spec.template.clone();
     let mut spec = template.spec.unwrap_or_default();
-    if !spec.containers.iter().any(|container| container.name == game) {
-        return Err(Error::NoSuchContainer { field: "spec.container".to_owned(), name: game });
+    if !spec
+        .containers
+        .iter()
+        .any(|container| container.name == game)
+    {
+        return Err(Error::NoSuchContainer {
+            field: "spec.container".to_owned(),
+            name: game,
+        });
     }
     let mut metadata = pod_metadata(server, template.metadata.unwrap_or_default(), &game);
 
@@ -61,27 +72,41 @@ pub(crate) fn build(server: &GameServer, sdk: &SdkConfig) -> Result<Pod, Error> 
     if !passthrough.is_empty() {
         // Maps of strings to numbers always serialize.
         let assignment = serde_json::to_string(&passthrough).unwrap_or_default();
-        annotate(&mut metadata.annotations, meta::PASSTHROUGH_ANNOTATION, assignment);
+        annotate(
+            &mut metadata.annotations,
+            meta::PASSTHROUGH_ANNOTATION,
+            assignment,
+        );
     }
     add_sdk_env(server, &mut spec);
     add_liveness_probe(server, &mut spec, &game);
-    spec.init_containers.get_or_insert_default().insert(0, sdk_container(server, sdk));
+    spec.init_containers
+        .get_or_insert_default()
+        .insert(0, sdk_container(server, sdk));
     spec.volumes.get_or_insert_default().push(identity_volume());
     if server.spec.scheduling == Scheduling::Packed {
         add_packing(&mut spec);
     }
-    spec.restart_policy.get_or_insert_with(|| "Never".to_owned());
+    spec.restart_policy
+        .get_or_insert_with(|| "Never".to_owned());
     // Game pods hold no Kubernetes credentials unless the template asks for them.
     spec.automount_service_account_token.get_or_insert(false);
     let name = server.metadata.name.clone().unwrap_or_default();
     spec.hostname.get_or_insert_with(|| name.replace('.', "-"));
-    Ok(Pod { metadata, spec: Some(spec), status: None })
+    Ok(Pod {
+        metadata,
+        spec: Some(spec),
+        status: None,
+    })
 }
 
 fn pod_metadata(server: &GameServer, template: ObjectMeta, game: &str) -> ObjectMeta {
     let name = server.metadata.name.clone().unwrap_or_default();
     let mut labels = template.labels.unwrap_or_default();
-    labels.insert(meta::ROLE_LABEL.to_owned(), meta::ROLE_GAMESERVER.to_owned());
+    labels.insert(
+        meta::ROLE_LABEL.to_owned(),
+        meta::ROLE_GAMESERVER.to_owned(),
+    );
     labels.insert(meta::GAMESERVER_LABEL.to_owned(), name.clone());
     for key in [meta::FLEET_LABEL, meta::GAMESERVERSET_LABEL] {
         if let Some(value) = server.metadata.labels.as_ref().and_then(|own| own.get(key)) {
@@ -98,10 +123,16 @@ fn pod_metadata(server: &GameServer, template: ObjectMeta, game: &str) -> Object
         EvictionSafe::OnUpgrade => ("true", "false"),
         EvictionSafe::Never => ("false", "false"),
     };
-    labels.entry(meta::SAFE_TO_EVICT_LABEL.to_owned()).or_insert_with(|| movable.to_owned());
+    labels
+        .entry(meta::SAFE_TO_EVICT_LABEL.to_owned())
+        .or_insert_with(|| movable.to_owned());
     let mut annotations = template.annotations;
     annotate(&mut annotations, meta::CONTAINER_ANNOTATION, game);
-    annotate(&mut annotations, meta::VERSION_ANNOTATION, env!("CARGO_PKG_VERSION"));
+    annotate(
+        &mut annotations,
+        meta::VERSION_ANNOTATION,
+        env!("CARGO_PKG_VERSION"),
+    );
     annotations
         .get_or_insert_default()
         .entry(meta::CLUSTER_AUTOSCALER_ANNOTATION.to_owned())
@@ -122,10 +153,16 @@ fn add_ports(
     spec: &mut PodSpec,
     game: &str,
 ) -> Result<BTreeMap<String, Vec<usize>>, Error> {
-    let assigned = server.status.as_ref().map(|status| status.ports.as_slice()).unwrap_or_default();
+    let assigned = server
+        .status
+        .as_ref()
+        .map(|status| status.ports.as_slice())
+        .unwrap_or_default();
     let mut passthrough: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (position, single) in crds::ports::expand(&server.spec).into_iter().enumerate() {
-        let Some(port) = server.spec.ports().get(single.index) else { continue };
+        let Some(port) = server.spec.ports().get(single.index) else {
+            continue;
+        };
         let assigned = assigned.get(position).map(|port| port.port);
         let (container_port, host_port) = match port.port_policy {
             PortPolicy::Dynamic => (port.container_port, assigned),
@@ -145,7 +182,10 @@ fn add_ports(
             })?;
         let ports = container.ports.get_or_insert_default();
         if port.port_policy == PortPolicy::Passthrough {
-            passthrough.entry(wanted.to_owned()).or_default().push(ports.len());
+            passthrough
+                .entry(wanted.to_owned())
+                .or_default()
+                .push(ports.len());
         }
         ports.push(ContainerPort {
             container_port: container_port.unwrap_or_default(),
@@ -160,9 +200,15 @@ fn add_ports(
 /// Tells every container where the SDK server listens.
 fn add_sdk_env(server: &GameServer, spec: &mut PodSpec) {
     let sdk = &server.spec.sdk_server;
-    let variables =
-        [("AGONES_SDK_GRPC_PORT", sdk.grpc_port), ("AGONES_SDK_HTTP_PORT", sdk.http_port)];
-    for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
+    let variables = [
+        ("AGONES_SDK_GRPC_PORT", sdk.grpc_port),
+        ("AGONES_SDK_HTTP_PORT", sdk.http_port),
+    ];
+    for container in spec
+        .containers
+        .iter_mut()
+        .chain(spec.init_containers.iter_mut().flatten())
+    {
         let env = container.env.get_or_insert_default();
         for (name, port) in variables {
             env.retain(|variable| variable.name != name);
@@ -172,7 +218,11 @@ fn add_sdk_env(server: &GameServer, spec: &mut PodSpec) {
 }
 
 fn variable(name: &str, value: impl Into<String>) -> EnvVar {
-    EnvVar { name: name.to_owned(), value: Some(value.into()), value_from: None }
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.into()),
+        value_from: None,
+    }
 }
 
 /// Lets the kubelet start the health clock of the SDK server, and end a game that it found dead.
@@ -181,7 +231,10 @@ fn add_liveness_probe(server: &GameServer, spec: &mut PodSpec, game: &str) {
     if health.disabled {
         return;
     }
-    let container = spec.containers.iter_mut().find(|container| container.name == game);
+    let container = spec
+        .containers
+        .iter_mut()
+        .find(|container| container.name == game);
     if let Some(container) = container
         && container.liveness_probe.is_none()
     {
@@ -302,7 +355,10 @@ fn identity_volume() -> Volume {
 
 /// Prefers nodes that have game servers already.
 fn add_packing(spec: &mut PodSpec) {
-    let role = BTreeMap::from([(meta::ROLE_LABEL.to_owned(), meta::ROLE_GAMESERVER.to_owned())]);
+    let role = BTreeMap::from([(
+        meta::ROLE_LABEL.to_owned(),
+        meta::ROLE_GAMESERVER.to_owned(),
+    )]);
     let term = WeightedPodAffinityTerm {
         weight: 100,
         pod_affinity_term: PodAffinityTerm {
@@ -316,5 +372,7 @@ fn add_packing(spec: &mut PodSpec) {
     };
     let affinity: &mut Affinity = spec.affinity.get_or_insert_default();
     let pods: &mut PodAffinity = affinity.pod_affinity.get_or_insert_default();
-    pods.preferred_during_scheduling_ignored_during_execution.get_or_insert_default().push(term);
+    pods.preferred_during_scheduling_ignored_during_execution
+        .get_or_insert_default()
+        .push(term);
 }

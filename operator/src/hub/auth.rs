@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crds::{GameServer, meta};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::PostParams;
 use kube::Api;
+use kube::api::PostParams;
 use proto::muster::hub::v1::Hello;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -66,12 +66,19 @@ async fn review(world: &World, token: &str) -> Result<UserInfo, Status> {
     let api: Api<TokenReview> = Api::all(world.api.client.clone());
     let answer = world
         .api
-        .call("create", "TokenReview".to_owned(), api.create(&PostParams::default(), &review))
+        .call(
+            "create",
+            "TokenReview".to_owned(),
+            api.create(&PostParams::default(), &review),
+        )
         .await
         .map_err(|error| unavailable(&error))?;
     let status = answer.status.unwrap_or_default();
     let audience = meta::TOKEN_AUDIENCE.to_owned();
-    let right_audience = status.audiences.as_ref().is_some_and(|list| list.contains(&audience));
+    let right_audience = status
+        .audiences
+        .as_ref()
+        .is_some_and(|list| list.contains(&audience));
     match status.user {
         Some(user) if status.authenticated == Some(true) && right_audience => Ok(user),
         _ => Err(Status::unauthenticated(format!(
@@ -87,14 +94,18 @@ async fn find_server(world: &World, hello: &Hello) -> Result<Arc<GameServer>, St
     }
     // The watch may be behind.
     let server: GameServer =
-        world.api.get(&hello.namespace, &hello.name).await.map_err(|error| {
-            if error.is_not_found() {
-                let name = format!("{}/{}", hello.namespace, hello.name);
-                Status::not_found(format!("game server {name} does not exist"))
-            } else {
-                unavailable(&error)
-            }
-        })?;
+        world
+            .api
+            .get(&hello.namespace, &hello.name)
+            .await
+            .map_err(|error| {
+                if error.is_not_found() {
+                    let name = format!("{}/{}", hello.namespace, hello.name);
+                    Status::not_found(format!("game server {name} does not exist"))
+                } else {
+                    unavailable(&error)
+                }
+            })?;
     world.servers.wrote(&server);
     Ok(Arc::new(server))
 }
@@ -103,13 +114,17 @@ async fn find_pod(world: &World, hello: &Hello) -> Result<Arc<Pod>, Status> {
     if let Some(pod) = world.pods.get(&hello.namespace, &hello.name) {
         return Ok(pod);
     }
-    let pod: Pod = world.api.get(&hello.namespace, &hello.name).await.map_err(|error| {
-        if error.is_not_found() {
-            Status::permission_denied("the pod of the token does not exist")
-        } else {
-            unavailable(&error)
-        }
-    })?;
+    let pod: Pod = world
+        .api
+        .get(&hello.namespace, &hello.name)
+        .await
+        .map_err(|error| {
+            if error.is_not_found() {
+                Status::permission_denied("the pod of the token does not exist")
+            } else {
+                unavailable(&error)
+            }
+        })?;
     world.pods.wrote(&pod);
     Ok(Arc::new(pod))
 }
@@ -120,7 +135,10 @@ fn extra<'a>(user: &'a UserInfo, key: &str) -> Option<&'a str> {
 
 /// The API server's error stays inside; the caller only learns to try again.
 pub(crate) fn unavailable(error: &crate::error::Error) -> Status {
-    tracing::warn!(error = runtime::service::chain(error), "Hub could not reach the API server");
+    tracing::warn!(
+        error = runtime::service::chain(error),
+        "Hub could not reach the API server"
+    );
     Status::unavailable("the Kubernetes API does not answer")
 }
 

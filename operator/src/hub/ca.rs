@@ -36,7 +36,10 @@ pub(crate) struct Authority {
 impl std::fmt::Debug for Authority {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The key stays out of every log.
-        formatter.debug_struct("Authority").field("since", &self.since).finish_non_exhaustive()
+        formatter
+            .debug_struct("Authority")
+            .field("since", &self.since)
+            .finish_non_exhaustive()
     }
 }
 
@@ -69,7 +72,11 @@ pub(crate) enum Error {
 impl Stored {
     /// Makes the first authority.
     pub(crate) fn first(now: Timestamp) -> Result<Self, Error> {
-        Ok(Self { current: Authority::make(now)?, next: None, former: None })
+        Ok(Self {
+            current: Authority::make(now)?,
+            next: None,
+            former: None,
+        })
     }
 
     /// Returns what shall be stored instead, or none while nothing is due.
@@ -98,8 +105,14 @@ impl Stored {
     /// Every certificate that SDK servers shall trust, PEM.
     pub(crate) fn bundle(&self) -> String {
         let next = self.next.as_ref().map(|next| next.certificate.as_str());
-        let former = self.former.as_ref().map(|(certificate, _)| certificate.as_str());
-        [Some(self.current.certificate.as_str()), next, former].into_iter().flatten().collect()
+        let former = self
+            .former
+            .as_ref()
+            .map(|(certificate, _)| certificate.as_str());
+        [Some(self.current.certificate.as_str()), next, former]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// Writes the data of the Secret.
@@ -149,7 +162,11 @@ impl Stored {
             .contains_key("former.crt")
             .then(|| Ok((text("former.crt")?, time("former.since")?)))
             .transpose()?;
-        Ok(Self { current, next, former })
+        Ok(Self {
+            current,
+            next,
+            former,
+        })
     }
 }
 
@@ -157,12 +174,18 @@ impl Authority {
     fn make(now: Timestamp) -> Result<Self, Error> {
         let key = KeyPair::generate().map_err(Error::Certificate)?;
         let mut params = CertificateParams::new(Vec::new()).map_err(Error::Certificate)?;
-        params.distinguished_name.push(DnType::CommonName, format!("muster-hub-ca {now}"));
+        params
+            .distinguished_name
+            .push(DnType::CommonName, format!("muster-hub-ca {now}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         valid(&mut params, now, CA_LIFETIME)?;
         let certificate = params.self_signed(&key).map_err(Error::Certificate)?;
-        Ok(Self { certificate: certificate.pem(), key: key.serialize_pem(), since: now })
+        Ok(Self {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+            since: now,
+        })
     }
 
     /// Signs a serving certificate for these names; returns the chain and key, PEM.
@@ -176,11 +199,15 @@ impl Authority {
             Issuer::from_ca_cert_pem(&self.certificate, ca_key).map_err(Error::Certificate)?;
         let key = KeyPair::generate().map_err(Error::Certificate)?;
         let mut params = CertificateParams::new(names.to_vec()).map_err(Error::Certificate)?;
-        params.distinguished_name.push(DnType::CommonName, "muster-hub");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "muster-hub");
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         valid(&mut params, now, SERVING_LIFETIME)?;
-        let certificate = params.signed_by(&key, &issuer).map_err(Error::Certificate)?;
+        let certificate = params
+            .signed_by(&key, &issuer)
+            .map_err(Error::Certificate)?;
         Ok((certificate.pem(), key.serialize_pem()))
     }
 }
@@ -243,7 +270,10 @@ mod tests {
     fn a_serving_certificate_fits_its_authority() {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let stored = Stored::first(start).unwrap();
-        let (chain, key) = stored.current.serving(start, &["hub.test".to_owned()]).unwrap();
+        let (chain, key) = stored
+            .current
+            .serving(start, &["hub.test".to_owned()])
+            .unwrap();
         assert!(chain.starts_with("-----BEGIN CERTIFICATE-----"));
         assert!(KeyPair::from_pem(&key).is_ok());
     }

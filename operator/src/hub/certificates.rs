@@ -4,9 +4,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
 use kube::api::PostParams;
 use kube::core::ObjectMeta;
-use kube::Api;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -62,7 +62,11 @@ impl Certificates {
     /// Signs anew from time to time, so that certificates never expire.
     pub(crate) async fn renew(self: Arc<Self>, world: Arc<World>, stop: CancellationToken) {
         let mut delay = INTERVAL;
-        while stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_some() {
+        while stop
+            .run_until_cancelled(tokio::time::sleep(delay))
+            .await
+            .is_some()
+        {
             delay = match current(&world).await {
                 Ok(config) => {
                     *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
@@ -81,7 +85,11 @@ impl Certificates {
 /// Rotates the authority and publishes its certificates; run by the leader alone.
 pub(crate) async fn manage(world: Arc<World>, stop: CancellationToken) {
     let mut delay = Duration::ZERO;
-    while stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_some() {
+    while stop
+        .run_until_cancelled(tokio::time::sleep(delay))
+        .await
+        .is_some()
+    {
         delay = match rotate(&world).await {
             Ok(()) => INTERVAL,
             Err(error) => {
@@ -103,7 +111,10 @@ async fn rotate(world: &World) -> Result<(), Error> {
         let api: Api<Secret> = Api::namespaced(world.api.client.clone(), &world.config.namespace);
         let params = PostParams::default();
         let replace = api.replace(SECRET, &params, &secret);
-        world.api.call("replace", format!("Secret {SECRET}"), replace).await?;
+        world
+            .api
+            .call("replace", format!("Secret {SECRET}"), replace)
+            .await?;
         tracing::info!("Rotated the hub's authority");
         stored = rotated;
     }

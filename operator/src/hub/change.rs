@@ -72,7 +72,11 @@ pub(crate) fn decide(
     if !status.is_empty() {
         patch.insert("status".to_owned(), status.into());
     }
-    if patch.is_empty() { Decision::Nothing } else { Decision::Write(patch.into()) }
+    if patch.is_empty() {
+        Decision::Nothing
+    } else {
+        Decision::Write(patch.into())
+    }
 }
 
 struct StatePatch {
@@ -93,14 +97,16 @@ fn state_patch(
             return Err(Decision::Refuse(Code::InvalidArgument, message));
         }
         Wanted::Ready => (State::Ready, None),
-        Wanted::Allocated => {
-            (State::Allocated, Some((meta::LAST_ALLOCATED_ANNOTATION, now.to_string())))
-        }
+        Wanted::Allocated => (
+            State::Allocated,
+            Some((meta::LAST_ALLOCATED_ANNOTATION, now.to_string())),
+        ),
         Wanted::Reserved => (State::Reserved, None),
         Wanted::Shutdown => (State::Shutdown, None),
-        Wanted::Unhealthy => {
-            (State::Unhealthy, Some((meta::UNHEALTHY_AT_ANNOTATION, now.to_string())))
-        }
+        Wanted::Unhealthy => (
+            State::Unhealthy,
+            Some((meta::UNHEALTHY_AT_ANNOTATION, now.to_string())),
+        ),
     };
     let mut fields = Map::new();
     fields.insert("state".to_owned(), json!(state));
@@ -135,7 +141,10 @@ fn state_patch(
     let same = state == status.state && fields.len() == 1;
     if same && state != State::Allocated {
         fields.clear();
-        return Ok(StatePatch { fields, annotation: None });
+        return Ok(StatePatch {
+            fields,
+            annotation: None,
+        });
     }
     Ok(StatePatch { fields, annotation })
 }
@@ -174,8 +183,14 @@ mod tests {
     }
 
     fn wants(state: Wanted) -> Change {
-        let state = StateChange { state: state.into(), ..StateChange::default() };
-        Change { state: Some(state), ..Change::default() }
+        let state = StateChange {
+            state: state.into(),
+            ..StateChange::default()
+        };
+        Change {
+            state: Some(state),
+            ..Change::default()
+        }
     }
 
     fn check(server: &GameServer, place: Option<&Place>, change: &Change, expected: Expect) {
@@ -193,7 +208,9 @@ mod tests {
             &server(State::Creating, ""),
             Some(&place()),
             &wants(Wanted::Ready),
-            expect![[r#"{"status":{"address":"203.0.113.7","addresses":[],"nodeName":"node-1","state":"Ready"}}"#]],
+            expect![[
+                r#"{"status":{"address":"203.0.113.7","addresses":[],"nodeName":"node-1","state":"Ready"}}"#
+            ]],
         );
         check(
             &server(State::Creating, ""),
@@ -205,7 +222,12 @@ mod tests {
 
     #[test]
     fn saying_it_twice_writes_once() {
-        check(&server(State::Ready, "a"), None, &wants(Wanted::Ready), expect!["Nothing"]);
+        check(
+            &server(State::Ready, "a"),
+            None,
+            &wants(Wanted::Ready),
+            expect!["Nothing"],
+        );
     }
 
     #[test]
@@ -268,7 +290,9 @@ mod tests {
             &server(State::Creating, ""),
             None,
             &wants(Wanted::Unhealthy),
-            expect![[r#"{"metadata":{"annotations":{"muster.dev/unhealthy-at":"2026-01-02T03:04:05Z"}},"status":{"state":"Unhealthy"}}"#]],
+            expect![[
+                r#"{"metadata":{"annotations":{"muster.dev/unhealthy-at":"2026-01-02T03:04:05Z"}},"status":{"state":"Unhealthy"}}"#
+            ]],
         );
         check(
             &server(State::Creating, ""),

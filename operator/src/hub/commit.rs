@@ -27,17 +27,32 @@ pub(crate) async fn commit(world: &World, key: &Holder, change: &Change) -> Ack 
         Ok(()) => (Code::Ok, String::new()),
         Err((code, message)) => (code, message),
     };
-    world.metrics.hub_changes.with_label_values(&[&format!("{code:?}")]).inc();
-    Ack { id: change.id, code: code.into(), message }
+    world
+        .metrics
+        .hub_changes
+        .with_label_values(&[&format!("{code:?}")])
+        .inc();
+    Ack {
+        id: change.id,
+        code: code.into(),
+        message,
+    }
 }
 
 async fn try_commit(world: &World, key: &Holder, change: &Change) -> Result<(), (Code, String)> {
     let (namespace, name) = key;
-    let gone = || (Code::NotFound, format!("game server {namespace}/{name} does not exist"));
+    let gone = || {
+        (
+            Code::NotFound,
+            format!("game server {namespace}/{name} does not exist"),
+        )
+    };
     let mut server = world.servers.get(namespace, name).ok_or_else(gone)?;
     for _ in 0..ATTEMPTS {
-        let place =
-            world.pods.get(namespace, name).and_then(|pod| crate::gameserver::place(world, &pod));
+        let place = world
+            .pods
+            .get(namespace, name)
+            .and_then(|pod| crate::gameserver::place(world, &pod));
         let now = runtime::clock::now();
         let mut decision = decide(now, &server, place.as_ref(), change);
         if decision == Decision::NeedsPlace {
@@ -56,15 +71,22 @@ async fn try_commit(world: &World, key: &Holder, change: &Change) -> Result<(), 
             Decision::Nothing | Decision::NeedsPlace => return Ok(()),
             Decision::Refuse(code, message) => return Err((code, message)),
         };
-        match world.api.patch::<GameServer>(&Target::of(&server.metadata), patch).await {
+        match world
+            .api
+            .patch::<GameServer>(&Target::of(&server.metadata), patch)
+            .await
+        {
             Ok(written) => {
                 world.servers.wrote(&written);
                 report(world, &written, change).await;
                 return Ok(());
             }
             Err(error) if error.is_conflict() => {
-                let fresh: GameServer =
-                    world.api.get(namespace, name).await.map_err(|error| failed(&error))?;
+                let fresh: GameServer = world
+                    .api
+                    .get(namespace, name)
+                    .await
+                    .map_err(|error| failed(&error))?;
                 world.servers.wrote(&fresh);
                 server = Arc::new(fresh);
             }
@@ -72,11 +94,17 @@ async fn try_commit(world: &World, key: &Holder, change: &Change) -> Result<(), 
             Err(error) => return Err(failed(&error)),
         }
     }
-    Err((Code::Aborted, "the game server keeps changing; try again".to_owned()))
+    Err((
+        Code::Aborted,
+        "the game server keeps changing; try again".to_owned(),
+    ))
 }
 
 fn is_ready(change: &Change) -> bool {
-    change.state.as_ref().is_some_and(|wanted| wanted.state() == Wanted::Ready)
+    change
+        .state
+        .as_ref()
+        .is_some_and(|wanted| wanted.state() == Wanted::Ready)
 }
 
 fn failed(error: &Error) -> (Code, String) {
@@ -96,12 +124,16 @@ async fn live_place(world: &World, (namespace, name): &Holder) -> Result<Place, 
     }
     let node_name = pod.spec.and_then(|spec| spec.node_name).unwrap_or_default();
     let api: Api<Node> = Api::all(world.api.client.clone());
-    let node = world.api.call("get", format!("Node {node_name}"), api.get(&node_name)).await?;
+    let node = world
+        .api
+        .call("get", format!("Node {node_name}"), api.get(&node_name))
+        .await?;
     world.nodes.wrote(&node);
     let pod = world.pods.get(namespace, name);
-    pod.and_then(|pod| crate::gameserver::place(world, &pod)).ok_or_else(|| Error::Waiting {
-        what: format!("node {node_name} has no address that players could use"),
-    })
+    pod.and_then(|pod| crate::gameserver::place(world, &pod))
+        .ok_or_else(|| Error::Waiting {
+            what: format!("node {node_name} has no address that players could use"),
+        })
 }
 
 /// Events only for what a person acts on.
@@ -115,6 +147,9 @@ async fn report(world: &World, server: &GameServer, change: &Change) {
         "Game server changed its state"
     );
     if wanted.state() == Wanted::Unhealthy && server.state() == State::Unhealthy {
-        world.events.warning(server, "Unhealthy", wanted.reason.clone()).await;
+        world
+            .events
+            .warning(server, "Unhealthy", wanted.reason.clone())
+            .await;
     }
 }

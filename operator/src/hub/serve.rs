@@ -45,7 +45,11 @@ pub(crate) async fn serve(
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "Serving the hub");
     let tasks = TaskTracker::new();
-    let service = Service { world, tasks: tasks.clone(), stop: stop.clone() };
+    let service = Service {
+        world,
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
     let (sender, accepted) = mpsc::channel(ACCEPTED);
     let accepting = tokio::spawn(accept(listener, certificates, sender, stop.clone()));
     let server = Server::builder()
@@ -75,14 +79,19 @@ async fn accept(
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
         // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
-        let Some(connection) = stop.run_until_cancelled(listener.accept()).await else { return };
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
+            return;
+        };
+        let Some(connection) = stop.run_until_cancelled(listener.accept()).await else {
+            return;
+        };
         let stream = match connection {
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Most often too many open files: a pause, not an end.
                 tracing::warn!(%error, "Connection could not be accepted");
-                stop.run_until_cancelled(tokio::time::sleep(Duration::from_millis(100))).await;
+                stop.run_until_cancelled(tokio::time::sleep(Duration::from_millis(100)))
+                    .await;
                 continue;
             }
         };

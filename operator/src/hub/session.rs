@@ -35,7 +35,10 @@ pub(crate) async fn greet(
     let first = tokio::time::timeout(HELLO_LIMIT, inbound.message())
         .await
         .map_err(|_| Status::deadline_exceeded("no hello came"))??;
-    let Some(ConnectRequest { message: Some(Up::Hello(hello)) }) = first else {
+    let Some(ConnectRequest {
+        message: Some(Up::Hello(hello)),
+    }) = first
+    else {
         return Err(Status::invalid_argument("the first message must be hello"));
     };
     check(&hello)?;
@@ -44,14 +47,19 @@ pub(crate) async fn greet(
 }
 
 fn check(hello: &Hello) -> Result<(), Status> {
-    for (field, value) in [("hello.namespace", &hello.namespace), ("hello.name", &hello.name)] {
+    for (field, value) in [
+        ("hello.namespace", &hello.namespace),
+        ("hello.name", &hello.name),
+    ] {
         let fits = !value.is_empty()
             && value.len() <= 253
             && value.bytes().all(|byte| {
                 byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
             });
         if !fits {
-            return Err(Status::invalid_argument(format!("{field} is not a name: {value:?}")));
+            return Err(Status::invalid_argument(format!(
+                "{field} is not a name: {value:?}"
+            )));
         }
     }
     Ok(())
@@ -123,5 +131,7 @@ async fn exchange(
 }
 
 const fn down(message: Down) -> ConnectResponse {
-    ConnectResponse { message: Some(message) }
+    ConnectResponse {
+        message: Some(message),
+    }
 }

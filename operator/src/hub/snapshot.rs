@@ -18,8 +18,16 @@ pub(crate) fn snapshot(server: &GameServer) -> Snapshot {
         uid: server.uid().unwrap_or_default(),
         resource_version: server.resource_version().unwrap_or_default(),
         generation: meta.generation.unwrap_or_default(),
-        creation_timestamp: meta.creation_timestamp.as_ref().map(seconds).unwrap_or_default(),
-        deletion_timestamp: meta.deletion_timestamp.as_ref().map(seconds).unwrap_or_default(),
+        creation_timestamp: meta
+            .creation_timestamp
+            .as_ref()
+            .map(seconds)
+            .unwrap_or_default(),
+        deletion_timestamp: meta
+            .deletion_timestamp
+            .as_ref()
+            .map(seconds)
+            .unwrap_or_default(),
         annotations: meta.annotations.clone().unwrap_or_default(),
         labels: meta.labels.clone().unwrap_or_default(),
     };
@@ -29,7 +37,10 @@ pub(crate) fn snapshot(server: &GameServer) -> Snapshot {
         ports: of_server
             .ports
             .into_iter()
-            .map(|port| status::Port { name: port.name, port: port.port })
+            .map(|port| status::Port {
+                name: port.name,
+                port: port.port,
+            })
             .collect(),
         players: of_server.players.map(|players| status::PlayerStatus {
             count: players.count,
@@ -41,8 +52,10 @@ pub(crate) fn snapshot(server: &GameServer) -> Snapshot {
             .unwrap_or_default()
             .into_iter()
             .map(|(name, counter)| {
-                let counter =
-                    status::CounterStatus { count: counter.count, capacity: counter.capacity };
+                let counter = status::CounterStatus {
+                    count: counter.count,
+                    capacity: counter.capacity,
+                };
                 (name, counter)
             })
             .collect(),
@@ -51,13 +64,22 @@ pub(crate) fn snapshot(server: &GameServer) -> Snapshot {
             .unwrap_or_default()
             .into_iter()
             .map(|(name, list)| {
-                (name, status::ListStatus { capacity: list.capacity, values: list.values })
+                (
+                    name,
+                    status::ListStatus {
+                        capacity: list.capacity,
+                        values: list.values,
+                    },
+                )
             })
             .collect(),
         addresses: of_server
             .addresses
             .into_iter()
-            .map(|address| status::Address { r#type: address.type_, address: address.address })
+            .map(|address| status::Address {
+                r#type: address.type_,
+                address: address.address,
+            })
             .collect(),
     };
     let health = spec::Health {
@@ -69,9 +91,14 @@ pub(crate) fn snapshot(server: &GameServer) -> Snapshot {
     Snapshot {
         game_server: Some(SdkGameServer {
             object_meta: Some(object_meta),
-            spec: Some(Spec { health: Some(health) }),
+            spec: Some(Spec {
+                health: Some(health),
+            }),
             status: Some(status),
         }),
-        reserved_until: of_server.reserved_until.map(|until| until.as_second()).unwrap_or_default(),
+        reserved_until: of_server
+            .reserved_until
+            .map(|until| until.as_second())
+            .unwrap_or_default(),
     }
 }

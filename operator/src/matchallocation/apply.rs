@@ -65,7 +65,12 @@ pub(crate) async fn apply(
     request: &MatchAllocation,
     action: Action,
 ) -> Result<Applied, Error> {
-    let done = |result| Ok(Applied { result, requeue: None });
+    let done = |result| {
+        Ok(Applied {
+            result,
+            requeue: None,
+        })
+    };
     match action {
         Action::Nothing => done(Outcome::Same),
         Action::AddFinalizer => {
@@ -82,7 +87,9 @@ pub(crate) async fn apply(
                 server.labels().get(meta::MATCH_ALLOCATION_LABEL) == Some(&uid)
                     && server.namespace().as_deref() == Some(&namespace)
             });
-            done(server.map_or(Outcome::Same, |server| Outcome::Allocated(Box::new(held(&server)))))
+            done(server.map_or(Outcome::Same, |server| {
+                Outcome::Allocated(Box::new(held(&server)))
+            }))
         }
         Action::Expire { server, policy } => {
             release(world, &server, policy).await?;
@@ -110,8 +117,10 @@ async fn set_finalizers(
     finalizers: Vec<String>,
 ) -> Result<(), Error> {
     let patch = json!({ "metadata": { "finalizers": finalizers } });
-    let written: MatchAllocation =
-        world.api.patch(&Target::of(&request.metadata), patch).await?;
+    let written: MatchAllocation = world
+        .api
+        .patch(&Target::of(&request.metadata), patch)
+        .await?;
     world.matches.wrote(&written);
     Ok(())
 }
@@ -143,14 +152,20 @@ async fn allocate(world: &World, allocator: &Allocator, request: &MatchAllocatio
                 server = answer.game_server_name,
                 "Allocated a game server"
             );
-            Applied { result: Outcome::Allocated(Box::new(from_answer(answer))), requeue: None }
+            Applied {
+                result: Outcome::Allocated(Box::new(from_answer(answer))),
+                requeue: None,
+            }
         }
         Err(status) => {
             let (reason, message, requeue) = explain(&status);
             if reason == "AllocatorUnavailable" {
                 world.events.warning(request, reason, message.clone()).await;
             }
-            Applied { result: Outcome::Waiting(reason, message), requeue }
+            Applied {
+                result: Outcome::Waiting(reason, message),
+                requeue,
+            }
         }
     }
 }
@@ -167,14 +182,24 @@ fn explain(status: &Status) -> (&'static str, String, Option<Duration>) {
         }
         // The answer may have been lost after the commit: the next look finds the server by its
         // label before it asks again.
-        _ => ("AllocatorUnavailable", message, Some(Duration::from_secs(1))),
+        _ => (
+            "AllocatorUnavailable",
+            message,
+            Some(Duration::from_secs(1)),
+        ),
     }
 }
 
 fn to_request(request: &MatchAllocation) -> AllocationRequest {
     let spec = &request.spec;
-    let MetadataPatch { mut labels, annotations } = spec.metadata.clone().unwrap_or_default();
-    labels.insert(meta::MATCH_ALLOCATION_LABEL.to_owned(), request.uid().unwrap_or_default());
+    let MetadataPatch {
+        mut labels,
+        annotations,
+    } = spec.metadata.clone().unwrap_or_default();
+    labels.insert(
+        meta::MATCH_ALLOCATION_LABEL.to_owned(),
+        request.uid().unwrap_or_default(),
+    );
     let scheduling = match spec.scheduling {
         Scheduling::Packed => allocation_request::SchedulingStrategy::Packed,
         Scheduling::Distributed => allocation_request::SchedulingStrategy::Distributed,
@@ -182,7 +207,10 @@ fn to_request(request: &MatchAllocation) -> AllocationRequest {
     AllocationRequest {
         namespace: request.namespace().unwrap_or_default(),
         scheduling: scheduling.into(),
-        metadata: Some(MetaPatch { labels, annotations }),
+        metadata: Some(MetaPatch {
+            labels,
+            annotations,
+        }),
         game_server_selectors: spec.selectors.iter().map(to_selector).collect(),
         ..AllocationRequest::default()
     }
@@ -220,7 +248,11 @@ fn from_answer(answer: AllocationResponse) -> Held {
     Held {
         name: answer.game_server_name,
         address: answer.address,
-        ports: answer.ports.into_iter().map(|port| (port.name, port.port)).collect(),
+        ports: answer
+            .ports
+            .into_iter()
+            .map(|port| (port.name, port.port))
+            .collect(),
         node_name: answer.node_name,
         since: None,
     }
@@ -231,7 +263,11 @@ fn held(server: &GameServer) -> Held {
     Held {
         name: server.name_any(),
         address: status.address,
-        ports: status.ports.into_iter().map(|port| (port.name, port.port)).collect(),
+        ports: status
+            .ports
+            .into_iter()
+            .map(|port| (port.name, port.port))
+            .collect(),
         node_name: status.node_name,
         since: server
             .annotations()

@@ -49,7 +49,10 @@ impl Allocator {
     /// Checks the endpoint; files are read when they are needed.
     pub(crate) fn new(config: &AllocatorConfig) -> Result<Self, ConnectError> {
         Endpoint::from_shared(config.endpoint.clone()).map_err(ConnectError::Endpoint)?;
-        Ok(Self { config: config.clone(), channel: Mutex::new(None) })
+        Ok(Self {
+            config: config.clone(),
+            channel: Mutex::new(None),
+        })
     }
 
     /// Asks for a server.
@@ -65,7 +68,9 @@ impl Allocator {
         let mut client = AllocationServiceClient::new(channel);
         match tokio::time::timeout(LIMIT, client.allocate(request)).await {
             Ok(answer) => answer.map(tonic::Response::into_inner),
-            Err(_) => Err(Status::deadline_exceeded("the allocator did not answer in time")),
+            Err(_) => Err(Status::deadline_exceeded(
+                "the allocator did not answer in time",
+            )),
         }
     }
 
@@ -104,8 +109,12 @@ impl Allocator {
         let directory = self.config.tls_dir.as_ref();
         Ok(Files {
             ca: self.config.ca_file.clone().map(read).transpose()?,
-            certificate: directory.map(|path| read(path.join("tls.crt"))).transpose()?,
-            key: directory.map(|path| read(path.join("tls.key"))).transpose()?,
+            certificate: directory
+                .map(|path| read(path.join("tls.crt")))
+                .transpose()?,
+            key: directory
+                .map(|path| read(path.join("tls.key")))
+                .transpose()?,
         })
     }
 }

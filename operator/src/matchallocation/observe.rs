@@ -26,22 +26,30 @@ pub(crate) async fn observe(world: &World, request: &MatchAllocation) -> Result<
     let namespace = request.namespace().unwrap_or_default();
     let uid = request.uid().unwrap_or_default();
     let status = request.status.clone().unwrap_or_default();
-    let is_ours = |server: &GameServer| server.labels().get(meta::MATCH_ALLOCATION_LABEL) == Some(&uid);
+    let is_ours =
+        |server: &GameServer| server.labels().get(meta::MATCH_ALLOCATION_LABEL) == Some(&uid);
     if !status.game_server_name.is_empty() {
         let server = world.servers.get(&namespace, &status.game_server_name);
-        return Ok(Observed { server: server.filter(|server| is_ours(server)) });
+        return Ok(Observed {
+            server: server.filter(|server| is_ours(server)),
+        });
     }
     if status.state != MatchState::Pending {
         return Ok(Observed::default());
     }
-    let params =
-        ListParams::default().labels(&format!("{}={uid}", meta::MATCH_ALLOCATION_LABEL)).limit(1);
+    let params = ListParams::default()
+        .labels(&format!("{}={uid}", meta::MATCH_ALLOCATION_LABEL))
+        .limit(1);
     let api: Api<GameServer> = Api::namespaced(world.api.client.clone(), &namespace);
-    let found =
-        world.api.call("list", format!("GameServer {namespace}"), api.list(&params)).await?;
+    let found = world
+        .api
+        .call("list", format!("GameServer {namespace}"), api.list(&params))
+        .await?;
     let server = found.items.into_iter().next();
     if let Some(server) = &server {
         world.servers.wrote(server);
     }
-    Ok(Observed { server: server.map(Arc::new) })
+    Ok(Observed {
+        server: server.map(Arc::new),
+    })
 }

@@ -27,11 +27,16 @@ pub(crate) enum Action {
     /// A server was allocated: report it.
     Adopt,
     /// Release the server after its time and report that.
-    Expire { server: Target, policy: ReleasePolicy },
+    Expire {
+        server: Target,
+        policy: ReleasePolicy,
+    },
     /// The server ended or failed: report that.
     ReportLost,
     /// Release the server, if there is one to release, and let the request go.
-    Finish { server: Option<(Target, ReleasePolicy)> },
+    Finish {
+        server: Option<(Target, ReleasePolicy)>,
+    },
 }
 
 /// The next step, and when to look again.
@@ -44,12 +49,22 @@ pub(crate) struct Plan {
 /// Decides the next step.
 pub(crate) fn plan(now: Timestamp, request: &MatchAllocation, observed: &Observed) -> Plan {
     let status = request.status.clone().unwrap_or_default();
-    let guarded = request.finalizers().iter().any(|name| name == meta::RELEASE_FINALIZER);
+    let guarded = request
+        .finalizers()
+        .iter()
+        .any(|name| name == meta::RELEASE_FINALIZER);
     let policy = request.spec.release_policy;
-    let held = observed.server.as_ref().filter(|server| server.state() == State::Allocated);
+    let held = observed
+        .server
+        .as_ref()
+        .filter(|server| server.state() == State::Allocated);
     if request.metadata.deletion_timestamp.is_some() {
         let server = held.map(|server| (Target::of(&server.metadata), policy));
-        return if guarded { act(Action::Finish { server }) } else { act(Action::Nothing) };
+        return if guarded {
+            act(Action::Finish { server })
+        } else {
+            act(Action::Nothing)
+        };
     }
     if !guarded {
         return act(Action::AddFinalizer);
@@ -59,20 +74,33 @@ pub(crate) fn plan(now: Timestamp, request: &MatchAllocation, observed: &Observe
         MatchState::Pending if observed.server.is_some() => act(Action::Adopt),
         MatchState::Pending => act(Action::Allocate),
         MatchState::Allocated => {
-            let Some(server) = held else { return act(Action::ReportLost) };
-            let Some(expiration) = status.expiration_time else { return act(Action::Nothing) };
+            let Some(server) = held else {
+                return act(Action::ReportLost);
+            };
+            let Some(expiration) = status.expiration_time else {
+                return act(Action::Nothing);
+            };
             let left = Duration::try_from(expiration.duration_since(now)).unwrap_or_default();
             if left.is_zero() {
-                act(Action::Expire { server: Target::of(&server.metadata), policy })
+                act(Action::Expire {
+                    server: Target::of(&server.metadata),
+                    policy,
+                })
             } else {
-                Plan { action: Action::Nothing, requeue: Some(left) }
+                Plan {
+                    action: Action::Nothing,
+                    requeue: Some(left),
+                }
             }
         }
     }
 }
 
 const fn act(action: Action) -> Plan {
-    Plan { action, requeue: None }
+    Plan {
+        action,
+        requeue: None,
+    }
 }
 
 #[cfg(test)]
@@ -94,9 +122,17 @@ mod tests {
     }
 
     fn server(state: State) -> Observed {
-        let status = GameServerStatus { state, ..GameServerStatus::default() };
-        let server = GameServer { status: Some(status), ..GameServer::default() };
-        Observed { server: Some(Arc::new(server)) }
+        let status = GameServerStatus {
+            state,
+            ..GameServerStatus::default()
+        };
+        let server = GameServer {
+            status: Some(status),
+            ..GameServer::default()
+        };
+        Observed {
+            server: Some(Arc::new(server)),
+        }
     }
 
     fn step(request: &MatchAllocation, observed: &Observed) -> Action {
@@ -120,24 +156,39 @@ mod tests {
     #[test]
     fn time_releases() {
         let due = request(MatchState::Allocated, Some("2026-01-01T00:00:10Z"));
-        assert!(matches!(step(&due, &server(State::Allocated)), Action::Expire { .. }));
+        assert!(matches!(
+            step(&due, &server(State::Allocated)),
+            Action::Expire { .. }
+        ));
         let early = request(MatchState::Allocated, Some("2026-01-01T00:00:11Z"));
-        let plan =
-            plan("2026-01-01T00:00:10Z".parse().unwrap(), &early, &server(State::Allocated));
-        assert_eq!((plan.action, plan.requeue), (Action::Nothing, Some(Duration::from_secs(1))));
+        let plan = plan(
+            "2026-01-01T00:00:10Z".parse().unwrap(),
+            &early,
+            &server(State::Allocated),
+        );
+        assert_eq!(
+            (plan.action, plan.requeue),
+            (Action::Nothing, Some(Duration::from_secs(1)))
+        );
     }
 
     #[test]
     fn a_server_that_ended_is_reported_and_not_released() {
         let allocated = request(MatchState::Allocated, None);
-        assert_eq!(step(&allocated, &server(State::Unhealthy)), Action::ReportLost);
+        assert_eq!(
+            step(&allocated, &server(State::Unhealthy)),
+            Action::ReportLost
+        );
         assert_eq!(step(&allocated, &Observed::default()), Action::ReportLost);
         let mut deleted = allocated;
         deleted.metadata.deletion_timestamp =
             Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
                 "2026-01-01T00:00:00Z".parse().unwrap(),
             ));
-        assert_eq!(step(&deleted, &server(State::Shutdown)), Action::Finish { server: None });
+        assert_eq!(
+            step(&deleted, &server(State::Shutdown)),
+            Action::Finish { server: None }
+        );
         assert!(matches!(
             step(&deleted, &server(State::Allocated)),
             Action::Finish { server: Some(_) }

@@ -24,7 +24,10 @@ pub(crate) fn status(
             status.ports = held
                 .ports
                 .iter()
-                .map(|(name, port)| GameServerStatusPort { name: name.clone(), port: *port })
+                .map(|(name, port)| GameServerStatusPort {
+                    name: name.clone(),
+                    port: *port,
+                })
                 .collect();
             status.node_name.clone_from(&held.node_name);
             status.allocation_time = Some(since);
@@ -33,23 +36,38 @@ pub(crate) fn status(
                 .max_duration_seconds
                 .and_then(|seconds| since.checked_add(SignedDuration::from_secs(seconds)).ok());
             let message = format!("game server {} is held for this match", held.name);
-            (MatchState::Allocated, Condition::yes("Allocated", "Allocated", message))
+            (
+                MatchState::Allocated,
+                Condition::yes("Allocated", "Allocated", message),
+            )
         }
-        Outcome::Waiting(reason, message) => {
-            (MatchState::Pending, Condition::no("Allocated", reason, message.clone()))
-        }
+        Outcome::Waiting(reason, message) => (
+            MatchState::Pending,
+            Condition::no("Allocated", reason, message.clone()),
+        ),
         Outcome::Released => {
             let message = "maxDurationSeconds have passed".to_owned();
-            (MatchState::Released, Condition::no("Allocated", "Expired", message))
+            (
+                MatchState::Released,
+                Condition::no("Allocated", "Expired", message),
+            )
         }
         Outcome::Lost => {
             let name = &status.game_server_name;
             let message = format!("game server {name} ended or failed before its release");
-            (MatchState::Lost, Condition::no("Allocated", "GameServerLost", message))
+            (
+                MatchState::Lost,
+                Condition::no("Allocated", "GameServerLost", message),
+            )
         }
     };
     status.state = state;
     status.observed_generation = request.metadata.generation;
-    set(&mut status.conditions, now, request.metadata.generation, condition);
+    set(
+        &mut status.conditions,
+        now,
+        request.metadata.generation,
+        condition,
+    );
     Some(status)
 }

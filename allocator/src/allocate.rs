@@ -1,0 +1,330 @@
+//! One allocation from request to answer: choose, reserve, write, and again if the race was lost.
+//!
+//! Nobody sleeps to form a batch. A request waits for one of a bounded number of places to write,
+//! in order of arrival, chooses, and writes at once. It is answered by "no capacity" only when no
+//! server fits and none that fits is being written: what is in flight may come back.
+//!
+//! When the caller goes away, its future is dropped: a request that waits ends there and then, and
+//! its reservation with it. A write that was begun is finished by a task of its own, because its
+//! outcome must be recorded: if it was committed, the server stays Allocated, is logged and counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use kube::{Api, Client};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::commit::{self, Limits, Outcome, Write};
+use crate::index::order::mix;
+use crate::index::{Key, Release};
+use crate::metrics::Metrics;
+use crate::object::Written;
+use crate::request::Request;
+use crate::select::{Draw, Missing};
+use crate::servers::{Reservation, Servers};
+
+/// Choices that one request may make.
+const TRIES: u32 = 16;
+
+/// Lost races widen the draw of later requests by at most this many doublings.
+const MOST_CONTENTION: u32 = 6;
+
+/// A lost race weighs as much as this many won ones.
+const CONTENTION_WEIGHT: u32 = 4;
+
+/// Bounds of concurrent work.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Requests at once; more are refused.
+    pub requests: usize,
+    /// Writes at once; more wait.
+    pub commits: usize,
+    /// How the API server is asked.
+    pub commit: Limits,
+}
+
+/// Why a request got no server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The servers are not known yet.
+    #[error("the allocator is starting: it does not know the game servers yet")]
+    NotReady,
+    /// Too many requests wait.
+    #[error("too many allocation requests at once: at most {0} are served, retry later")]
+    Busy(usize),
+    /// No server fits.
+    #[error("there is no available GameServer to allocate in namespace {namespace:?}")]
+    Capacity {
+        /// The namespace of the request.
+        namespace: String,
+    },
+    /// Every race was lost.
+    #[error(
+        "too much contention: {TRIES} chosen GameServers were taken or changed by others, retry"
+    )]
+    Contention,
+    /// The time of the request was up.
+    #[error("the request took too long; a GameServer may have been allocated for it")]
+    Deadline,
+    /// The write failed.
+    #[error("the allocation could not be written")]
+    Commit(#[from] commit::Error),
+    /// The task that wrote has panicked.
+    #[error("the allocation was interrupted")]
+    Interrupted,
+}
+
+/// An allocation.
+#[derive(Clone, Debug)]
+pub struct Allocated {
+    /// The server as it is now.
+    pub server: Box<Written>,
+    /// How many servers were chosen until one was won.
+    pub tries: u32,
+}
+
+/// Allocates servers.
+#[derive(Clone, Debug)]
+pub struct Allocator(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    servers: Servers,
+    client: ClientHandle,
+    bounds: Bounds,
+    requests: Arc<Semaphore>,
+    commits: Arc<Semaphore>,
+    tasks: TaskTracker,
+    metrics: Metrics,
+    /// Differs between replicas and restarts.
+    replica: u128,
+    count: AtomicU64,
+    contention: AtomicU32,
+}
+
+struct ClientHandle(Client);
+
+impl std::fmt::Debug for ClientHandle {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Client")
+    }
+}
+
+type Finished = (Result<Outcome, commit::Error>, OwnedSemaphorePermit);
+
+impl Allocator {
+    /// Makes an allocator. `replica` must differ between processes: it makes allocation ids unique.
+    pub fn new(
+        servers: Servers,
+        client: Client,
+        bounds: Bounds,
+        metrics: Metrics,
+        replica: u128,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            servers,
+            client: ClientHandle(client),
+            bounds,
+            requests: Arc::new(Semaphore::new(bounds.requests)),
+            commits: Arc::new(Semaphore::new(bounds.commits)),
+            tasks: TaskTracker::new(),
+            metrics,
+            replica,
+            count: AtomicU64::new(0),
+            contention: AtomicU32::new(0),
+        }))
+    }
+
+    /// Allocates a server, or says why not, before the deadline.
+    pub async fn allocate(&self, request: Request, deadline: Instant) -> Result<Allocated, Error> {
+        if !self.0.servers.is_synced() {
+            return Err(Error::NotReady);
+        }
+        let Ok(_place) = self.0.requests.try_acquire() else {
+            self.0.metrics.refused("requests");
+            return Err(Error::Busy(self.0.bounds.requests));
+        };
+        let timed = tokio::time::timeout_at(deadline, self.choose_and_write(&request));
+        timed.await.unwrap_or(Err(Error::Deadline))
+    }
+
+    /// Waits until no write is in flight. No request may come any more.
+    pub async fn drain(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    async fn choose_and_write(&self, request: &Request) -> Result<Allocated, Error> {
+        let inner = &self.0;
+        let mut permit = self.permit().await?;
+        let number = inner.count.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{:032x}-{number:x}", inner.replica);
+        let seed = mix(crds::names::hash(id.as_bytes()));
+        for attempt in 0..TRIES {
+            let draw = Draw::of(seed, attempt, self.contention());
+            let reservation = match self.reserve(request, draw).await {
+                Ok(reservation) => reservation,
+                Err(Missing::Stale(choice)) => {
+                    self.refresh(&choice.key).await?;
+                    continue;
+                }
+                Err(Missing::Capacity | Missing::InFlight) => {
+                    let namespace = request.wanted.namespace.clone();
+                    return Err(Error::Capacity { namespace });
+                }
+            };
+            let Some(choice) = reservation.choice().cloned() else {
+                continue;
+            };
+            let write = Write {
+                key: choice.key,
+                version: choice.version,
+                id: id.clone(),
+                labels: request.labels.clone(),
+                annotations: request.annotations.clone(),
+                now: runtime::clock::now(),
+            };
+            let finished = self.spawn(write, reservation, permit);
+            let (outcome, back) = finished.await.map_err(|_| Error::Interrupted)?;
+            permit = back;
+            match outcome? {
+                Outcome::Committed(server) => {
+                    self.won();
+                    return Ok(Allocated {
+                        server,
+                        tries: attempt + 1,
+                    });
+                }
+                Outcome::Lost => self.lost(),
+                Outcome::Gone => {}
+            }
+        }
+        Err(Error::Contention)
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let permit = Arc::clone(&self.0.commits).acquire_owned().await;
+        permit.map_err(|_| Error::Interrupted)
+    }
+
+    /// Chooses and reserves; waits while servers that fit are in flight.
+    async fn reserve(&self, request: &Request, draw: Draw) -> Result<Reservation, Missing> {
+        let servers = &self.0.servers;
+        loop {
+            let changed = servers.changed();
+            tokio::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            match servers.reserve(&request.wanted, draw) {
+                Err(Missing::InFlight) => changed.await,
+                result => return result,
+            }
+        }
+    }
+
+    /// Looks up a server of which only an old version is known.
+    async fn refresh(&self, key: &Key) -> Result<(), Error> {
+        let inner = &self.0;
+        match commit::read(&self.api(&key.namespace), key, &inner.bounds.commit).await? {
+            Some(server) => inner.servers.answered(server.sighting()),
+            None => inner.servers.change(|index| index.remove(key, u64::MAX)),
+        }
+        Ok(())
+    }
+
+    /// Writes in a task of its own, which outlives the caller.
+    fn spawn(
+        &self,
+        write: Write,
+        reservation: Reservation,
+        permit: OwnedSemaphorePermit,
+    ) -> oneshot::Receiver<Finished> {
+        let (sender, receiver) = oneshot::channel::<Finished>();
+        let this = self.clone();
+        self.0.tasks.spawn(async move {
+            let inner = &this.0;
+            let in_flight = inner.metrics.commit_began();
+            let api = this.api(&write.key.namespace);
+            let limits = &inner.bounds.commit;
+            let outcome = commit::commit(&api, &write, limits, || sender.is_closed()).await;
+            drop(in_flight);
+            this.record(&write, reservation, &outcome);
+            if let Err((outcome, _)) = sender.send((outcome, permit)) {
+                this.abandoned(&write, &outcome);
+            }
+        });
+        receiver
+    }
+
+    /// Brings the index up to date with what a write says.
+    fn record(
+        &self,
+        write: &Write,
+        reservation: Reservation,
+        outcome: &Result<Outcome, commit::Error>,
+    ) {
+        let servers = &self.0.servers;
+        let release = match outcome {
+            Ok(Outcome::Committed(server)) => {
+                servers.answered(server.sighting());
+                Release::Free
+            }
+            Ok(Outcome::Lost) => Release::Stale,
+            Ok(Outcome::Gone) => {
+                servers.change(|index| index.remove(&write.key, write.version));
+                Release::Free
+            }
+            // If the write is committed after all, the guard stops the next one.
+            Err(_) => Release::Free,
+        };
+        reservation.finish(release);
+        self.0.metrics.commit_ended(match outcome {
+            Ok(Outcome::Committed(_)) => "committed",
+            Ok(Outcome::Lost) => "lost",
+            Ok(Outcome::Gone) => "gone",
+            Err(commit::Error::Refused { .. }) => "refused",
+            Err(commit::Error::Unavailable { .. }) => "unavailable",
+            Err(commit::Error::Abandoned { .. }) => "abandoned",
+        });
+    }
+
+    fn abandoned(&self, write: &Write, outcome: &Result<Outcome, commit::Error>) {
+        if matches!(outcome, Ok(Outcome::Committed(_))) {
+            self.0.metrics.abandoned();
+            tracing::warn!(
+                namespace = &*write.key.namespace,
+                game_server = &*write.key.name,
+                allocation_id = write.id,
+                "Allocated GameServer for a caller that is gone"
+            );
+        }
+    }
+
+    fn api(&self, namespace: &str) -> Api<Written> {
+        Api::namespaced(self.0.client.0.clone(), namespace)
+    }
+
+    fn contention(&self) -> u32 {
+        self.0.contention.load(Ordering::Relaxed) / CONTENTION_WEIGHT
+    }
+
+    fn lost(&self) {
+        let most = MOST_CONTENTION * CONTENTION_WEIGHT;
+        let more = |level: u32| (level + CONTENTION_WEIGHT).min(most);
+        self.0
+            .contention
+            .update(Ordering::Relaxed, Ordering::Relaxed, more);
+    }
+
+    fn won(&self) {
+        let less = |level: u32| level.saturating_sub(1);
+        self.0
+            .contention
+            .update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+}
+
+#[cfg(test)]
+mod tests;

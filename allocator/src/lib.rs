@@ -1,0 +1,197 @@
+//! The allocator: hands out game servers.
+//!
+//! It follows the game servers and nodes of the cluster into an index ([`cache`], [`index`]), and
+//! answers a request by a choice from it ([`request`], [`select`]) and one guarded write
+//! ([`commit`]). Several replicas may run: the guard decides races between them.
+//!
+//! Start reading at [`allocate`]: the life of one request.
+
+pub mod allocate;
+pub mod api;
+pub mod args;
+pub mod cache;
+pub mod client;
+pub mod commit;
+pub mod config;
+pub mod index;
+pub mod metrics;
+pub mod object;
+pub mod request;
+pub mod rest;
+pub mod select;
+pub mod selector;
+pub mod serve;
+pub mod servers;
+pub mod status;
+pub mod validate;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+use proto::allocation::allocation_service_server::AllocationServiceServer;
+use runtime::admin::Admin;
+use runtime::tls::Reloading;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tonic_health::server::HealthReporter;
+
+pub use args::Args;
+pub use config::Config;
+
+use allocate::Allocator;
+use api::Api;
+use cache::Follow;
+use metrics::Metrics;
+use serve::Server;
+use servers::Servers;
+
+/// Readiness gate: the process has not been told to end.
+const RUNNING: &str = "running";
+
+/// How often the gRPC health service learns of readiness.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why the allocator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Metrics could not be registered.
+    #[error("register metrics")]
+    Metrics(#[from] prometheus::Error),
+    /// The API server cannot be reached by the configuration at hand.
+    #[error("connect to the API server")]
+    Client(#[from] client::Error),
+    /// The certificates cannot be used.
+    #[error("load certificates")]
+    Tls(#[from] runtime::tls::Error),
+    /// A port could not be opened.
+    #[error("listen on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A task ended that should have run on.
+    #[error("task {0} ended")]
+    Ended(&'static str),
+}
+
+/// Runs the allocator until `stop` is cancelled.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
+    let admin = Admin::default();
+    admin.open(RUNNING);
+    admin.close(cache::CACHES, "starting");
+    let servers = Servers::default();
+    let metrics = Metrics::register(admin.registry(), servers.clone())?;
+    // First up and last down.
+    let admin_stop = CancellationToken::new();
+    let _admin_ends_with_us = admin_stop.clone().drop_guard();
+    let mut tasks = JoinSet::new();
+    let admin_server = admin.clone().serve(config.admin_address, admin_stop);
+    tasks.spawn(async move {
+        if let Err(error) = admin_server.await {
+            tracing::error!(%error, "Health and metrics could not be served");
+        }
+        "admin"
+    });
+    let client = client::infer().await?;
+    let tls = match config.tls.clone() {
+        Some(files) => {
+            let tls = Reloading::load(files)?;
+            let follow = tls.clone().follow(stop.clone());
+            tasks.spawn(async move {
+                follow.await;
+                "certificates"
+            });
+            Some(tls)
+        }
+        None => None,
+    };
+    let listener = TcpListener::bind(config.address)
+        .await
+        .map_err(|source| Error::Listen {
+            address: config.address,
+            source,
+        })?;
+    let follow = Follow {
+        client: client.clone(),
+        namespaces: config.namespaces.clone(),
+        servers: servers.clone(),
+        admin: admin.clone(),
+        metrics: metrics.clone(),
+    };
+    tasks.spawn(async move {
+        cache::follow(follow).await;
+        "cache"
+    });
+    let (health_reporter, health) = tonic_health::server::health_reporter();
+    tasks.spawn(report_health(admin.clone(), health_reporter));
+    let allocator = Allocator::new(
+        servers.clone(),
+        client,
+        config.bounds,
+        metrics.clone(),
+        replica(),
+    );
+    let api = Api::new(allocator.clone(), servers, metrics.clone(), config.settings);
+    let server = Server {
+        router: serve::router(api, health),
+        tls,
+        connections: config.connections,
+        timeout: config.settings.timeout,
+        metrics,
+    };
+    let close = CancellationToken::new();
+    tracing::info!(address = %config.address, tls = config.tls.is_some(), "Serving allocations");
+    let mut serving = AbortOnDropHandle::new(tokio::spawn(server.serve(listener, close.clone())));
+    tokio::select! {
+        // Some tasks end by `stop` too.
+        biased;
+        () = stop.cancelled() => {}
+        Some(ended) = tasks.join_next() => {
+            return Err(Error::Ended(ended.unwrap_or("that panicked")));
+        }
+        _ = &mut serving => return Err(Error::Ended("server")),
+    }
+    admin.close(RUNNING, "shutting down");
+    tokio::time::sleep(config.shutdown_delay).await;
+    close.cancel();
+    let drain = async {
+        // A panic was logged by its own hook, and nothing is left to serve.
+        drop((&mut serving).await);
+        allocator.drain().await;
+    };
+    if tokio::time::timeout(config.drain_timeout, drain)
+        .await
+        .is_err()
+    {
+        tracing::warn!("Ended with requests in flight");
+    }
+    Ok(())
+}
+
+/// Keeps `grpc.health.v1.Health` in step with readiness.
+async fn report_health(admin: Admin, reporter: HealthReporter) -> &'static str {
+    type Service = AllocationServiceServer<Api>;
+    let mut interval = tokio::time::interval(HEALTH_INTERVAL);
+    loop {
+        interval.tick().await;
+        let status = if admin.closed().is_empty() {
+            tonic_health::ServingStatus::Serving
+        } else {
+            tonic_health::ServingStatus::NotServing
+        };
+        reporter.set_service_status("", status).await;
+        let name = <Service as tonic::server::NamedService>::NAME;
+        reporter.set_service_status(name, status).await;
+    }
+}
+
+/// A number that no other process has: the keys of a hasher come from the system's randomness.
+fn replica() -> u128 {
+    let half = || u128::from(RandomState::new().hash_one(0_u8));
+    (half() << 64) | half()
+}

@@ -1,0 +1,383 @@
+//! The parts of Kubernetes objects that the allocator reads. Everything else is skipped while it is
+//! decoded, so that a watch of thousands of servers needs little memory.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crds::GameServer;
+use crds::allocation::SelectorState;
+use crds::gameserver::{GameServerStatusAddress, GameServerStatusPort};
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use serde::{Deserialize, Deserializer};
+
+use crate::index::{Key, Name, Observed, Place};
+
+/// Annotation on game servers: which request allocated it last.
+///
+/// A write that timed out may have been committed; by this mark its sender finds out. It is unique
+/// for each request.
+pub const ALLOCATION_ID_ANNOTATION: &str = "muster.dev/allocation-id";
+
+/// A GameServer as it is watched.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Watched {
+    /// Name, namespace, version, labels, deletion time and the annotations of ours that matter.
+    #[serde(deserialize_with = "watched_meta")]
+    pub metadata: ObjectMeta,
+    /// State and node.
+    #[serde(default)]
+    pub status: Option<WatchedStatus>,
+}
+
+/// The status of a GameServer as it is watched.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WatchedStatus {
+    /// Not an enumeration: a state that a later version adds must not stop the watch.
+    pub state: String,
+    /// Node on which the server runs.
+    pub node_name: String,
+}
+
+/// A GameServer as it comes back from a write.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Written {
+    /// All but the managed fields.
+    #[serde(deserialize_with = "written_meta")]
+    pub metadata: ObjectMeta,
+    /// What the answer to the caller is made of.
+    #[serde(default)]
+    pub status: Option<WrittenStatus>,
+}
+
+/// The status of a GameServer as it comes back from a write.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WrittenStatus {
+    /// As in [`WatchedStatus`].
+    pub state: String,
+    /// Node on which the server runs.
+    pub node_name: String,
+    /// Address by which players reach it.
+    pub address: String,
+    /// Addresses of its node and pod.
+    pub addresses: Vec<GameServerStatusAddress>,
+    /// Ports by which players reach it.
+    pub ports: Vec<GameServerStatusPort>,
+}
+
+/// A Node as it is watched.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct WatchedNode {
+    /// Its name and deletion time.
+    #[serde(deserialize_with = "node_meta")]
+    pub metadata: ObjectMeta,
+    #[serde(default)]
+    spec: NodeSpec,
+    #[serde(default)]
+    status: NodeStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct NodeSpec {
+    unschedulable: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct NodeStatus {
+    conditions: Option<Vec<NodeCondition>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct NodeCondition {
+    #[serde(rename = "type")]
+    type_: String,
+    status: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta<Annotations> {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    deletion_timestamp: Option<Time>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<Annotations>,
+}
+
+/// The annotations that decide whether a server is allocatable.
+#[derive(Deserialize)]
+struct DevAddress {
+    #[serde(rename = "muster.dev/dev-address")]
+    dev_address: Option<String>,
+}
+
+fn watched_meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let meta = Meta::<DevAddress>::deserialize(deserializer)?;
+    let dev_address = meta
+        .annotations
+        .and_then(|annotations| annotations.dev_address);
+    let key = crds::meta::DEV_ADDRESS_ANNOTATION.to_owned();
+    Ok(ObjectMeta {
+        name: meta.name,
+        namespace: meta.namespace,
+        resource_version: meta.resource_version,
+        deletion_timestamp: meta.deletion_timestamp,
+        labels: meta.labels,
+        annotations: dev_address.map(|address| BTreeMap::from([(key, address)])),
+        ..ObjectMeta::default()
+    })
+}
+
+fn written_meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let meta = Meta::<BTreeMap<String, String>>::deserialize(deserializer)?;
+    Ok(ObjectMeta {
+        name: meta.name,
+        namespace: meta.namespace,
+        uid: meta.uid,
+        resource_version: meta.resource_version,
+        deletion_timestamp: meta.deletion_timestamp,
+        labels: meta.labels,
+        annotations: meta.annotations,
+        ..ObjectMeta::default()
+    })
+}
+
+fn node_meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let meta = Meta::<serde::de::IgnoredAny>::deserialize(deserializer)?;
+    Ok(ObjectMeta {
+        name: meta.name,
+        resource_version: meta.resource_version,
+        deletion_timestamp: meta.deletion_timestamp,
+        ..ObjectMeta::default()
+    })
+}
+
+/// A view of a kind is that kind for the API: same group, version and plural.
+macro_rules! views {
+    ($($view:ty => $kind:ty),* $(,)?) => {$(
+        impl kube::Resource for $view {
+            type DynamicType = ();
+            type Scope = <$kind as kube::Resource>::Scope;
+
+            fn kind((): &()) -> Cow<'_, str> {
+                <$kind as kube::Resource>::kind(&())
+            }
+
+            fn group((): &()) -> Cow<'_, str> {
+                <$kind as kube::Resource>::group(&())
+            }
+
+            fn version((): &()) -> Cow<'_, str> {
+                <$kind as kube::Resource>::version(&())
+            }
+
+            fn plural((): &()) -> Cow<'_, str> {
+                <$kind as kube::Resource>::plural(&())
+            }
+
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    )*};
+}
+
+views!(Watched => GameServer, Written => GameServer, WatchedNode => Node);
+
+/// What the index has to know of a version of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    /// It could be allocated.
+    Allocatable(Key, Observed),
+    /// This version of it could not.
+    Other(Key, u64),
+    /// Its version is not a number, so that it cannot be guarded.
+    Unreadable(Key),
+}
+
+/// Takes from an object what the index has to know.
+pub fn sighting(metadata: &ObjectMeta, state: &str, node: &str) -> Sighting {
+    let key = key(metadata);
+    let version = metadata.resource_version.as_deref().unwrap_or_default();
+    let Ok(version) = version.parse() else {
+        return Sighting::Unreadable(key);
+    };
+    let state = match state {
+        "Ready" => Some(SelectorState::Ready),
+        "Allocated" => Some(SelectorState::Allocated),
+        _ => None,
+    };
+    let annotations = metadata.annotations.as_ref();
+    let development = annotations
+        .is_some_and(|annotations| annotations.contains_key(crds::meta::DEV_ADDRESS_ANNOTATION));
+    let place = match (development, node) {
+        (true, _) => Some(Place::Development),
+        // Nothing is known of the ground under it.
+        (false, "") => None,
+        (false, node) => Some(Place::Node(Name::from(node))),
+    };
+    match (state, place, &metadata.deletion_timestamp) {
+        (Some(state), Some(place), None) => {
+            let labels = metadata.labels.clone().unwrap_or_default();
+            Sighting::Allocatable(
+                key,
+                Observed {
+                    version,
+                    labels,
+                    state,
+                    place,
+                },
+            )
+        }
+        _ => Sighting::Other(key, version),
+    }
+}
+
+impl Watched {
+    /// What the index has to know.
+    pub fn sighting(&self) -> Sighting {
+        let (state, node) = self.status.as_ref().map_or(("", ""), |status| {
+            (status.state.as_str(), status.node_name.as_str())
+        });
+        sighting(&self.metadata, state, node)
+    }
+
+    /// Namespace and name.
+    pub fn key(&self) -> Key {
+        key(&self.metadata)
+    }
+}
+
+impl Written {
+    /// What the index has to know.
+    pub fn sighting(&self) -> Sighting {
+        let (state, node) = self.status.as_ref().map_or(("", ""), |status| {
+            (status.state.as_str(), status.node_name.as_str())
+        });
+        sighting(&self.metadata, state, node)
+    }
+
+    /// The request that allocated the server last.
+    pub fn allocation_id(&self) -> Option<&str> {
+        let annotations = self.metadata.annotations.as_ref()?;
+        annotations
+            .get(ALLOCATION_ID_ANNOTATION)
+            .map(String::as_str)
+    }
+
+    /// The fleet of the server.
+    pub fn fleet(&self) -> Option<&str> {
+        let labels = self.metadata.labels.as_ref()?;
+        labels.get(crds::meta::FLEET_LABEL).map(String::as_str)
+    }
+}
+
+impl WatchedNode {
+    /// Whether servers on the node may be handed out: it is Ready, and neither cordoned nor being
+    /// deleted.
+    pub fn is_usable(&self) -> bool {
+        let mut conditions = self.status.conditions.iter().flatten();
+        let ready =
+            conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True");
+        ready && self.spec.unschedulable != Some(true) && self.metadata.deletion_timestamp.is_none()
+    }
+}
+
+fn key(metadata: &ObjectMeta) -> Key {
+    Key::new(
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn seen(object: serde_json::Value) -> String {
+        let watched: Watched = serde_json::from_value(object).unwrap();
+        match watched.sighting() {
+            Sighting::Allocatable(key, seen) => format!("{key} {:?} {:?}", seen.state, seen.place),
+            Sighting::Other(key, version) => format!("{key} out at {version}"),
+            Sighting::Unreadable(key) => format!("{key} unreadable"),
+        }
+    }
+
+    #[test]
+    fn only_live_ready_and_allocated_servers_with_a_place_are_allocatable() {
+        let server = |version: &str, patch: serde_json::Value, state: &str, node: &str| {
+            let mut metadata = json!({
+                "name": "a", "namespace": "n", "resourceVersion": version,
+                "managedFields": [{"manager": "m"}], "annotations": {"x": "y"},
+            });
+            let fields = patch.as_object().unwrap().clone();
+            metadata.as_object_mut().unwrap().extend(fields);
+            seen(json!({
+                "apiVersion": "muster.dev/v1", "kind": "GameServer", "metadata": metadata,
+                "spec": {"anything": [1]}, "status": {"state": state, "nodeName": node},
+            }))
+        };
+        let dev = || json!({"annotations": {"muster.dev/dev-address": "10.0.0.1"}});
+        let ended = json!({"deletionTimestamp": "2026-11-21T00:00:00Z"});
+        assert_eq!(
+            server("1", json!({}), "Ready", "w"),
+            r#"n/a Ready Node("w")"#
+        );
+        assert_eq!(
+            server("1", json!({}), "Allocated", "w"),
+            r#"n/a Allocated Node("w")"#
+        );
+        assert_eq!(server("1", dev(), "Ready", ""), "n/a Ready Development");
+        assert_eq!(
+            server("1", dev(), "Ready", "10.0.0.1"),
+            "n/a Ready Development"
+        );
+        assert_eq!(server("7", json!({}), "Ready", ""), "n/a out at 7");
+        assert_eq!(server("7", json!({}), "Reserved", "w"), "n/a out at 7");
+        assert_eq!(server("7", json!({}), "FromTheFuture", "w"), "n/a out at 7");
+        assert_eq!(server("7", ended, "Ready", "w"), "n/a out at 7");
+        assert_eq!(server("x7", json!({}), "Ready", "w"), "n/a unreadable");
+        assert_eq!(
+            seen(json!({"metadata": {"name": "a", "namespace": "n", "resourceVersion": "3"}})),
+            "n/a out at 3"
+        );
+    }
+
+    #[test]
+    fn a_node_is_usable_while_it_is_ready_and_not_cordoned() {
+        let node = |unschedulable: serde_json::Value, ready: &str| {
+            let conditions = json!([
+                {"type": "MemoryPressure", "status": "True"}, {"type": "Ready", "status": ready},
+            ]);
+            let node = json!({
+                "metadata": {"name": "w"}, "spec": {"unschedulable": unschedulable},
+                "status": {"conditions": conditions, "images": []},
+            });
+            serde_json::from_value::<WatchedNode>(node)
+                .unwrap()
+                .is_usable()
+        };
+        assert!(node(json!(null), "True"));
+        assert!(node(json!(false), "True"));
+        assert!(!node(json!(true), "True"));
+        assert!(!node(json!(null), "False"));
+        assert!(!node(json!(null), "Unknown"));
+        assert!(
+            !serde_json::from_value::<WatchedNode>(json!({"metadata": {}}))
+                .unwrap()
+                .is_usable()
+        );
+    }
+}

@@ -1,0 +1,76 @@
+//! The demonstration: from `kubectl apply` of a Fleet to an answered UDP packet, step by step.
+//!
+//! Everything is done as a user would do it, with the files in `examples/`. Any failure ends it
+//! with its reason and a non-zero exit code; what it made is deleted at the end all the same,
+//! unless `--keep` is given.
+#![expect(clippy::print_stdout, reason = "the account of the steps is this program's purpose")]
+
+mod account;
+mod players;
+mod steps;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use e2e::cluster::Cluster;
+
+use crate::account::Account;
+use crate::steps::Demo;
+
+/// Brings up a fleet on a cluster with Muster, allocates servers in every way, and talks to them.
+#[derive(Debug, Parser)]
+#[command(name = "demo", version)]
+struct Args {
+    /// Leaves everything that was made, for a look with kubectl.
+    #[arg(long)]
+    keep: bool,
+
+    /// Namespace to work in; it must exist.
+    #[arg(long, default_value = "default")]
+    namespace: String,
+
+    /// Address of the allocator, if its Service cannot be reached from this host.
+    #[arg(long, value_name = "IP:PORT")]
+    allocator: Option<SocketAddr>,
+
+    /// Sends the players' packets to 127.0.0.1 at the allocated port, for clusters whose nodes
+    /// cannot be reached but whose ports are published on this host.
+    #[arg(long)]
+    loopback: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(run(&args)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("\nThe demonstration failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> Result<()> {
+    let mut account = Account::new();
+    let cluster = account.step("Find the cluster", Cluster::connect()).await?;
+    account.step("Muster is installed and ready", cluster.muster_ready()).await?;
+    let demo = Demo::new(cluster, args);
+    account.step("Clear what an earlier run left", demo.clear_earlier()).await?;
+    let shown = demo.show(&mut account).await;
+    if args.keep {
+        println!("\nEverything stays. Have a look:");
+        println!("  kubectl get fleets,gameservers,matchallocations -n {}", args.namespace);
+        return shown;
+    }
+    let cleared = account.step("Delete everything again", demo.delete_all()).await;
+    shown.and(cleared)?;
+    println!("\nThe demonstration took {:.1} s.", account.total().as_secs_f64());
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! The black-box suites against a real cluster: KUBECONFIG names it, Muster is installed in it.
+//!
+//! They run with `--features cluster`; without it there is nothing here, so that the ordinary
+//! tests need no cluster. With the feature and without a cluster every test fails and says why.
+#![cfg(feature = "cluster")]
+
+#[path = "cluster/harness.rs"]
+mod harness;
+
+#[path = "cluster/allocation.rs"]
+mod allocation;
+#[path = "cluster/autoscaling.rs"]
+mod autoscaling;
+#[path = "cluster/crash_loop.rs"]
+mod crash_loop;
+#[path = "cluster/definitions.rs"]
+mod definitions;
+#[path = "cluster/faults.rs"]
+mod faults;
+#[path = "cluster/fleet.rs"]
+mod fleet;
+#[path = "cluster/health.rs"]
+mod health;
+#[path = "cluster/matches.rs"]
+mod matches;
+#[path = "cluster/nodes.rs"]
+mod nodes;
+#[path = "cluster/ports.rs"]
+mod ports;
+#[path = "cluster/rollout.rs"]
+mod rollout;
+#[path = "cluster/sdk.rs"]
+mod sdk;

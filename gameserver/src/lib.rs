@@ -1,0 +1,65 @@
+//! The sample game server: echoes UDP and TCP, and obeys commands that drive the Agones SDK.
+//!
+//! Flags, environment and commands are those of Agones' simple-game-server, so that its manifests
+//! and test clients work. It speaks to the SDK server by the published crate `agones`, unmodified:
+//! what works here works for a game that was built for Agones.
+//!
+//! Start reading at [`server`]; [`command`] lists the commands.
+
+pub mod args;
+pub mod command;
+pub mod config;
+mod lifecycle;
+mod sdk;
+pub mod server;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::server::Server;
+
+/// Why the server ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The SDK server could not be reached or refused a call that the server cannot do without.
+    #[error("calling the SDK server to {step} failed")]
+    Sdk {
+        /// What the call was for.
+        step: &'static str,
+        /// The failure.
+        #[source]
+        source: Box<agones::errors::Error>,
+    },
+    /// A port could not be opened.
+    #[error("listening on {protocol} port {port} failed")]
+    Listen {
+        /// "UDP" or "TCP".
+        protocol: &'static str,
+        /// The port.
+        port: u16,
+        /// The failure.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A socket failed while serving.
+    #[error("serving {0} failed")]
+    Serve(&'static str, #[source] std::io::Error),
+    /// The SDK server named no port to listen on.
+    #[error("passthrough needs a port in the game server's status, which has none")]
+    NoPort,
+    /// Asked for by the command CRASH or the flag `--crashAtStart`.
+    #[error("crashed, as asked to")]
+    Crash,
+}
+
+/// Runs the server until `stop` is cancelled or a command ends it.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
+    if config.crash_at_start {
+        return Err(Error::Crash);
+    }
+    let server = tokio::select! {
+        server = Server::bind(config) => server?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    server.serve(stop).await
+}

@@ -1,0 +1,16 @@
+//! The binary `simple-server`.
+
+use std::process::ExitCode;
+
+use gameserver::args::CommandLine;
+use gameserver::config::Config;
+use runtime::service::{self, Threads};
+
+fn main() -> ExitCode {
+    service::main(
+        Threads::One,
+        |command_line: &CommandLine| &command_line.0.log,
+        |command_line| Config::try_from(command_line.0),
+        gameserver::run,
+    )
+}

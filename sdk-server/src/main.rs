@@ -1,0 +1,15 @@
+//! The SDK server.
+
+use std::process::ExitCode;
+
+use runtime::service::{self, Threads};
+use sdk_server::{Args, Config};
+
+fn main() -> ExitCode {
+    service::main(
+        Threads::One,
+        |args: &Args| &args.log,
+        Config::try_from,
+        sdk_server::run,
+    )
+}

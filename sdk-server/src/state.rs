@@ -1,0 +1,523 @@
+//! What this process knows of its game server, and what it still has to tell the hub. Pure.
+//!
+//! At most one change is on its way to the hub; everything asked for meanwhile is merged, key by
+//! key, into the next one: the newest state wins, the newest value of each label and annotation
+//! wins. What was asked for stays here until the hub has acknowledged it, so that nothing is lost
+//! while the pod lives, and the keys and bytes that may wait are bounded.
+//!
+//! Three rules protect the game server:
+//! - *Live guard*: once it is Unhealthy, shut down or being deleted, later states are dropped.
+//! - *An allocation that we did not know of beats a waiting Ready*: if the hub shows a new
+//!   allocation, the players who come now must not be met by a server that returns to Ready
+//!   because of what it said before.
+//! - *Together or alone*: a change that the hub refuses is split into its parts, so that a bad
+//!   annotation never takes a state with it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use proto::agones::dev::sdk::GameServer;
+use proto::muster::hub::v1::state_change::State;
+use proto::muster::hub::v1::{Ack, Change, Snapshot, StateChange};
+use tonic::{Code, Status};
+
+use crate::backend::Call;
+use crate::validate;
+
+#[cfg(test)]
+mod tests;
+
+/// How many labels and annotations may wait for the hub.
+const MAX_WAITING_KEYS: usize = 128;
+
+/// Who waits for an answer.
+pub(crate) type Ticket = u64;
+
+/// What became of a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Called {
+    /// The live guard dropped it: there is nothing to wait for.
+    Dropped,
+    /// The ticket is answered when the hub acknowledges.
+    Waiting,
+}
+
+/// What an acknowledgment leads to.
+#[derive(Debug, Default)]
+pub(crate) struct Acknowledged {
+    /// The calls to answer.
+    pub(crate) answers: Vec<(Ticket, Result<(), Status>)>,
+    /// The hub could not commit now: call [`Core::resume`] after a pause.
+    pub(crate) pause: bool,
+    /// Parts that were refused after their callers had been told that they are kept.
+    pub(crate) lost: Vec<String>,
+}
+
+/// What one part of a change writes. The order is that of sending parts alone: states last, since
+/// nothing can be written after a shutdown.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Slot {
+    Label(String),
+    Annotation(String),
+    State,
+}
+
+impl std::fmt::Display for Slot {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Label(key) => write!(formatter, "label {}{key}", validate::METADATA_PREFIX),
+            Self::Annotation(key) => {
+                write!(formatter, "annotation {}{key}", validate::METADATA_PREFIX)
+            }
+            Self::State => formatter.write_str("state"),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    Text(String),
+    State(StateChange),
+}
+
+#[derive(Clone, Debug)]
+struct Part {
+    value: Value,
+    waiting: Vec<Ticket>,
+}
+
+type Parts = BTreeMap<Slot, Part>;
+
+#[derive(Debug)]
+struct InFlight {
+    id: u64,
+    parts: Parts,
+    /// Whether it was sent on the connection that is open now.
+    sent: bool,
+}
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub(crate) struct Core {
+    snapshot: Option<Snapshot>,
+    /// Connected, and the hub's first snapshot has come.
+    linked: bool,
+    /// After an answer that asks for another try.
+    paused: bool,
+    last_id: u64,
+    in_flight: Option<InFlight>,
+    /// Parts of a refused change, to be sent alone.
+    alone: VecDeque<(Slot, Part)>,
+    pending: Parts,
+    /// The final state that was asked for here: Shutdown or Unhealthy.
+    ended: Option<State>,
+    /// An Allocated of ours was sent whose snapshot has not come yet.
+    allocating: bool,
+    /// A reservation that a later state has ended, though the snapshot may still show it.
+    cancelled_reservation: i64,
+}
+
+impl Core {
+    /// Takes a call of the game server.
+    pub(crate) fn call(&mut self, ticket: Ticket, call: Call) -> Result<Called, Status> {
+        match call {
+            Call::Ready => Ok(self.state(Some(ticket), sdk_change(State::Ready, 0))),
+            Call::Allocate => Ok(self.state(Some(ticket), sdk_change(State::Allocated, 0))),
+            Call::Shutdown => Ok(self.state(Some(ticket), sdk_change(State::Shutdown, 0))),
+            Call::Reserve { seconds } => {
+                Ok(self.state(Some(ticket), sdk_change(State::Reserved, seconds)))
+            }
+            Call::SetLabel { key, value } => self.text(ticket, Slot::Label(key), value),
+            Call::SetAnnotation { key, value } => {
+                self.check_annotations(&key, &value)?;
+                self.text(ticket, Slot::Annotation(key), value)
+            }
+        }
+    }
+
+    /// Reports that health checks have failed.
+    pub(crate) fn unhealthy(&mut self) -> Called {
+        let reason = "Health check failure".to_owned();
+        let state = State::Unhealthy.into();
+        self.state(
+            None,
+            StateChange {
+                state,
+                reserve_seconds: 0,
+                reason,
+            },
+        )
+    }
+
+    /// Returns the end of the running reservation, in seconds since the Unix epoch, unless another
+    /// state has been asked for since.
+    pub(crate) fn reservation(&self) -> Option<i64> {
+        let snapshot = self.snapshot.as_ref()?;
+        let until = snapshot.reserved_until;
+        let runs = until > 0
+            && until != self.cancelled_reservation
+            && object_state(snapshot) == "Reserved"
+            && !self.is_over()
+            && !self.has_state();
+        runs.then_some(until)
+    }
+
+    /// Returns to Ready, when the time of [`Self::reservation`] has come.
+    pub(crate) fn reservation_over(&mut self) {
+        if self.reservation().is_some() {
+            let reason = "Reservation is over".to_owned();
+            let state = State::Ready.into();
+            self.state(
+                None,
+                StateChange {
+                    state,
+                    reserve_seconds: 0,
+                    reason,
+                },
+            );
+        }
+    }
+
+    /// Forgets a caller that no longer waits; what it asked for is kept.
+    pub(crate) fn forget(&mut self, ticket: Ticket) {
+        let in_flight = self
+            .in_flight
+            .iter_mut()
+            .flat_map(|change| change.parts.values_mut());
+        let alone = self.alone.iter_mut().map(|(_, part)| part);
+        for part in in_flight.chain(alone).chain(self.pending.values_mut()) {
+            part.waiting.retain(|waiting| *waiting != ticket);
+        }
+    }
+
+    /// The connection is gone: what was sent on it and not acknowledged is sent again.
+    pub(crate) fn disconnected(&mut self) {
+        self.linked = false;
+        self.paused = false;
+        if let Some(change) = &mut self.in_flight {
+            change.sent = false;
+        }
+    }
+
+    /// Takes the object as the hub sees it; returns the calls that it answers.
+    pub(crate) fn snapshot(&mut self, snapshot: Snapshot) -> Vec<Ticket> {
+        let mut answers = Vec::new();
+        if !self
+            .snapshot
+            .as_ref()
+            .is_some_and(|known| is_older(&snapshot, known))
+        {
+            if self.is_new_allocation(&snapshot) {
+                answers = self.drop_ready();
+            }
+            if object_state(&snapshot) == "Allocated" {
+                self.allocating = false;
+            }
+            self.snapshot = Some(snapshot);
+        }
+        self.linked = true;
+        answers
+    }
+
+    pub(crate) fn game_server(&self) -> Option<&GameServer> {
+        self.snapshot.as_ref()?.game_server.as_ref()
+    }
+
+    /// Takes the outcome of a change.
+    pub(crate) fn ack(&mut self, ack: &Ack) -> Acknowledged {
+        let mut outcome = Acknowledged::default();
+        let Some(change) = self.in_flight.take_if(|change| change.id == ack.id) else {
+            return outcome;
+        };
+        match Code::from(ack.code) {
+            Code::Ok => {
+                if state_of(&change.parts) == Some(State::Reserved) {
+                    self.cancelled_reservation = 0;
+                }
+                let tickets = change.parts.into_values().flat_map(|part| part.waiting);
+                outcome.answers = tickets.map(|ticket| (ticket, Ok(()))).collect();
+            }
+            code if is_transient(code) => {
+                self.put_back(change.parts);
+                self.paused = true;
+                outcome.pause = true;
+            }
+            _ if change.parts.len() > 1 => self.alone.extend(change.parts),
+            code => self.refuse(change.parts, code, &ack.message, &mut outcome),
+        }
+        outcome
+    }
+
+    /// Ends the pause after an acknowledgment that asked for one.
+    pub(crate) fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    /// Returns the change to send now, if there is one; it counts as sent.
+    pub(crate) fn next_change(&mut self) -> Option<Change> {
+        if !self.linked || self.paused {
+            return None;
+        }
+        if self.in_flight.is_none() {
+            let parts = self.next_parts()?;
+            self.last_id += 1;
+            self.in_flight = Some(InFlight {
+                id: self.last_id,
+                parts,
+                sent: false,
+            });
+        }
+        let change = self.in_flight.as_mut().filter(|change| !change.sent)?;
+        change.sent = true;
+        self.allocating |= state_of(&change.parts) == Some(State::Allocated);
+        Some(to_change(change.id, &change.parts))
+    }
+
+    /// Whether the hub has acknowledged everything.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.is_none() && self.alone.is_empty() && self.pending.is_empty()
+    }
+
+    fn state(&mut self, ticket: Option<Ticket>, change: StateChange) -> Called {
+        if self.is_over() {
+            return Called::Dropped;
+        }
+        match change.state() {
+            end @ (State::Shutdown | State::Unhealthy) => self.ended = Some(end),
+            State::Unspecified | State::Ready | State::Allocated | State::Reserved => {}
+        }
+        self.cancelled_reservation = self
+            .snapshot
+            .as_ref()
+            .map_or(0, |snapshot| snapshot.reserved_until);
+        self.merge(Slot::State, Value::State(change), ticket);
+        Called::Waiting
+    }
+
+    fn text(&mut self, ticket: Ticket, slot: Slot, value: String) -> Result<Called, Status> {
+        if !self.pending.contains_key(&slot) && self.pending.len() >= MAX_WAITING_KEYS {
+            return Err(Status::resource_exhausted(format!(
+                "{slot}: {MAX_WAITING_KEYS} labels and annotations wait for the hub already"
+            )));
+        }
+        self.merge(slot, Value::Text(value), Some(ticket));
+        Ok(Called::Waiting)
+    }
+
+    fn merge(&mut self, slot: Slot, value: Value, ticket: Option<Ticket>) {
+        let entry = self.pending.entry(slot);
+        let part = entry.or_insert_with(|| Part {
+            value: value.clone(),
+            waiting: Vec::new(),
+        });
+        part.value = value;
+        part.waiting.extend(ticket);
+    }
+
+    fn check_annotations(&self, key: &str, value: &str) -> Result<(), Status> {
+        let none = BTreeMap::new();
+        let meta = self
+            .game_server()
+            .and_then(|object| object.object_meta.as_ref());
+        let current = meta.map_or(&none, |meta| &meta.annotations);
+        let in_flight = self.in_flight.iter().flat_map(|change| change.parts.iter());
+        let alone = self.alone.iter().map(|(slot, part)| (slot, part));
+        let unsent = in_flight.chain(alone).chain(self.pending.iter());
+        let unsent = unsent.filter_map(|(slot, part)| match (slot, &part.value) {
+            (Slot::Annotation(key), Value::Text(value)) => Some((key.as_str(), value.as_str())),
+            _ => None,
+        });
+        validate::annotations(current, unsent, key, value).map_err(Status::invalid_argument)
+    }
+
+    /// Whether the live guard is closed.
+    fn is_over(&self) -> bool {
+        let is_over = |snapshot: &Snapshot| {
+            let meta = snapshot
+                .game_server
+                .as_ref()
+                .and_then(|object| object.object_meta.as_ref());
+            meta.is_some_and(|meta| meta.deletion_timestamp != 0)
+                || matches!(object_state(snapshot), "Unhealthy" | "Shutdown")
+        };
+        self.ended.is_some() || self.snapshot.as_ref().is_some_and(is_over)
+    }
+
+    /// Whether a state waits for its acknowledgment.
+    fn has_state(&self) -> bool {
+        self.pending.contains_key(&Slot::State)
+            || self
+                .in_flight
+                .as_ref()
+                .is_some_and(|change| change.parts.contains_key(&Slot::State))
+            || self.alone.iter().any(|(slot, _)| *slot == Slot::State)
+    }
+
+    fn is_new_allocation(&self, snapshot: &Snapshot) -> bool {
+        let Some(known) = &self.snapshot else {
+            return false;
+        };
+        object_state(snapshot) == "Allocated"
+            && !self.allocating
+            && (object_state(known) != "Allocated"
+                || last_allocated(known) != last_allocated(snapshot))
+    }
+
+    /// Drops a Ready that waits; one that is on its way cannot be called back.
+    fn drop_ready(&mut self) -> Vec<Ticket> {
+        if self.in_flight.as_ref().is_some_and(|change| !change.sent)
+            && let Some(change) = self.in_flight.take()
+        {
+            self.put_back(change.parts);
+        }
+        let mut dropped = Vec::new();
+        if state_of(&self.pending) == Some(State::Ready) {
+            dropped.extend(self.pending.remove(&Slot::State));
+        }
+        let (ready, alone) = std::mem::take(&mut self.alone)
+            .into_iter()
+            .partition(|(_, part)| state_in(part) == Some(State::Ready));
+        self.alone = alone;
+        let ready: VecDeque<(Slot, Part)> = ready;
+        dropped.extend(ready.into_iter().map(|(_, part)| part));
+        dropped.into_iter().flat_map(|part| part.waiting).collect()
+    }
+
+    fn next_parts(&mut self) -> Option<Parts> {
+        while let Some((slot, part)) = self.alone.pop_front() {
+            match self.pending.get_mut(&slot) {
+                // Something newer has been asked for: it answers both.
+                Some(newer) => newer.waiting.extend(part.waiting),
+                None => return Some(Parts::from([(slot, part)])),
+            }
+        }
+        let parts = std::mem::take(&mut self.pending);
+        (!parts.is_empty()).then_some(parts)
+    }
+
+    /// Puts parts back that were not committed; what has been asked for since wins.
+    fn put_back(&mut self, parts: Parts) {
+        for (slot, part) in parts {
+            match self.pending.get_mut(&slot) {
+                Some(newer) => newer.waiting.extend(part.waiting),
+                None => {
+                    self.pending.insert(slot, part);
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, parts: Parts, code: Code, message: &str, outcome: &mut Acknowledged) {
+        for (slot, part) in parts {
+            if self.ended.is_some() && state_in(&part) == self.ended {
+                self.ended = None;
+            }
+            if slot == Slot::State {
+                // The reservation that this state was to end goes on.
+                self.cancelled_reservation = 0;
+            }
+            if part.waiting.is_empty() {
+                outcome.lost.push(format!("{slot}: {message}"));
+            }
+            let refused = part
+                .waiting
+                .into_iter()
+                .map(|ticket| (ticket, Err(Status::new(code, message))));
+            outcome.answers.extend(refused);
+        }
+    }
+}
+
+fn sdk_change(state: State, reserve_seconds: i64) -> StateChange {
+    StateChange {
+        state: state.into(),
+        reserve_seconds,
+        reason: "SDK state change".to_owned(),
+    }
+}
+
+fn to_change(id: u64, parts: &Parts) -> Change {
+    let mut change = Change {
+        id,
+        ..Change::default()
+    };
+    for (slot, part) in parts {
+        match (slot, &part.value) {
+            (Slot::Label(key), Value::Text(value)) => {
+                change.labels.insert(key.clone(), value.clone());
+            }
+            (Slot::Annotation(key), Value::Text(value)) => {
+                change.annotations.insert(key.clone(), value.clone());
+            }
+            (_, Value::State(state)) => change.state = Some(state.clone()),
+            (Slot::State, Value::Text(_)) => {}
+        }
+    }
+    change
+}
+
+fn state_of(parts: &Parts) -> Option<State> {
+    state_in(parts.get(&Slot::State)?)
+}
+
+fn state_in(part: &Part) -> Option<State> {
+    match &part.value {
+        Value::State(change) => Some(change.state()),
+        Value::Text(_) => None,
+    }
+}
+
+fn object_state(snapshot: &Snapshot) -> &str {
+    let status = snapshot
+        .game_server
+        .as_ref()
+        .and_then(|object| object.status.as_ref());
+    status.map_or("", |status| status.state.as_str())
+}
+
+fn last_allocated(snapshot: &Snapshot) -> Option<&String> {
+    snapshot
+        .game_server
+        .as_ref()?
+        .object_meta
+        .as_ref()?
+        .annotations
+        .get("muster.dev/last-allocated")
+}
+
+/// Whether `snapshot` is an older version of the object than `known`: after a reconnect, another
+/// hub's cache may lag.
+fn is_older(snapshot: &Snapshot, known: &Snapshot) -> bool {
+    let version = |snapshot: &Snapshot| {
+        let meta = snapshot.game_server.as_ref()?.object_meta.as_ref()?;
+        Some((meta.uid.clone(), meta.resource_version.parse::<u64>().ok()?))
+    };
+    match (version(snapshot), version(known)) {
+        (Some((uid, version)), Some((known_uid, known_version))) => {
+            uid == known_uid && version < known_version
+        }
+        _ => false,
+    }
+}
+
+/// Whether the hub may succeed with the same change later.
+fn is_transient(code: Code) -> bool {
+    match code {
+        Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable => true,
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::DataLoss
+        | Code::Unauthenticated => false,
+    }
+}
