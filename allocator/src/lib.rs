@@ -13,6 +13,8 @@ pub mod cache;
 pub mod client;
 pub mod commit;
 pub mod config;
+#[cfg(test)]
+mod fake;
 pub mod index;
 pub mod metrics;
 pub mod object;

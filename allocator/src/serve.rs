@@ -230,3 +230,6 @@ impl Drop for Open {
         self.0.open.fetch_sub(1, Ordering::AcqRel);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,6 +49,7 @@ impl Servers {
     /// Every watch has delivered its first list.
     pub fn set_synced(&self) {
         self.0.synced.store(true, Ordering::Release);
+        self.0.changed.notify_waiters();
     }
 
     /// Takes in an object that was watched or listed.

@@ -24,10 +24,18 @@ use crate::gameserver::{GameServerStatusPort, Scheduling};
     derive = "PartialEq",
     doc = "A request for a game server for a match; deleting it releases the server.",
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
-    printcolumn(name = "GameServer", type_ = "string", json_path = ".status.gameServerName"),
+    printcolumn(
+        name = "GameServer",
+        type_ = "string",
+        json_path = ".status.gameServerName"
+    ),
     printcolumn(name = "Address", type_ = "string", json_path = ".status.address"),
     printcolumn(name = "Port", type_ = "string", json_path = ".status.ports[0].port"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
     selectable = ".status.state",
     crates(kube_core = "kube_core")
 )]

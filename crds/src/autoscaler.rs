@@ -22,11 +22,27 @@ use serde::{Deserialize, Serialize};
     doc = "Sizes a Fleet from its active matches.",
     printcolumn(name = "Fleet", type_ = "string", json_path = ".spec.fleetName"),
     printcolumn(name = "Policy", type_ = "string", json_path = ".spec.policy.type"),
-    printcolumn(name = "Current", type_ = "integer", json_path = ".status.currentReplicas"),
-    printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desiredReplicas"),
+    printcolumn(
+        name = "Current",
+        type_ = "integer",
+        json_path = ".status.currentReplicas"
+    ),
+    printcolumn(
+        name = "Desired",
+        type_ = "integer",
+        json_path = ".status.desiredReplicas"
+    ),
     printcolumn(name = "Able", type_ = "boolean", json_path = ".status.ableToScale"),
-    printcolumn(name = "Limited", type_ = "boolean", json_path = ".status.scalingLimited"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Limited",
+        type_ = "boolean",
+        json_path = ".status.scalingLimited"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
     crates(kube_core = "kube_core")
 )]
 #[serde(rename_all = "camelCase")]

@@ -29,9 +29,10 @@ fn game_server() -> CustomResourceDefinition {
 }
 
 /// Writes a definition as it is committed under `charts/`.
-pub fn to_yaml(
-    definition: &CustomResourceDefinition,
-) -> Result<String, serde_saphyr::ser::Error> {
+pub fn to_yaml(definition: &CustomResourceDefinition) -> Result<String, serde_saphyr::ser::Error> {
     let yaml = serde_saphyr::to_string(definition)?;
-    Ok(format!("# Written by `cargo xtask codegen`; do not edit.\n{}\n", yaml.trim_end()))
+    Ok(format!(
+        "# Written by `cargo xtask codegen`; do not edit.\n{}\n",
+        yaml.trim_end()
+    ))
 }

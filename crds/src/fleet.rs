@@ -108,7 +108,10 @@ pub struct RollingUpdate {
 
 impl Default for RollingUpdate {
     fn default() -> Self {
-        Self { max_surge: quarter(), max_unavailable: quarter() }
+        Self {
+            max_surge: quarter(),
+            max_unavailable: quarter(),
+        }
     }
 }
 
@@ -149,8 +152,10 @@ pub fn resolve(value: &IntOrString, total: i32, rounding: Rounding) -> i32 {
     match value {
         IntOrString::Int(number) => *number,
         IntOrString::String(text) => {
-            let percent: i64 =
-                text.strip_suffix('%').and_then(|digits| digits.parse().ok()).unwrap_or(0);
+            let percent: i64 = text
+                .strip_suffix('%')
+                .and_then(|digits| digits.parse().ok())
+                .unwrap_or(0);
             let scaled = i64::from(total) * percent;
             let share = match rounding {
                 Rounding::Up => scaled.div_euclid(100) + i64::from(scaled.rem_euclid(100) > 0),
@@ -176,11 +181,24 @@ mod tests {
 
     #[test]
     fn percentages_round_as_asked() {
-        let cases = [("25%", 10, 3, 2), ("1%", 1, 1, 0), ("99%", 100, 99, 99), ("50%", 0, 0, 0)];
+        let cases = [
+            ("25%", 10, 3, 2),
+            ("1%", 1, 1, 0),
+            ("99%", 100, 99, 99),
+            ("50%", 0, 0, 0),
+        ];
         for (text, total, up, down) in cases {
             let value = IntOrString::String(text.to_owned());
-            assert_eq!(resolve(&value, total, Rounding::Up), up, "{text} of {total} up");
-            assert_eq!(resolve(&value, total, Rounding::Down), down, "{text} of {total} down");
+            assert_eq!(
+                resolve(&value, total, Rounding::Up),
+                up,
+                "{text} of {total} up"
+            );
+            assert_eq!(
+                resolve(&value, total, Rounding::Down),
+                down,
+                "{text} of {total} down"
+            );
         }
         assert_eq!(resolve(&IntOrString::Int(4), 1, Rounding::Up), 4);
     }

@@ -212,7 +212,12 @@ pub struct Health {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { disabled: false, period_seconds: 5, failure_threshold: 3, initial_delay_seconds: 5 }
+        Self {
+            disabled: false,
+            period_seconds: 5,
+            failure_threshold: 3,
+            initial_delay_seconds: 5,
+        }
     }
 }
 
@@ -242,7 +247,11 @@ pub struct SdkServer {
 
 impl Default for SdkServer {
     fn default() -> Self {
-        Self { log_level: SdkLogLevel::Info, grpc_port: 9357, http_port: 9358 }
+        Self {
+            log_level: SdkLogLevel::Info,
+            grpc_port: 9357,
+            http_port: 9358,
+        }
     }
 }
 
@@ -296,7 +305,10 @@ pub struct CounterStatus {
 
 impl Default for CounterStatus {
     fn default() -> Self {
-        Self { count: 0, capacity: 1000 }
+        Self {
+            count: 0,
+            capacity: 1000,
+        }
     }
 }
 
@@ -314,7 +326,10 @@ pub struct ListStatus {
 
 impl Default for ListStatus {
     fn default() -> Self {
-        Self { capacity: 1000, values: Vec::new() }
+        Self {
+            capacity: 1000,
+            values: Vec::new(),
+        }
     }
 }
 
@@ -414,7 +429,9 @@ pub struct PlayerStatus {
 impl GameServer {
     /// The state, PortAllocation while none is recorded.
     pub fn state(&self) -> State {
-        self.status.as_ref().map_or_else(State::default, |status| status.state)
+        self.status
+            .as_ref()
+            .map_or_else(State::default, |status| status.state)
     }
 
     /// Whether the object is being deleted.
@@ -425,7 +442,9 @@ impl GameServer {
     /// The address of a development server, which has no pod.
     pub fn dev_address(&self) -> Option<&str> {
         let annotations = self.metadata.annotations.as_ref()?;
-        annotations.get(crate::meta::DEV_ADDRESS_ANNOTATION).map(String::as_str)
+        annotations
+            .get(crate::meta::DEV_ADDRESS_ANNOTATION)
+            .map(String::as_str)
     }
 }
 

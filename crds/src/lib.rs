@@ -5,7 +5,10 @@
 //! `muster.dev`. This crate performs no I/O and reads no clock.
 //!
 //! Start reading at [`gameserver`], then [`state`].
-#![expect(unreachable_pub, reason = "the KubeSchema derive repeats structs inside functions")]
+#![expect(
+    unreachable_pub,
+    reason = "the KubeSchema derive repeats structs inside functions"
+)]
 
 pub mod allocation;
 pub mod autoscaler;

@@ -15,7 +15,11 @@ pub struct SinglePort {
 
 /// Expands the ports of a spec. `status.ports` has one entry for each, in this order.
 pub fn expand(spec: &GameServerSpec) -> Vec<SinglePort> {
-    let single = |index, name: String, protocol| SinglePort { index, name, protocol };
+    let single = |index, name: String, protocol| SinglePort {
+        index,
+        name,
+        protocol,
+    };
     spec.ports()
         .iter()
         .enumerate()
@@ -32,7 +36,10 @@ pub fn expand(spec: &GameServerSpec) -> Vec<SinglePort> {
 
 /// Whether the operator has to choose the host port.
 pub const fn needs_choice(port: &GameServerPort) -> bool {
-    matches!(port.port_policy, PortPolicy::Dynamic | PortPolicy::Passthrough)
+    matches!(
+        port.port_policy,
+        PortPolicy::Dynamic | PortPolicy::Passthrough
+    )
 }
 
 #[cfg(test)]
@@ -47,11 +54,16 @@ mod tests {
             ..GameServerPort::default()
         };
         let spec = GameServerSpec {
-            ports: Some(vec![port("game", Protocol::TcpUdp), port("query", Protocol::Udp)]),
+            ports: Some(vec![
+                port("game", Protocol::TcpUdp),
+                port("query", Protocol::Udp),
+            ]),
             ..GameServerSpec::default()
         };
-        let expanded: Vec<_> =
-            expand(&spec).into_iter().map(|p| (p.index, p.name, p.protocol)).collect();
+        let expanded: Vec<_> = expand(&spec)
+            .into_iter()
+            .map(|p| (p.index, p.name, p.protocol))
+            .collect();
         assert_eq!(
             expanded,
             [

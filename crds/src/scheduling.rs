@@ -53,7 +53,13 @@ mod tests {
         node_load: usize,
         created: i64,
     ) -> Candidate<'a> {
-        Candidate { name, node, ready, node_load, created }
+        Candidate {
+            name,
+            node,
+            ready,
+            node_load,
+            created,
+        }
     }
 
     #[test]
@@ -64,7 +70,10 @@ mod tests {
             server("lone", "a", true, 1, 3),
             server("homeless", "", false, 0, 4),
         ];
-        assert_eq!(order(Scheduling::Packed, servers), ["homeless", "lone", "full-2", "full-1"]);
+        assert_eq!(
+            order(Scheduling::Packed, servers),
+            ["homeless", "lone", "full-2", "full-1"]
+        );
     }
 
     #[test]
@@ -74,6 +83,9 @@ mod tests {
             server("new", "b", true, 9, 30),
             server("middle", "c", false, 2, 20),
         ];
-        assert_eq!(order(Scheduling::Distributed, servers), ["new", "middle", "old"]);
+        assert_eq!(
+            order(Scheduling::Distributed, servers),
+            ["new", "middle", "old"]
+        );
     }
 }

@@ -63,7 +63,9 @@ pub fn from_fleet(namespace: &str, fleet: &str) -> AllocationRequest {
 
 /// A request for a Ready server with these labels.
 pub fn with_labels(namespace: &str, labels: &[(&str, &str)]) -> AllocationRequest {
-    let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let labels = labels
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     AllocationRequest {
         namespace: namespace.to_owned(),
         game_server_selectors: vec![GameServerSelector {
@@ -92,7 +94,9 @@ pub fn rest_endpoint(response: &Value) -> Result<(String, SocketAddr)> {
 
 /// An address and a port as players get them.
 pub fn join(address: &str, port: i32) -> Result<SocketAddr> {
-    let address = address.parse().with_context(|| format!("{address:?} is no IP address"))?;
+    let address = address
+        .parse()
+        .with_context(|| format!("{address:?} is no IP address"))?;
     let port = u16::try_from(port).with_context(|| format!("{port} is no port"))?;
     ensure!(port > 0, "the port is 0");
     Ok(SocketAddr::new(address, port))

@@ -45,7 +45,10 @@ impl Cluster {
         )?;
         let url = config.cluster_url.clone();
         let client = Client::try_from(config)?;
-        client.apiserver_version().await.with_context(|| format!("no API server at {url}"))?;
+        client
+            .apiserver_version()
+            .await
+            .with_context(|| format!("no API server at {url}"))?;
         Ok(Self { client })
     }
 
@@ -81,7 +84,11 @@ impl Cluster {
     pub async fn deployment_ready(&self, name: &str) -> Result<Deployment> {
         let api = self.api::<Deployment>(SYSTEM);
         wait::until(&api, name, "to be ready", |deployment| {
-            let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+            let wanted = deployment
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.replicas)
+                .unwrap_or(1);
             deployment.status.as_ref().is_some_and(|status| {
                 status.observed_generation == deployment.metadata.generation
                     && status.ready_replicas.unwrap_or(0) == wanted
@@ -96,9 +103,15 @@ impl Cluster {
     /// before.
     pub async fn scale_deployment(&self, name: &str, replicas: i32) -> Result<i32> {
         let api = self.api::<Deployment>(SYSTEM);
-        let before = api.get(name).await?.spec.and_then(|spec| spec.replicas).unwrap_or(1);
+        let before = api
+            .get(name)
+            .await?
+            .spec
+            .and_then(|spec| spec.replicas)
+            .unwrap_or(1);
         let patch = json!({ "spec": { "replicas": replicas } });
-        api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
         self.deployment_ready(name).await?;
         Ok(before)
     }
@@ -108,7 +121,9 @@ impl Cluster {
         let pods = self.deployment_pods(name).await?;
         let api = self.api::<Pod>(SYSTEM);
         for pod in &pods {
-            let result = api.delete(pod, &DeleteParams::default().grace_period(0)).await;
+            let result = api
+                .delete(pod, &DeleteParams::default().grace_period(0))
+                .await;
             // One that ended by itself meanwhile is as dead as one that was killed.
             if !matches!(&result, Err(kube::Error::Api(status)) if status.code == 404) {
                 result?;
@@ -133,7 +148,10 @@ impl Cluster {
     /// Names of the pods of one of Muster's Deployments.
     pub async fn deployment_pods(&self, name: &str) -> Result<Vec<String>> {
         let labels = self.deployment_labels(name).await?;
-        let pods = self.api::<Pod>(SYSTEM).list(&ListParams::default().labels(&labels)).await?;
+        let pods = self
+            .api::<Pod>(SYSTEM)
+            .list(&ListParams::default().labels(&labels))
+            .await?;
         Ok(pods.iter().map(ResourceExt::name_any).collect())
     }
 
@@ -141,7 +159,10 @@ impl Cluster {
         let deployment = self.api::<Deployment>(SYSTEM).get(name).await?;
         let labels = deployment.spec.and_then(|spec| spec.selector.match_labels);
         let labels = labels.with_context(|| format!("{name} has no selector"))?;
-        let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let labels: Vec<_> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
         Ok(labels.join(","))
     }
 
@@ -154,7 +175,12 @@ impl Cluster {
             .await
             .with_context(|| format!("no Service {name} in {SYSTEM}"))?;
         let spec = service.spec.unwrap_or_default();
-        let port = spec.ports.iter().flatten().next().context("the Service has no port")?;
+        let port = spec
+            .ports
+            .iter()
+            .flatten()
+            .next()
+            .context("the Service has no port")?;
         let mut candidates = Vec::new();
         if let Some(Ok(address)) = spec.cluster_ip.as_deref().map(str::parse::<IpAddr>) {
             candidates.push(SocketAddr::new(address, u16::try_from(port.port)?));
@@ -191,6 +217,11 @@ impl Cluster {
 
 /// Whether a pod says that it is ready.
 pub fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|it| it.type_ == "Ready" && it.status == "True")
+    let conditions = pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    conditions
+        .into_iter()
+        .any(|it| it.type_ == "Ready" && it.status == "True")
 }

@@ -12,13 +12,28 @@ use serde_json::{Map, Value, json};
 
 /// Every file, by name.
 const FILES: [(&str, &str); 7] = [
-    ("gameserver-spec.yaml", include_str!("../crd-cases/gameserver-spec.yaml")),
-    ("gameserver.yaml", include_str!("../crd-cases/gameserver.yaml")),
+    (
+        "gameserver-spec.yaml",
+        include_str!("../crd-cases/gameserver-spec.yaml"),
+    ),
+    (
+        "gameserver.yaml",
+        include_str!("../crd-cases/gameserver.yaml"),
+    ),
     ("template.yaml", include_str!("../crd-cases/template.yaml")),
-    ("gameserverset.yaml", include_str!("../crd-cases/gameserverset.yaml")),
+    (
+        "gameserverset.yaml",
+        include_str!("../crd-cases/gameserverset.yaml"),
+    ),
     ("fleet.yaml", include_str!("../crd-cases/fleet.yaml")),
-    ("matchallocation.yaml", include_str!("../crd-cases/matchallocation.yaml")),
-    ("fleetautoscaler.yaml", include_str!("../crd-cases/fleetautoscaler.yaml")),
+    (
+        "matchallocation.yaml",
+        include_str!("../crd-cases/matchallocation.yaml"),
+    ),
+    (
+        "fleetautoscaler.yaml",
+        include_str!("../crd-cases/fleetautoscaler.yaml"),
+    ),
 ];
 
 /// A manifest and what the API server must say to it.
@@ -143,12 +158,21 @@ fn add(cases: &mut Vec<Case>, file: &str, place: &Place, base: &Value, rule: &Ru
             let verdict = if is_refused {
                 ensure!(!rule.message.is_empty(), "{title}: reject needs a message");
                 let field = absolute(place, rule.field.as_deref().unwrap_or(path));
-                Verdict::Refused { message: rule.message.clone(), field }
+                Verdict::Refused {
+                    message: rule.message.clone(),
+                    field,
+                }
             } else {
                 Verdict::Accepted
             };
             let before = rule.update.then(|| base.clone());
-            cases.push(Case { title, kind: place.kind.clone(), manifest, before, verdict });
+            cases.push(Case {
+                title,
+                kind: place.kind.clone(),
+                manifest,
+                before,
+                verdict,
+            });
         }
     }
     Ok(())
@@ -165,9 +189,17 @@ fn absolute(place: &Place, path: &str) -> String {
 
 /// Expands generated values.
 fn generate(value: &Value) -> Result<Value> {
-    let Some(map) = value.as_object() else { return Ok(value.clone()) };
-    let Some(times) = map.get("$times").and_then(Value::as_u64) else { return Ok(value.clone()) };
-    let items = |item: &Value| (0..times).map(|index| numbered(item, index)).collect::<Vec<_>>();
+    let Some(map) = value.as_object() else {
+        return Ok(value.clone());
+    };
+    let Some(times) = map.get("$times").and_then(Value::as_u64) else {
+        return Ok(value.clone());
+    };
+    let items = |item: &Value| {
+        (0..times)
+            .map(|index| numbered(item, index))
+            .collect::<Vec<_>>()
+    };
     if let Some(text) = map.get("$text").and_then(Value::as_str) {
         Ok(Value::from(text.repeat(usize::try_from(times)?)))
     } else if let Some(item) = map.get("$list") {
@@ -183,9 +215,10 @@ fn generate(value: &Value) -> Result<Value> {
 fn numbered(item: &Value, index: u64) -> Value {
     match item {
         Value::String(text) => Value::from(text.replace('#', &index.to_string())),
-        Value::Object(map) => {
-            map.iter().map(|(key, value)| (key.clone(), numbered(value, index))).collect()
-        }
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| (key.clone(), numbered(value, index)))
+            .collect(),
         other => other.clone(),
     }
 }
@@ -193,20 +226,30 @@ fn numbered(item: &Value, index: u64) -> Value {
 /// Puts a value at a path such as `spec.ports[0].name`, or removes what is there.
 fn set(root: &mut Value, path: &str, value: Option<Value>) -> Result<()> {
     let mut current = root;
-    let mut steps = path.split(['.', '[']).filter(|step| !step.is_empty()).peekable();
+    let mut steps = path
+        .split(['.', '['])
+        .filter(|step| !step.is_empty())
+        .peekable();
     while let Some(step) = steps.next() {
         let is_last = steps.peek().is_none();
         if let Some(index) = step.strip_suffix(']') {
             let index: usize = index.parse()?;
-            let list = current.as_array_mut().with_context(|| format!("no list before [{index}]"))?;
-            current = list.get_mut(index).with_context(|| format!("no item [{index}]"))?;
+            let list = current
+                .as_array_mut()
+                .with_context(|| format!("no list before [{index}]"))?;
+            current = list
+                .get_mut(index)
+                .with_context(|| format!("no item [{index}]"))?;
         } else {
             if current.is_null() {
                 *current = Value::Object(Map::new());
             }
-            let map = current.as_object_mut().with_context(|| format!("no object before {step}"))?;
+            let map = current
+                .as_object_mut()
+                .with_context(|| format!("no object before {step}"))?;
             if is_last && value.is_none() {
-                map.remove(step).with_context(|| format!("{path} is absent already"))?;
+                map.remove(step)
+                    .with_context(|| format!("{path} is absent already"))?;
                 return Ok(());
             }
             current = map.entry(step).or_insert(Value::Null);

@@ -22,7 +22,9 @@ pub async fn udp(address: SocketAddr, message: &str) -> Result<(String, Duration
         .await
         .with_context(|| format!("{address} did not answer {message:?} within {TIMEOUT:?}"))?
         .with_context(|| format!("{address} did not answer {message:?}"))?;
-    let text = String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned();
+    let text = String::from_utf8_lossy(&buffer[..length])
+        .trim_end()
+        .to_owned();
     Ok((text, sent.elapsed()))
 }
 
@@ -33,8 +35,14 @@ pub async fn send(address: SocketAddr, message: &str) -> Result<UdpSocket> {
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let socket = UdpSocket::bind(any).await?;
-    socket.connect(address).await.with_context(|| format!("connecting to {address}"))?;
-    socket.send(message.as_bytes()).await.with_context(|| format!("sending to {address}"))?;
+    socket
+        .connect(address)
+        .await
+        .with_context(|| format!("connecting to {address}"))?;
+    socket
+        .send(message.as_bytes())
+        .await
+        .with_context(|| format!("sending to {address}"))?;
     Ok(socket)
 }
 

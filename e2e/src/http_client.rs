@@ -29,7 +29,8 @@ pub async fn open(
         .body(Full::new(Bytes::from(body.unwrap_or_default().to_owned())))?;
     let send = async {
         let stream = TcpStream::connect(address).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // Ends with the body; its failure shows in the body too.
         tokio::spawn(connection);
         anyhow::Ok(sender.send_request(request).await?)
@@ -57,7 +58,10 @@ pub async fn json(
         return Ok((status, Value::Null));
     }
     let value = serde_json::from_slice(&bytes).with_context(|| {
-        format!("{method} {path} answered {status}: {}", String::from_utf8_lossy(&bytes))
+        format!(
+            "{method} {path} answered {status}: {}",
+            String::from_utf8_lossy(&bytes)
+        )
     })?;
     Ok((status, value))
 }

@@ -26,7 +26,11 @@ impl Sorted {
     /// The smallest duration that `percent` of all do not exceed (nearest rank).
     pub fn percentile(&self, percent: usize) -> Duration {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
-        self.0.get(rank - 1).or(self.0.last()).copied().unwrap_or_default()
+        self.0
+            .get(rank - 1)
+            .or(self.0.last())
+            .copied()
+            .unwrap_or_default()
     }
 
     /// The longest.
@@ -38,7 +42,11 @@ impl Sorted {
 /// Milliseconds with a digit that fits their size.
 pub fn milliseconds(duration: Duration) -> String {
     let value = duration.as_secs_f64() * 1000.0;
-    if value < 10.0 { format!("{value:.2} ms") } else { format!("{value:.0} ms") }
+    if value < 10.0 {
+        format!("{value:.2} ms")
+    } else {
+        format!("{value:.0} ms")
+    }
 }
 
 /// Seconds with two digits.
@@ -55,7 +63,9 @@ pub struct Table {
 impl Table {
     /// A table with these headings.
     pub fn new(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(|it| (*it).to_owned()).collect()] }
+        Self {
+            rows: vec![headings.iter().map(|it| (*it).to_owned()).collect()],
+        }
     }
 
     /// Adds a row.
@@ -69,7 +79,11 @@ impl std::fmt::Display for Table {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or_default().max(3)
+            cells
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or_default()
+                .max(3)
         };
         let widths: Vec<_> = (0..columns).map(width).collect();
         for (index, row) in self.rows.iter().enumerate() {
@@ -100,7 +114,10 @@ mod tests {
         assert_eq!(sorted.percentile(99), Duration::from_millis(198));
         assert_eq!(sorted.percentile(100), sorted.longest());
         assert_eq!(Sorted::new(Vec::new()).percentile(99), Duration::ZERO);
-        assert_eq!(Sorted::new(vec![Duration::from_secs(7)]).percentile(1), Duration::from_secs(7));
+        assert_eq!(
+            Sorted::new(vec![Duration::from_secs(7)]).percentile(1),
+            Duration::from_secs(7)
+        );
     }
 
     #[test]

@@ -44,12 +44,18 @@ impl Default for Sample {
 impl Sample {
     /// The sample server with these flags.
     pub fn with_flags(flags: &[&str]) -> Self {
-        Self { flags: flags.iter().map(|flag| (*flag).to_owned()).collect(), ..Self::default() }
+        Self {
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            ..Self::default()
+        }
     }
 
     /// The sample server with these ports.
     pub fn with_ports(ports: Vec<GameServerPort>) -> Self {
-        Self { ports, ..Self::default() }
+        Self {
+            ports,
+            ..Self::default()
+        }
     }
 
     /// As it is, with a label on the game servers.
@@ -100,9 +106,22 @@ impl Sample {
 
     /// A fleet.
     pub fn fleet(&self, name: &str, replicas: i32) -> Result<Fleet> {
-        let metadata = ObjectMeta { labels: Some(self.labels.clone()), ..ObjectMeta::default() };
-        let template = GameServerTemplate { metadata: Some(metadata), spec: self.spec()? };
-        Ok(Fleet::new(name, FleetSpec { replicas, template, ..FleetSpec::default() }))
+        let metadata = ObjectMeta {
+            labels: Some(self.labels.clone()),
+            ..ObjectMeta::default()
+        };
+        let template = GameServerTemplate {
+            metadata: Some(metadata),
+            spec: self.spec()?,
+        };
+        Ok(Fleet::new(
+            name,
+            FleetSpec {
+                replicas,
+                template,
+                ..FleetSpec::default()
+            },
+        ))
     }
 }
 
@@ -123,8 +142,15 @@ pub fn podless_fleet(name: &str, replicas: i32, address: &str) -> Result<Fleet> 
     let mut default = port("default", PortPolicy::Static, Protocol::Udp);
     default.host_port = Some(PORT);
     let mut fleet = Sample::with_ports(vec![default]).fleet(name, replicas)?;
-    let annotation = (crds::meta::DEV_ADDRESS_ANNOTATION.to_owned(), address.to_owned());
-    fleet.spec.template.metadata.get_or_insert_default().annotations =
-        Some(BTreeMap::from([annotation]));
+    let annotation = (
+        crds::meta::DEV_ADDRESS_ANNOTATION.to_owned(),
+        address.to_owned(),
+    );
+    fleet
+        .spec
+        .template
+        .metadata
+        .get_or_insert_default()
+        .annotations = Some(BTreeMap::from([annotation]));
     Ok(fleet)
 }

@@ -21,10 +21,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An object that can be watched and shown.
-pub trait Watched: Resource + Clone + DeserializeOwned + Serialize + Debug + Send + 'static {}
+pub trait Watched:
+    Resource + Clone + DeserializeOwned + Serialize + Debug + Send + 'static
+{
+}
 
-impl<K> Watched for K where K: Resource + Clone + DeserializeOwned + Serialize + Debug + Send + 'static
-{}
+impl<K> Watched for K where
+    K: Resource + Clone + DeserializeOwned + Serialize + Debug + Send + 'static
+{
+}
 
 /// Waits until the object `name` exists and fulfills `condition`, and returns it.
 pub async fn until<K: Watched>(
@@ -40,7 +45,9 @@ pub async fn until<K: Watched>(
 
 /// Waits until the object `name` does not exist.
 pub async fn until_gone<K: Watched>(api: &Api<K>, name: &str, within: Duration) -> Result<()> {
-    until_object(api, name, "to be gone", within, |object| object.is_none()).await.map(drop)
+    until_object(api, name, "to be gone", within, |object| object.is_none())
+        .await
+        .map(drop)
 }
 
 /// Waits until `condition` holds for the object `name`, or for its absence.
@@ -75,7 +82,9 @@ pub async fn until_object<K: Watched>(
         "waited {within:?} for {} {name} {what}; it is {}{}",
         short_type_name::<K>(),
         last.as_ref().map_or_else(|| "absent".to_owned(), summary),
-        failure.map(|error| format!("; the watch failed: {error}")).unwrap_or_default(),
+        failure
+            .map(|error| format!("; the watch failed: {error}"))
+            .unwrap_or_default(),
     ))
 }
 
@@ -111,7 +120,10 @@ pub async fn until_all_within<K: Watched>(
     if waited.await.unwrap_or(false) {
         return Ok(last);
     }
-    let objects: Vec<_> = last.iter().map(|(name, it)| format!("{name}: {}", summary(it))).collect();
+    let objects: Vec<_> = last
+        .iter()
+        .map(|(name, it)| format!("{name}: {}", summary(it)))
+        .collect();
     Err(anyhow!(
         "waited {within:?} for {} objects {what}; there are {}:\n  {}",
         short_type_name::<K>(),
@@ -179,7 +191,9 @@ pub async fn poll<T>(
             }
         }
     });
-    polled.await.map_err(|_| anyhow!("waited {within:?} for {what}"))?
+    polled
+        .await
+        .map_err(|_| anyhow!("waited {within:?} for {what}"))?
 }
 
 /// What matters about an object, in one line.

@@ -60,7 +60,11 @@ pub struct Args {
     pub automatic_shutdown_delay: u32,
 
     /// Deprecated by `--automaticShutdownDelaySec`: the same in minutes.
-    #[arg(long = "automaticShutdownDelayMin", value_name = "MINUTES", default_value_t = 0)]
+    #[arg(
+        long = "automaticShutdownDelayMin",
+        value_name = "MINUTES",
+        default_value_t = 0
+    )]
     pub automatic_shutdown_delay_minutes: u32,
 
     /// Waits this long before it says Ready at the start.
@@ -102,7 +106,12 @@ pub struct Args {
     pub crash_at_start: String,
 
     /// Port of the SDK server on this host.
-    #[arg(long = "sdkPort", alias = "sdk-port", env = "AGONES_SDK_GRPC_PORT", default_value_t = 9357)]
+    #[arg(
+        long = "sdkPort",
+        alias = "sdk-port",
+        env = "AGONES_SDK_GRPC_PORT",
+        default_value_t = 9357
+    )]
     pub sdk_port: u16,
 
     /// What is logged.
@@ -144,7 +153,9 @@ impl Parser for CommandLine {
         I: IntoIterator<Item = T>,
         T: Into<OsString> + Clone,
     {
-        let arguments = arguments.into_iter().map(|argument| two_dashes(argument.into()));
+        let arguments = arguments
+            .into_iter()
+            .map(|argument| two_dashes(argument.into()));
         let matches = Args::command().try_get_matches_from(arguments)?;
         Self::from_arg_matches(&matches).map_err(|error| match error.kind() {
             ErrorKind::MissingRequiredArgument => error,
@@ -164,7 +175,9 @@ fn two_dashes(argument: OsString) -> OsString {
 }
 
 fn is_go_flag(text: &str) -> bool {
-    let Some(name) = text.strip_prefix('-') else { return false };
+    let Some(name) = text.strip_prefix('-') else {
+        return false;
+    };
     let mut letters = name.chars();
     letters.next().is_some_and(char::is_alphabetic) && letters.next().is_some_and(|c| c != '=')
 }

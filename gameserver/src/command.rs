@@ -86,7 +86,9 @@ fn duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let (number, after) = rest.split_at(digits);
-        let unit_end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let unit_end = after
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_end);
         let unit = match unit {
             "ms" => Duration::from_millis(1),
@@ -110,13 +112,35 @@ mod tests {
     #[test]
     fn commands_are_read_as_agones_reads_them() {
         let texts = [
-            "hello", "", "exit", "EXIT", "EXIT now", "CRASH", "QUIT", "UNHEALTHY", "GAMESERVER",
-            "READY", "ALLOCATE", "RESERVE", "RESERVE 10s", "RESERVE 10", "RESERVE ten",
-            "RESERVE 1 2", "WATCH", "LABEL", "LABEL a b", "LABEL a", "ANNOTATION", "ANNOTATION a b",
-            "ANNOTATION a b c", " READY ",
+            "hello",
+            "",
+            "exit",
+            "EXIT",
+            "EXIT now",
+            "CRASH",
+            "QUIT",
+            "UNHEALTHY",
+            "GAMESERVER",
+            "READY",
+            "ALLOCATE",
+            "RESERVE",
+            "RESERVE 10s",
+            "RESERVE 10",
+            "RESERVE ten",
+            "RESERVE 1 2",
+            "WATCH",
+            "LABEL",
+            "LABEL a b",
+            "LABEL a",
+            "ANNOTATION",
+            "ANNOTATION a b",
+            "ANNOTATION a b c",
+            " READY ",
         ];
-        let table: String =
-            texts.iter().map(|text| format!("{text:?} → {:?}\n", parse(text))).collect();
+        let table: String = texts
+            .iter()
+            .map(|text| format!("{text:?} → {:?}\n", parse(text)))
+            .collect();
         expect![[r#"
             "hello" → Ok(Echo)
             "" → Ok(Echo)

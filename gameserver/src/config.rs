@@ -8,7 +8,10 @@ use crate::args::Args;
 
 /// Checked settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "independent switches, as Agones has them")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, as Agones has them"
+)]
 pub struct Config {
     /// Port to listen on; 0 for any.
     pub port: u16,
@@ -55,7 +58,10 @@ impl TryFrom<Args> for Config {
         let crash_at_start = flag("crashAtStart", &args.crash_at_start);
 
         let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
-        let delays = (args.automatic_shutdown_delay, args.automatic_shutdown_delay_minutes);
+        let delays = (
+            args.automatic_shutdown_delay,
+            args.automatic_shutdown_delay_minutes,
+        );
         let automatic_shutdown_delay = match delays {
             (0, 0) => None,
             (delay, 0) => Some(seconds(delay)),
@@ -127,9 +133,15 @@ mod tests {
 
     #[test]
     fn minutes_and_seconds_exclude_each_other() {
-        let both = ["--automaticShutdownDelaySec=5", "--automaticShutdownDelayMin=1"];
+        let both = [
+            "--automaticShutdownDelaySec=5",
+            "--automaticShutdownDelayMin=1",
+        ];
         assert!(config(&both).is_err());
         let minutes = config(&both[1..]).unwrap();
-        assert_eq!(minutes.automatic_shutdown_delay, Some(Duration::from_mins(1)));
+        assert_eq!(
+            minutes.automatic_shutdown_delay,
+            Some(Duration::from_mins(1))
+        );
     }
 }

@@ -49,7 +49,10 @@ struct Shared {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The client has no Debug.
-        formatter.debug_struct("Shared").field("health", &self.health).finish_non_exhaustive()
+        formatter
+            .debug_struct("Shared")
+            .field("health", &self.health)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,14 +81,25 @@ impl Server {
     /// Connects to the SDK server and opens the sockets.
     pub async fn bind(config: Config) -> Result<Self, Error> {
         let mut client = sdk::connect(config.sdk_port).await?;
-        let server = client.get_gameserver().await.map_err(sdk::failed("get the game server"))?;
+        let server = client
+            .get_gameserver()
+            .await
+            .map_err(sdk::failed("get the game server"))?;
         let port = if config.passthrough {
             sdk::first_port(&server).ok_or(Error::NoPort)?
         } else {
             config.port
         };
-        let udp = if config.udp { Some(Arc::new(listen_udp(port).await?)) } else { None };
-        let tcp = if config.tcp { Some(listen_tcp(port).await?) } else { None };
+        let udp = if config.udp {
+            Some(Arc::new(listen_udp(port).await?))
+        } else {
+            None
+        };
+        let tcp = if config.tcp {
+            Some(listen_tcp(port).await?)
+        } else {
+            None
+        };
         tracing::info!(port, udp = config.udp, tcp = config.tcp, "Listening");
         let (end, ended) = mpsc::channel(1);
         let shared = Shared {
@@ -95,7 +109,14 @@ impl Server {
             background: TaskTracker::new(),
             end,
         };
-        Ok(Self { config, shared, ended, udp, tcp, period: sdk::health_period(&server) })
+        Ok(Self {
+            config,
+            shared,
+            ended,
+            udp,
+            tcp,
+            period: sdk::health_period(&server),
+        })
     }
 
     /// The address of the UDP socket, if there is one.
@@ -252,13 +273,20 @@ async fn serve_udp(shared: Shared, socket: Arc<UdpSocket>) -> Result<(), Error> 
         } else if commands.len() >= MOST_TASKS {
             reply(&socket, sender, "ERROR: too many commands at once\n").await;
         } else {
-            commands.spawn(obey_udp(shared.clone(), Arc::clone(&socket), sender, message));
+            commands.spawn(obey_udp(
+                shared.clone(),
+                Arc::clone(&socket),
+                sender,
+                message,
+            ));
         }
     }
 }
 
 async fn obey_udp(shared: Shared, socket: Arc<UdpSocket>, sender: SocketAddr, message: String) {
-    let Some(answer) = shared.obey(&message).await else { return };
+    let Some(answer) = shared.obey(&message).await else {
+        return;
+    };
     reply(&socket, sender, &answer.text(&message, "ACK")).await;
     if command::parse(&message) == Ok(Command::Exit) {
         shared.shut_down().await;
@@ -302,15 +330,24 @@ async fn serve_connection(shared: Shared, stream: TcpStream) -> std::io::Result<
     loop {
         line.clear();
         let limit = u64::try_from(LONGEST_MESSAGE).unwrap_or(u64::MAX);
-        if (&mut reader).take(limit).read_until(b'\n', &mut line).await? == 0 {
+        if (&mut reader)
+            .take(limit)
+            .read_until(b'\n', &mut line)
+            .await?
+            == 0
+        {
             return Ok(());
         }
         if line.len() == LONGEST_MESSAGE && line.last() != Some(&b'\n') {
             return writer.write_all(b"ERROR: message too long\n").await;
         }
         let message = String::from_utf8_lossy(&line).trim().to_owned();
-        let Some(answer) = shared.obey(&message).await else { return Ok(()) };
-        writer.write_all(answer.text(&message, "ACK TCP").as_bytes()).await?;
+        let Some(answer) = shared.obey(&message).await else {
+            return Ok(());
+        };
+        writer
+            .write_all(answer.text(&message, "ACK TCP").as_bytes())
+            .await?;
         if command::parse(&message) == Ok(Command::Exit) {
             shared.shut_down().await;
         }
@@ -319,15 +356,26 @@ async fn serve_connection(shared: Shared, stream: TcpStream) -> std::io::Result<
 
 /// Every address of both families, or of IPv4 where the host has no IPv6.
 fn any_address(port: u16) -> [SocketAddr; 2] {
-    [(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]
+    [
+        (Ipv6Addr::UNSPECIFIED, port).into(),
+        (Ipv4Addr::UNSPECIFIED, port).into(),
+    ]
 }
 
 async fn listen_udp(port: u16) -> Result<UdpSocket, Error> {
     let result = UdpSocket::bind(any_address(port).as_slice()).await;
-    result.map_err(|source| Error::Listen { protocol: "UDP", port, source })
+    result.map_err(|source| Error::Listen {
+        protocol: "UDP",
+        port,
+        source,
+    })
 }
 
 async fn listen_tcp(port: u16) -> Result<TcpListener, Error> {
     let result = TcpListener::bind(any_address(port).as_slice()).await;
-    result.map_err(|source| Error::Listen { protocol: "TCP", port, source })
+    result.map_err(|source| Error::Listen {
+        protocol: "TCP",
+        port,
+        source,
+    })
 }

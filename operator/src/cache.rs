@@ -92,7 +92,10 @@ impl<K: Kind> Cache<K> {
     }
 
     fn new(scopes: Vec<Scope<K>>, selector: Option<&str>, prune: fn(&mut K)) -> Self {
-        let (store, writer) = store();
+        let (store, mut writer) = store();
+        // `applier` waits for this mark. Callers wait for `wait_until_synced` instead, because
+        // several watches may fill one store.
+        writer.apply_watcher_event(&Event::InitDone);
         Self {
             store,
             inner: Mutex::new(Inner {

@@ -58,14 +58,24 @@ pub(crate) enum Event {
 /// A template that differs from those of other revisions.
 pub(crate) fn template(revision: u8) -> GameServerTemplate {
     let labels = BTreeMap::from([("revision".to_owned(), revision.to_string())]);
-    let metadata = ObjectMeta { labels: Some(labels), ..ObjectMeta::default() };
-    GameServerTemplate { metadata: Some(metadata), ..GameServerTemplate::default() }
+    let metadata = ObjectMeta {
+        labels: Some(labels),
+        ..ObjectMeta::default()
+    };
+    GameServerTemplate {
+        metadata: Some(metadata),
+        ..GameServerTemplate::default()
+    }
 }
 
 impl Cluster {
     /// A cluster with a fleet that has no sets yet.
     pub(crate) fn new(replicas: i32) -> Self {
-        let spec = FleetSpec { replicas, template: template(0), ..FleetSpec::default() };
+        let spec = FleetSpec {
+            replicas,
+            template: template(0),
+            ..FleetSpec::default()
+        };
         Self {
             now: START,
             policy: set::Policy::default(),
@@ -88,7 +98,7 @@ impl Cluster {
     /// A cluster with one set, called `set`.
     pub(crate) fn with_set(replicas: i32) -> Self {
         let mut cluster = Self::new(replicas);
-        cluster.create_set("set".to_owned(), replicas);
+        cluster.create_set("set".to_owned(), replicas, &cluster.fleet.spec.clone());
         cluster
     }
 
@@ -103,17 +113,26 @@ impl Cluster {
     }
 
     pub(crate) fn servers_of(&self, set: &str) -> impl Iterator<Item = &set::Server> {
-        self.servers.values().filter(move |(owner, _)| owner == set).map(|(_, server)| server)
+        self.servers
+            .values()
+            .filter(move |(owner, _)| owner == set)
+            .map(|(_, server)| server)
     }
 
     /// Servers that have not ended and are not about to.
     pub(crate) fn live(&self) -> usize {
-        self.servers.values().filter(|(_, server)| is_live(server)).count()
+        self.servers
+            .values()
+            .filter(|(_, server)| is_live(server))
+            .count()
     }
 
     pub(crate) fn held(&self) -> usize {
         let held = |server: &set::Server| is_live(server) && server.state.is_held();
-        self.servers.values().filter(|(_, server)| held(server)).count()
+        self.servers
+            .values()
+            .filter(|(_, server)| held(server))
+            .count()
     }
 
     /// Servers that players can use.
@@ -121,14 +140,19 @@ impl Cluster {
         let usable = |server: &set::Server| {
             is_live(server) && (server.state == State::Ready || server.state.is_held())
         };
-        self.servers.values().filter(|(_, server)| usable(server)).count()
+        self.servers
+            .values()
+            .filter(|(_, server)| usable(server))
+            .count()
     }
 
     /// Lets something happen to a server. Returns whether it could.
     pub(crate) fn happen(&mut self, name: &str, event: Event) -> bool {
         let version = self.next_version();
         let now = self.now;
-        let Some((_, server)) = self.servers.get_mut(name) else { return false };
+        let Some((_, server)) = self.servers.get_mut(name) else {
+            return false;
+        };
         if event == Event::Vanish {
             let goes = server.being_deleted || server.state == State::Shutdown;
             if goes {
@@ -165,7 +189,9 @@ impl Cluster {
     /// Lets the same thing happen to every server.
     pub(crate) fn happen_to_all(&mut self, event: Event) -> bool {
         let names: Vec<_> = self.servers.keys().cloned().collect();
-        names.iter().fold(false, |any, name| self.happen(name, event) || any)
+        names
+            .iter()
+            .fold(false, |any, name| self.happen(name, event) || any)
     }
 
     /// What the shell hands to the planner of a set.
@@ -230,17 +256,31 @@ impl Cluster {
                 self.create_server(name, server);
                 Ok(())
             }
-            set::Action::PutOverflow { name, uid, resource_version, .. } => {
+            set::Action::PutOverflow {
+                name,
+                uid,
+                resource_version,
+                ..
+            } => {
                 let version = self.next_version();
                 let server = self.guarded(name, uid, resource_version)?;
                 server.has_overflow = true;
                 server.resource_version = version;
                 Ok(())
             }
-            set::Action::DeleteGameServer { name, uid, resource_version, .. } => {
+            set::Action::DeleteGameServer {
+                name,
+                uid,
+                resource_version,
+                ..
+            } => {
                 let version = self.next_version();
                 let server = self.guarded(name, uid, resource_version)?;
-                assert!(!server.state.is_held(), "{name} is {} and was deleted", server.state);
+                assert!(
+                    !server.state.is_held(),
+                    "{name} is {} and was deleted",
+                    server.state
+                );
                 server.being_deleted = true;
                 server.resource_version = version;
                 Ok(())
@@ -259,36 +299,60 @@ impl Cluster {
     /// Plans for the fleet on what is there now, and applies the plan.
     pub(crate) fn reconcile_fleet(&mut self) -> fleet::Plan {
         let plan = fleet::plan(&self.fleet, &self.observe_fleet());
-        self.apply_fleet(&plan).unwrap();
+        self.apply_fleet(&self.fleet.clone(), &plan).unwrap();
         plan
     }
 
     /// Applies the plan of the fleet in order, up to the first conflict.
-    pub(crate) fn apply_fleet(&mut self, plan: &fleet::Plan) -> Result<(), Conflict> {
+    pub(crate) fn apply_fleet(
+        &mut self,
+        desired: &fleet::Desired,
+        plan: &fleet::Plan,
+    ) -> Result<(), Conflict> {
         self.fleet_ordinal = Some(plan.next_ordinal);
         plan.actions.iter().try_for_each(|action| match action {
             fleet::Action::Create { name, replicas, .. } => {
-                self.create_set(name.clone(), *replicas);
+                self.create_set(name.clone(), *replicas, &desired.spec);
                 Ok(())
             }
-            fleet::Action::Scale { name, uid, resource_version, replicas, .. } => {
-                self.change_set(name, uid, resource_version, *replicas).map(|_| ())
-            }
-            fleet::Action::Update { name, uid, resource_version, replicas, .. } => {
-                let spec = self.fleet.spec.clone();
+            fleet::Action::Scale {
+                name,
+                uid,
+                resource_version,
+                replicas,
+                ..
+            } => self
+                .change_set(name, uid, resource_version, *replicas)
+                .map(|_| ()),
+            fleet::Action::Update {
+                name,
+                uid,
+                resource_version,
+                replicas,
+                ..
+            } => {
+                let spec = desired.spec.clone();
                 let set = self.change_set(name, uid, resource_version, *replicas)?;
                 set.spec.scheduling = spec.scheduling;
                 set.spec.allocation_overflow = spec.allocation_overflow;
                 set.spec.priorities = spec.priorities;
                 Ok(())
             }
-            fleet::Action::Delete { name, uid, resource_version, .. } => {
+            fleet::Action::Delete {
+                name,
+                uid,
+                resource_version,
+                ..
+            } => {
                 let set = self.sets.get(name).ok_or(Conflict)?;
                 if set.uid != *uid || set.resource_version != *resource_version {
                     return Err(Conflict);
                 }
                 let lost: Vec<_> = self.servers_of(name).map(|server| server.state).collect();
-                assert!(lost.is_empty(), "set {name} was deleted with servers {lost:?}");
+                assert!(
+                    lost.is_empty(),
+                    "set {name} was deleted with servers {lost:?}"
+                );
                 self.sets.remove(name);
                 Ok(())
             }
@@ -319,7 +383,8 @@ impl Cluster {
             has_overflow: false,
         };
         self.created += 1;
-        self.servers.insert(name.to_owned(), (set.to_owned(), server));
+        self.servers
+            .insert(name.to_owned(), (set.to_owned(), server));
     }
 
     fn guarded(
@@ -333,9 +398,8 @@ impl Cluster {
         if same { Ok(server) } else { Err(Conflict) }
     }
 
-    fn create_set(&mut self, name: String, replicas: i32) {
+    fn create_set(&mut self, name: String, replicas: i32, fleet: &FleetSpec) {
         let version = self.next_version();
-        let fleet = &self.fleet.spec;
         let spec = GameServerSetSpec {
             replicas,
             allocation_overflow: fleet.allocation_overflow.clone(),
@@ -376,7 +440,9 @@ impl Cluster {
 
     fn report_set(&mut self, name: &str, status: GameServerSetStatus) {
         let version = self.next_version();
-        let Some(set) = self.sets.get_mut(name) else { return };
+        let Some(set) = self.sets.get_mut(name) else {
+            return;
+        };
         if set.status != status {
             set.status = status;
             set.resource_version = version;

@@ -8,15 +8,6 @@
 //!
 //! Modules are named after the protobuf packages. The feature `codegen` leaves them out, so that the
 //! generator still builds when the generated code is broken.
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::all,
-    clippy::pedantic,
-    clippy::use_self,
-    reason = "generated code; the .proto files carry the documentation"
-)]
 #![cfg(not(feature = "codegen"))]
 
 /// Packages of Agones, byte for byte.

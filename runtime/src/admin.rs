@@ -35,7 +35,10 @@ impl Admin {
     /// Returns the closed gates with their reasons; empty when the service is ready.
     pub fn closed(&self) -> Vec<(&'static str, String)> {
         let gates = self.lock();
-        gates.iter().filter_map(|(name, reason)| Some((*name, reason.clone()?))).collect()
+        gates
+            .iter()
+            .filter_map(|(name, reason)| Some((*name, reason.clone()?)))
+            .collect()
     }
 
     /// The registry of this process's metrics.
@@ -47,7 +50,9 @@ impl Admin {
     pub async fn serve(self, address: SocketAddr, stop: CancellationToken) -> std::io::Result<()> {
         let listener = TcpListener::bind(address).await?;
         tracing::info!(address = %listener.local_addr()?, "Serving health and metrics");
-        axum::serve(listener, self.router()).with_graceful_shutdown(stop.cancelled_owned()).await
+        axum::serve(listener, self.router())
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await
     }
 
     /// The routes; `/health`, `/live` and `/ready` are aliases.
@@ -73,15 +78,20 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     if closed.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
     }
-    let lines = closed.iter().map(|(gate, reason)| format!("{gate}: {reason}\n")).collect();
+    let lines = closed
+        .iter()
+        .map(|(gate, reason)| format!("{gate}: {reason}\n"))
+        .collect();
     (StatusCode::SERVICE_UNAVAILABLE, lines)
 }
 
 async fn metrics(State(admin): State<Admin>) -> Result<String, StatusCode> {
-    TextEncoder::new().encode_to_string(&admin.registry.gather()).map_err(|error| {
-        tracing::error!(%error, "Metrics could not be written");
-        StatusCode::INTERNAL_SERVER_ERROR
-    })
+    TextEncoder::new()
+        .encode_to_string(&admin.registry.gather())
+        .map_err(|error| {
+            tracing::error!(%error, "Metrics could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR
+        })
 }
 
 #[cfg(test)]
@@ -94,7 +104,10 @@ mod tests {
         admin.close("crds", "fleets.muster.dev is missing");
         admin.close("caches", "not synced");
         admin.open("caches");
-        assert_eq!(admin.closed(), [("crds", "fleets.muster.dev is missing".to_owned())]);
+        assert_eq!(
+            admin.closed(),
+            [("crds", "fleets.muster.dev is missing".to_owned())]
+        );
         admin.open("crds");
         assert!(admin.closed().is_empty());
     }

@@ -15,14 +15,17 @@ impl Backoff {
     /// Returns the bound of retry number `attempt`, counted from 0: `base * 2^attempt`, capped.
     pub fn bound(&self, attempt: u32) -> Duration {
         let factor = 1_u32.checked_shl(attempt).unwrap_or(u32::MAX);
-        self.base.checked_mul(factor).map_or(self.cap, |delay| delay.min(self.cap))
+        self.base
+            .checked_mul(factor)
+            .map_or(self.cap, |delay| delay.min(self.cap))
     }
 
     /// Returns the delay of retry number `attempt`: a share of the bound, `share` in 0..=1.
     ///
     /// At least half of the bound is kept, so that a retry is never immediate.
     pub fn delay(&self, attempt: u32, share: f64) -> Duration {
-        self.bound(attempt).mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0)
+        self.bound(attempt)
+            .mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0)
     }
 }
 
@@ -32,8 +35,13 @@ mod tests {
 
     #[test]
     fn bounds_double_up_to_the_cap() {
-        let backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(300) };
-        let seconds: Vec<_> = (0..12).map(|attempt| backoff.bound(attempt).as_secs()).collect();
+        let backoff = Backoff {
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(300),
+        };
+        let seconds: Vec<_> = (0..12)
+            .map(|attempt| backoff.bound(attempt).as_secs())
+            .collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
         assert_eq!(backoff.bound(u32::MAX).as_secs(), 300);
         assert_eq!(backoff.delay(1, 0.0), Duration::from_secs(1));

@@ -91,13 +91,19 @@ mod tests {
     use super::*;
 
     fn record(holder: &str, version: &str) -> Option<Record> {
-        Some(Record { holder: holder.to_owned(), version: version.to_owned() })
+        Some(Record {
+            holder: holder.to_owned(),
+            version: version.to_owned(),
+        })
     }
 
     #[test]
     fn a_missing_or_released_lease_is_taken() {
         let (now, timing) = (Instant::now(), Timing::default());
-        assert_eq!(Observation::default().decide(now, &timing, "me", None), Action::Acquire);
+        assert_eq!(
+            Observation::default().decide(now, &timing, "me", None),
+            Action::Acquire
+        );
         assert_eq!(
             Observation::default().decide(now, &timing, "me", record("", "1")),
             Action::Acquire
@@ -109,12 +115,27 @@ mod tests {
         let (start, timing) = (Instant::now(), Timing::default());
         let mut seen = Observation::default();
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(seen.decide(at(0), &timing, "me", record("other", "1")), Action::Wait);
-        assert_eq!(seen.decide(at(14), &timing, "me", record("other", "1")), Action::Wait);
+        assert_eq!(
+            seen.decide(at(0), &timing, "me", record("other", "1")),
+            Action::Wait
+        );
+        assert_eq!(
+            seen.decide(at(14), &timing, "me", record("other", "1")),
+            Action::Wait
+        );
         // A renewal, seen late, starts the time anew.
-        assert_eq!(seen.decide(at(15), &timing, "me", record("other", "2")), Action::Wait);
-        assert_eq!(seen.decide(at(29), &timing, "me", record("other", "2")), Action::Wait);
-        assert_eq!(seen.decide(at(30), &timing, "me", record("other", "2")), Action::Acquire);
+        assert_eq!(
+            seen.decide(at(15), &timing, "me", record("other", "2")),
+            Action::Wait
+        );
+        assert_eq!(
+            seen.decide(at(29), &timing, "me", record("other", "2")),
+            Action::Wait
+        );
+        assert_eq!(
+            seen.decide(at(30), &timing, "me", record("other", "2")),
+            Action::Acquire
+        );
     }
 
     proptest! {

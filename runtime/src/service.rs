@@ -41,7 +41,11 @@ where
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+            let code = if error.use_stderr() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
             // Nothing can be done when the terminal is gone.
             drop(error.print());
             return code;
@@ -58,18 +62,25 @@ where
         }
     };
     let runtime = match threads {
-        Threads::One => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        Threads::One => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build(),
         Threads::UpTo(most) => tokio::runtime::Builder::new_multi_thread()
             .worker_threads(std::thread::available_parallelism().map_or(1, |n| n.get().min(most)))
             .enable_all()
             .build(),
     };
-    let result = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
-        runtime.block_on(async {
-            let token = crate::shutdown::token().map_err(|error| error.to_string())?;
-            run(config, token).await.map_err(|error| chain(&error))
-        })
-    });
+    let result = runtime
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| {
+            let result = runtime.block_on(async {
+                let token = crate::shutdown::token().map_err(|error| error.to_string())?;
+                run(config, token).await.map_err(|error| chain(&error))
+            });
+            // A name lookup that nobody answers must not hold up the end of the process.
+            runtime.shutdown_background();
+            result
+        });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

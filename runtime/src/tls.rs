@@ -83,7 +83,10 @@ impl Reloading {
     /// Loads the files once; they must be valid.
     pub fn load(files: Files) -> Result<Self, Error> {
         let config = load(&files)?;
-        Ok(Self { files, current: Arc::new(RwLock::new(Arc::new(config))) })
+        Ok(Self {
+            files,
+            current: Arc::new(RwLock::new(Arc::new(config))),
+        })
     }
 
     /// The configuration for the next connection.
@@ -122,10 +125,15 @@ fn load(files: &Files) -> Result<ServerConfig, Error> {
     let key_path = files.server.join("tls.key");
     let chain = certificates(&chain_path)?;
     let key_pem = read(&key_path)?;
-    let key = PrivateKeyDer::from_pem_slice(&key_pem)
-        .map_err(|source| Error::Parse { path: key_path, source })?;
+    let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|source| Error::Parse {
+        path: key_path,
+        source,
+    })?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let unusable = |source| Error::Use { path: files.server.clone(), source };
+    let unusable = |source| Error::Use {
+        path: files.server.clone(),
+        source,
+    };
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(unusable)?;
@@ -135,7 +143,10 @@ fn load(files: &Files) -> Result<ServerConfig, Error> {
             let roots = Arc::new(client_roots(directory)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
                 .build()
-                .map_err(|source| Error::Verifier { path: directory.clone(), source })?;
+                .map_err(|source| Error::Verifier {
+                    path: directory.clone(),
+                    source,
+                })?;
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -148,21 +159,32 @@ fn client_roots(directory: &Path) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     for path in ca_files(directory)? {
         for certificate in certificates(&path)? {
-            roots.add(certificate).map_err(|source| Error::Use { path: path.clone(), source })?;
+            roots.add(certificate).map_err(|source| Error::Use {
+                path: path.clone(),
+                source,
+            })?;
         }
     }
     if roots.is_empty() {
-        return Err(Error::NoClientCa { path: directory.to_path_buf() });
+        return Err(Error::NoClientCa {
+            path: directory.to_path_buf(),
+        });
     }
     Ok(roots)
 }
 
 fn ca_files(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error::Read { path: directory.to_path_buf(), source };
+    let failed = |source| Error::Read {
+        path: directory.to_path_buf(),
+        source,
+    };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "crt" || extension == "pem") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "crt" || extension == "pem")
+        {
             paths.push(path);
         }
     }
@@ -174,11 +196,17 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let pem = read(path)?;
     CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| Error::Parse { path: path.to_path_buf(), source })
+        .map_err(|source| Error::Parse {
+            path: path.to_path_buf(),
+            source,
+        })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })
+    std::fs::read(path).map_err(|source| Error::Read {
+        path: path.to_path_buf(),
+        source,
+    })
 }
 
 /// The content of all files; small enough to compare as it is. Secret volumes swap a symbolic

@@ -21,8 +21,10 @@ use proto::muster::hub::v1::{Ack, Change, Snapshot, StateChange};
 use tonic::{Code, Status};
 
 use crate::backend::Call;
+use crate::state::parts::{Part, Parts, Slot, Value, state_in, state_of, to_change};
 use crate::validate;
 
+mod parts;
 #[cfg(test)]
 mod tests;
 
@@ -51,41 +53,6 @@ pub(crate) struct Acknowledged {
     /// Parts that were refused after their callers had been told that they are kept.
     pub(crate) lost: Vec<String>,
 }
-
-/// What one part of a change writes. The order is that of sending parts alone: states last, since
-/// nothing can be written after a shutdown.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Slot {
-    Label(String),
-    Annotation(String),
-    State,
-}
-
-impl std::fmt::Display for Slot {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Label(key) => write!(formatter, "label {}{key}", validate::METADATA_PREFIX),
-            Self::Annotation(key) => {
-                write!(formatter, "annotation {}{key}", validate::METADATA_PREFIX)
-            }
-            Self::State => formatter.write_str("state"),
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Value {
-    Text(String),
-    State(StateChange),
-}
-
-#[derive(Clone, Debug)]
-struct Part {
-    value: Value,
-    waiting: Vec<Ticket>,
-}
-
-type Parts = BTreeMap<Slot, Part>;
 
 #[derive(Debug)]
 struct InFlight {
@@ -432,37 +399,6 @@ fn sdk_change(state: State, reserve_seconds: i64) -> StateChange {
         state: state.into(),
         reserve_seconds,
         reason: "SDK state change".to_owned(),
-    }
-}
-
-fn to_change(id: u64, parts: &Parts) -> Change {
-    let mut change = Change {
-        id,
-        ..Change::default()
-    };
-    for (slot, part) in parts {
-        match (slot, &part.value) {
-            (Slot::Label(key), Value::Text(value)) => {
-                change.labels.insert(key.clone(), value.clone());
-            }
-            (Slot::Annotation(key), Value::Text(value)) => {
-                change.annotations.insert(key.clone(), value.clone());
-            }
-            (_, Value::State(state)) => change.state = Some(state.clone()),
-            (Slot::State, Value::Text(_)) => {}
-        }
-    }
-    change
-}
-
-fn state_of(parts: &Parts) -> Option<State> {
-    state_in(parts.get(&Slot::State)?)
-}
-
-fn state_in(part: &Part) -> Option<State> {
-    match &part.value {
-        Value::State(change) => Some(change.state()),
-        Value::Text(_) => None,
     }
 }
 

@@ -36,7 +36,10 @@ fn definitions() -> Vec<Definition> {
             let text = fs::read_to_string(entry.unwrap().path()).unwrap();
             let crd: Value = serde_saphyr::from_str(&text).unwrap();
             let schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
-            Definition { kind: crd["spec"]["names"]["kind"].as_str().unwrap().to_owned(), schema }
+            Definition {
+                kind: crd["spec"]["names"]["kind"].as_str().unwrap().to_owned(),
+                schema,
+            }
         })
         .collect();
     definitions.sort_by(|a, b| a.kind.cmp(&b.kind));
@@ -58,14 +61,23 @@ fn walk(node: &Value, path: &str, kind: &str, visit: &mut impl FnMut(&str, &Valu
         walk(&node["items"], &format!("{path}[]"), kind, visit);
     }
     if node["additionalProperties"].is_object() {
-        walk(&node["additionalProperties"], &format!("{path}{{}}"), kind, visit);
+        walk(
+            &node["additionalProperties"],
+            &format!("{path}{{}}"),
+            kind,
+            visit,
+        );
     }
 }
 
 /// Whether the field of a refusal is the node at a path of the schema.
 fn is_at(field: &str, path: &str) -> bool {
     let steps = |text: &str| -> Vec<String> {
-        let text = text.replace("[]", ".*").replace("{}", ".*").replace('[', ".").replace(']', "");
+        let text = text
+            .replace("[]", ".*")
+            .replace("{}", ".*")
+            .replace('[', ".")
+            .replace(']', "");
         text.split('.').map(ToOwned::to_owned).collect()
     };
     let (field, path) = (steps(field), steps(path));
@@ -73,10 +85,13 @@ fn is_at(field: &str, path: &str) -> bool {
 }
 
 fn has_refusal(cases: &[Case], kind: &str, check: impl Fn(&str, &str) -> bool) -> bool {
-    cases.iter().filter(|case| case.kind == kind).any(|case| match &case.verdict {
-        Verdict::Refused { message, field } => check(message, field),
-        Verdict::Accepted => false,
-    })
+    cases
+        .iter()
+        .filter(|case| case.kind == kind)
+        .any(|case| match &case.verdict {
+            Verdict::Refused { message, field } => check(message, field),
+            Verdict::Accepted => false,
+        })
 }
 
 #[test]
@@ -85,7 +100,11 @@ fn every_validation_message_has_a_case_that_is_refused_with_it() {
     let mut missing = BTreeSet::new();
     for Definition { kind, schema } in definitions() {
         walk(&schema, "", &kind, &mut |path, node| {
-            for rule in node["x-kubernetes-validations"].as_array().into_iter().flatten() {
+            for rule in node["x-kubernetes-validations"]
+                .as_array()
+                .into_iter()
+                .flatten()
+            {
                 let text = rule["message"].as_str().unwrap();
                 if !has_refusal(&cases, &kind, |message, _| message == text) {
                     missing.insert(format!("{kind} {path}: {text}"));
@@ -93,7 +112,10 @@ fn every_validation_message_has_a_case_that_is_refused_with_it() {
             }
         });
     }
-    assert!(missing.is_empty(), "no case in e2e/crd-cases for:\n{missing:#?}");
+    assert!(
+        missing.is_empty(),
+        "no case in e2e/crd-cases for:\n{missing:#?}"
+    );
 }
 
 #[test]
@@ -124,15 +146,27 @@ fn every_bound_has_a_case_that_is_refused_at_its_field() {
             }
         });
     }
-    assert!(missing.is_empty(), "no case in e2e/crd-cases for:\n{missing:#?}");
+    assert!(
+        missing.is_empty(),
+        "no case in e2e/crd-cases for:\n{missing:#?}"
+    );
 }
 
 #[test]
 fn every_rule_has_something_that_is_accepted() {
     let cases = load().unwrap();
-    for kind in ["GameServer", "GameServerSet", "Fleet", "MatchAllocation", "FleetAutoscaler"] {
+    for kind in [
+        "GameServer",
+        "GameServerSet",
+        "Fleet",
+        "MatchAllocation",
+        "FleetAutoscaler",
+    ] {
         let mut of_kind = cases.iter().filter(|case| case.kind == kind);
-        assert!(of_kind.any(|case| case.verdict == Verdict::Accepted), "{kind}");
+        assert!(
+            of_kind.any(|case| case.verdict == Verdict::Accepted),
+            "{kind}"
+        );
     }
 }
 
@@ -146,6 +180,12 @@ fn paths_reach_into_lists_and_make_objects() {
         json!({ "spec": { "ports": [{ "name": "b" }], "health": { "periodSeconds": 1 } } })
     );
     set(&mut value, "spec.ports", None).unwrap();
-    assert!(set(&mut value, "spec.ports", None).is_err(), "it is absent already");
-    assert_eq!(numbered(&json!({ "name": "c#" }), 7), json!({ "name": "c7" }));
+    assert!(
+        set(&mut value, "spec.ports", None).is_err(),
+        "it is absent already"
+    );
+    assert_eq!(
+        numbered(&json!({ "name": "c#" }), 7),
+        json!({ "name": "c7" })
+    );
 }

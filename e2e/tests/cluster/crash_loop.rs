@@ -29,21 +29,42 @@ fn a_crash_looping_build_is_created_ever_more_slowly() {
         test.create(&fleet).await?;
         let created = observe(test).await?;
         let first = *created.first().context("nothing was created")?;
-        let times: Vec<_> = created.iter().map(|it| it.as_second() - first.as_second()).collect();
-        eprintln!("created {} servers in {OBSERVED:?}, at seconds {times:?}", times.len());
-        ensure!(times.len() <= MOST, "{} creations in {OBSERVED:?}: {times:?}", times.len());
+        let times: Vec<_> = created
+            .iter()
+            .map(|it| it.as_second() - first.as_second())
+            .collect();
+        eprintln!(
+            "created {} servers in {OBSERVED:?}, at seconds {times:?}",
+            times.len()
+        );
+        ensure!(
+            times.len() <= MOST,
+            "{} creations in {OBSERVED:?}: {times:?}",
+            times.len()
+        );
         ensure!(times.len() > 2, "a crashed server was never replaced");
         let sets = test.api::<GameServerSet>();
-        wait::until_all(&sets, &of_fleet("game"), "until one tells of its backoff", |all| {
-            let failures = all.values().filter_map(|it| it.status.as_ref()?.backoff.as_ref());
-            failures.map(|backoff| backoff.failures).max().is_some_and(|most| most > 1)
-        })
+        wait::until_all(
+            &sets,
+            &of_fleet("game"),
+            "until one tells of its backoff",
+            |all| {
+                let failures = all
+                    .values()
+                    .filter_map(|it| it.status.as_ref()?.backoff.as_ref());
+                failures
+                    .map(|backoff| backoff.failures)
+                    .max()
+                    .is_some_and(|most| most > 1)
+            },
+        )
         .await?;
 
         // The backoff is the template's: a good one starts at once.
         let container = Sample::default().spec()?.template;
         let template = json!({ "spec": { "template": container } });
-        test.patch::<Fleet>("game", json!({ "spec": { "template": template } })).await?;
+        test.patch::<Fleet>("game", json!({ "spec": { "template": template } }))
+            .await?;
         test.fleet_in("game", State::Ready, 2).await?;
         Ok(())
     });

@@ -24,7 +24,12 @@ fn the_api_server_refuses_bad_manifests_by_field_and_message() {
             }
         }
         eprintln!("{} manifests", cases.len());
-        ensure!(wrong.is_empty(), "{} cases differ:\n{}", wrong.len(), wrong.join("\n"));
+        ensure!(
+            wrong.is_empty(),
+            "{} cases differ:\n{}",
+            wrong.len(),
+            wrong.join("\n")
+        );
         Ok(())
     });
 }
@@ -36,8 +41,14 @@ async fn submit(
     bases: &mut BTreeSet<String>,
 ) -> Result<Result<(), Error>> {
     let api = api(test, &case.manifest);
-    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-    let parameters = PatchParams { dry_run: true, ..PatchParams::default() };
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let parameters = PatchParams {
+        dry_run: true,
+        ..PatchParams::default()
+    };
     let Some(before) = &case.before else {
         let object: DynamicObject = serde_json::from_value(case.manifest.clone())?;
         return Ok(api.create(&dry_run, &object).await.map(drop));
@@ -46,7 +57,10 @@ async fn submit(
         let object: DynamicObject = serde_json::from_value(renamed(before))?;
         api.create(&PostParams::default(), &object).await?;
     }
-    Ok(api.patch(UPDATED, &parameters, &Patch::Merge(renamed(&case.manifest))).await.map(drop))
+    Ok(api
+        .patch(UPDATED, &parameters, &Patch::Merge(renamed(&case.manifest)))
+        .await
+        .map(drop))
 }
 
 /// Updates have an object of their own, beside those that are made by dry run alone.
@@ -60,7 +74,10 @@ fn renamed(manifest: &Value) -> Value {
 
 fn api(test: &Test, manifest: &Value) -> Api<DynamicObject> {
     let text = |field: &str| manifest[field].as_str().unwrap_or_default().to_owned();
-    let types = TypeMeta { api_version: text("apiVersion"), kind: text("kind") };
+    let types = TypeMeta {
+        api_version: text("apiVersion"),
+        kind: text("kind"),
+    };
     let kind = GroupVersionKind::try_from(&types).unwrap();
     let resource = ApiResource::from_gvk(&kind);
     Api::namespaced_with(test.cluster.client(), &test.namespace, &resource)
@@ -73,7 +90,9 @@ fn judge(case: &Case, answer: Result<(), Error>) -> Result<(), String> {
         (Verdict::Refused { .. }, Ok(())) => Err("accepted".to_owned()),
         (Verdict::Refused { message, field }, Err(Error::Api(status))) => {
             let causes = status.details.iter().flat_map(|details| &details.causes);
-            let named: Vec<_> = causes.map(|it| (plain(&it.field), it.message.as_str())).collect();
+            let named: Vec<_> = causes
+                .map(|it| (plain(&it.field), it.message.as_str()))
+                .collect();
             let is_right = |(at, text): &(String, &str)| at == field && text.contains(message);
             if named.iter().any(is_right) {
                 Ok(())

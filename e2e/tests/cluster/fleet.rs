@@ -16,7 +16,11 @@ async fn counts(test: &Test, fleet: &str, expected: (i32, i32, i32)) -> Result<F
     let what = format!("to count {expected:?} servers (all, Ready, Allocated)");
     wait::until(&test.api::<Fleet>(), fleet, &what, |it| {
         it.status.as_ref().is_some_and(|status| {
-            (status.replicas, status.ready_replicas, status.allocated_replicas) == expected
+            (
+                status.replicas,
+                status.ready_replicas,
+                status.allocated_replicas,
+            ) == expected
                 && status.observed_generation == it.metadata.generation
         })
     })
@@ -26,7 +30,9 @@ async fn counts(test: &Test, fleet: &str, expected: (i32, i32, i32)) -> Result<F
 #[test]
 fn a_fleet_comes_up_scales_and_goes() {
     shared("fleet", async |test| {
-        let first = test.ready_fleet(&Sample::default().fleet("game", 2)?).await?;
+        let first = test
+            .ready_fleet(&Sample::default().fleet("game", 2)?)
+            .await?;
         counts(test, "game", (2, 2, 0)).await?;
         for server in &first {
             command(server, "hello").await?;
@@ -34,7 +40,10 @@ fn a_fleet_comes_up_scales_and_goes() {
 
         test.scale("game", 4).await?;
         let more = test.fleet_in("game", State::Ready, 4).await?;
-        ensure!(names(&first).iter().all(|name| names(&more).contains(name)), "one was replaced");
+        ensure!(
+            names(&first).iter().all(|name| names(&more).contains(name)),
+            "one was replaced"
+        );
 
         test.scale("game", 1).await?;
         let only_one = |all: &std::collections::BTreeMap<_, _>| all.len() == 1;
@@ -42,7 +51,9 @@ fn a_fleet_comes_up_scales_and_goes() {
         wait::until_all(&servers, &of_fleet("game"), "to be one", only_one).await?;
         counts(test, "game", (1, 1, 0)).await?;
 
-        test.api::<Fleet>().delete("game", &DeleteParams::default()).await?;
+        test.api::<Fleet>()
+            .delete("game", &DeleteParams::default())
+            .await?;
         let none = |all: &std::collections::BTreeMap<_, _>| all.is_empty();
         wait::until_all(&servers, &of_fleet("game"), "to be gone", none).await?;
         let sets = test.api::<GameServerSet>();
@@ -54,7 +65,8 @@ fn a_fleet_comes_up_scales_and_goes() {
 #[test]
 fn a_fleet_of_zero_can_grow() {
     shared("zero", async |test| {
-        test.ready_fleet(&Sample::default().fleet("game", 0)?).await?;
+        test.ready_fleet(&Sample::default().fleet("game", 0)?)
+            .await?;
         counts(test, "game", (0, 0, 0)).await?;
         test.scale("game", 1).await?;
         test.fleet_in("game", State::Ready, 1).await?;
@@ -66,13 +78,20 @@ fn a_fleet_of_zero_can_grow() {
 #[test]
 fn a_server_that_a_user_deletes_is_replaced() {
     shared("replace", async |test| {
-        let before = test.ready_fleet(&Sample::default().fleet("game", 2)?).await?;
+        let before = test
+            .ready_fleet(&Sample::default().fleet("game", 2)?)
+            .await?;
         let name = before[0].name_any();
-        test.api::<GameServer>().delete(&name, &DeleteParams::default()).await?;
+        test.api::<GameServer>()
+            .delete(&name, &DeleteParams::default())
+            .await?;
         test.gone(&name).await?;
         let after = test.fleet_in("game", State::Ready, 2).await?;
         ensure!(!names(&after).contains(&name), "{name} came back");
-        ensure!(names(&after).contains(&before[1].name_any()), "the other one was replaced too");
+        ensure!(
+            names(&after).contains(&before[1].name_any()),
+            "the other one was replaced too"
+        );
         Ok(())
     });
 }
@@ -80,9 +99,15 @@ fn a_server_that_a_user_deletes_is_replaced() {
 #[test]
 fn allocated_servers_survive_scale_down_to_zero() {
     shared("scale-down", async |test| {
-        test.ready_fleet(&Sample::default().fleet("game", 3)?).await?;
+        test.ready_fleet(&Sample::default().fleet("game", 3)?)
+            .await?;
         let request = allocator::from_fleet(&test.namespace, "game");
-        let name = test.allocator().await?.allocate(request).await?.game_server_name;
+        let name = test
+            .allocator()
+            .await?
+            .allocate(request)
+            .await?
+            .game_server_name;
 
         test.scale("game", 0).await?;
         counts(test, "game", (1, 0, 1)).await?;
@@ -101,10 +126,13 @@ fn allocated_servers_survive_scale_down_to_zero() {
 #[test]
 fn a_user_may_delete_a_fleet_with_allocated_servers() {
     shared("delete", async |test| {
-        test.ready_fleet(&podless_fleet("game", 2, "127.0.0.1")?).await?;
+        test.ready_fleet(&podless_fleet("game", 2, "127.0.0.1")?)
+            .await?;
         let request = allocator::from_fleet(&test.namespace, "game");
         test.allocator().await?.allocate(request).await?;
-        test.api::<Fleet>().delete("game", &DeleteParams::default()).await?;
+        test.api::<Fleet>()
+            .delete("game", &DeleteParams::default())
+            .await?;
         let servers = test.api::<GameServer>();
         wait::until_all(&servers, "", "to be gone", |all| all.is_empty()).await?;
         Ok(())
@@ -123,14 +151,22 @@ fn servers_beyond_the_desired_number_are_marked() {
         test.ready_fleet(&fleet).await?;
         let allocator = test.allocator().await?;
         for _ in 0..3 {
-            allocator.allocate(allocator::from_fleet(&test.namespace, "game")).await?;
+            allocator
+                .allocate(allocator::from_fleet(&test.namespace, "game"))
+                .await?;
         }
         test.scale("game", 1).await?;
         counts(test, "game", (3, 0, 3)).await?;
 
         let is_marked = |server: &GameServer| {
-            server.labels().get("mode").is_some_and(|it| it == "overflow")
-                && server.annotations().get("why").is_some_and(|it| it == "scaled-down")
+            server
+                .labels()
+                .get("mode")
+                .is_some_and(|it| it == "overflow")
+                && server
+                    .annotations()
+                    .get("why")
+                    .is_some_and(|it| it == "scaled-down")
         };
         let servers = test.api::<GameServer>();
         wait::until_all(&servers, &of_fleet("game"), "until two are marked", |all| {

@@ -65,14 +65,19 @@ pub(crate) fn alone(name: &str, body: impl AsyncFnOnce(&Test) -> Result<()>) {
 }
 
 fn run(name: &str, slots: u32, body: impl AsyncFnOnce(&Test) -> Result<()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let _slots = FREE.acquire_many(slots).await.unwrap();
         let test = Test::start(name).await.unwrap();
         let work = tokio::time::timeout(LONGEST, body(&test));
         let result = AssertUnwindSafe(work).catch_unwind().await;
         let result = result.map(|in_time| {
-            in_time.with_context(|| format!("the test took more than {LONGEST:?}")).flatten()
+            in_time
+                .with_context(|| format!("the test took more than {LONGEST:?}"))
+                .flatten()
         });
         if !matches!(result, Ok(Ok(()))) {
             test.dump().await;
@@ -98,8 +103,14 @@ impl Test {
             },
             ..Namespace::default()
         };
-        Api::all(cluster.client()).create(&PostParams::default(), &object).await?;
-        Ok(Self { cluster, namespace, cleanups: Mutex::new(Vec::new()) })
+        Api::all(cluster.client())
+            .create(&PostParams::default(), &object)
+            .await?;
+        Ok(Self {
+            cluster,
+            namespace,
+            cleanups: Mutex::new(Vec::new()),
+        })
     }
 
     /// Does this at the end, even if the test panics; the last one added is done first.
@@ -107,7 +118,10 @@ impl Test {
     where
         F: Future<Output = Result<()>> + Send + 'static,
     {
-        self.cleanups.lock().unwrap().push(Box::new(move || work().boxed()));
+        self.cleanups
+            .lock()
+            .unwrap()
+            .push(Box::new(move || work().boxed()));
     }
 
     async fn clean_up(&self) -> Result<()> {
@@ -117,7 +131,9 @@ impl Test {
             result = result.and(cleanup().await);
         }
         let namespaces = Api::<Namespace>::all(self.cluster.client());
-        namespaces.delete(&self.namespace, &DeleteParams::background()).await?;
+        namespaces
+            .delete(&self.namespace, &DeleteParams::background())
+            .await?;
         // A namespace that stays has a finalizer that nobody removes: a defect.
         let gone = wait::until_gone(&namespaces, &self.namespace, CLEAN_UP).await;
         result.and(gone.context("the test's namespace does not go away"))
@@ -133,7 +149,9 @@ impl Test {
 
     /// The allocator.
     pub(crate) async fn allocator(&self) -> Result<Allocator> {
-        Ok(Allocator::new(self.cluster.service_address(ALLOCATOR).await?))
+        Ok(Allocator::new(
+            self.cluster.service_address(ALLOCATOR).await?,
+        ))
     }
 
     /// Creates an object.
@@ -141,13 +159,21 @@ impl Test {
     where
         K: wait::Watched + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
-        Ok(self.api::<K>().create(&PostParams::default(), object).await?)
+        Ok(self
+            .api::<K>()
+            .create(&PostParams::default(), object)
+            .await?)
     }
 
     /// Creates a fleet and waits until all its servers are Ready.
     pub(crate) async fn ready_fleet(&self, fleet: &Fleet) -> Result<Vec<GameServer>> {
         self.create(fleet).await?;
-        self.fleet_in(&fleet.name_any(), State::Ready, usize::try_from(fleet.spec.replicas)?).await
+        self.fleet_in(
+            &fleet.name_any(),
+            State::Ready,
+            usize::try_from(fleet.spec.replicas)?,
+        )
+        .await
     }
 
     /// Waits until exactly so many servers of a fleet are in a state, and returns those.
@@ -169,7 +195,10 @@ impl Test {
     /// Waits until a server is in a state.
     pub(crate) async fn in_state(&self, name: &str, state: State) -> Result<GameServer> {
         let what = format!("to be {state}");
-        wait::until(&self.api::<GameServer>(), name, &what, |it| it.state() == state).await
+        wait::until(&self.api::<GameServer>(), name, &what, |it| {
+            it.state() == state
+        })
+        .await
     }
 
     /// Waits until a server is gone.
@@ -182,14 +211,19 @@ impl Test {
     where
         K: wait::Watched + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
-        Ok(self.api::<K>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?)
+        Ok(self
+            .api::<K>()
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await?)
     }
 
     /// Sets the replicas of a fleet through its scale subresource, as kubectl and an HPA do.
     pub(crate) async fn scale(&self, fleet: &str, replicas: i32) -> Result<()> {
         let patch = json!({ "spec": { "replicas": replicas } });
         let parameters = PatchParams::default();
-        self.api::<Fleet>().patch_scale(fleet, &parameters, &Patch::Merge(patch)).await?;
+        self.api::<Fleet>()
+            .patch_scale(fleet, &parameters, &Patch::Merge(patch))
+            .await?;
         Ok(())
     }
 
@@ -197,10 +231,19 @@ impl Test {
     async fn dump(&self) {
         eprintln!("--- namespace {} at the failure ---", self.namespace);
         let all = ListParams::default();
-        for server in self.api::<GameServer>().list(&all).await.into_iter().flatten() {
+        for server in self
+            .api::<GameServer>()
+            .list(&all)
+            .await
+            .into_iter()
+            .flatten()
+        {
             let status = serde_json::to_string(&server.status).unwrap_or_default();
             let deleted = server.is_being_deleted();
-            eprintln!("GameServer {} deleted={deleted} {status}", server.name_any());
+            eprintln!(
+                "GameServer {} deleted={deleted} {status}",
+                server.name_any()
+            );
         }
         for pod in self.api::<Pod>().list(&all).await.into_iter().flatten() {
             let status = serde_json::to_string(&pod.status).unwrap_or_default();
@@ -208,7 +251,11 @@ impl Test {
         }
         for fleet in self.api::<Fleet>().list(&all).await.into_iter().flatten() {
             let status = serde_json::to_string(&fleet.status).unwrap_or_default();
-            eprintln!("Fleet {} replicas={} {status}", fleet.name_any(), fleet.spec.replicas);
+            eprintln!(
+                "Fleet {} replicas={} {status}",
+                fleet.name_any(),
+                fleet.spec.replicas
+            );
         }
         for event in self.api::<Event>().list(&all).await.into_iter().flatten() {
             eprintln!(
@@ -237,7 +284,10 @@ pub(crate) fn names<'a>(servers: impl IntoIterator<Item = &'a GameServer>) -> Ve
 /// Where players reach a server: one of its ports.
 pub(crate) fn endpoint(server: &GameServer, port: usize) -> Result<SocketAddr> {
     let status = server.status.as_ref().context("the server has no status")?;
-    let port = status.ports.get(port).with_context(|| format!("no port {port}: {status:?}"))?;
+    let port = status
+        .ports
+        .get(port)
+        .with_context(|| format!("no port {port}: {status:?}"))?;
     e2e::allocator::join(&status.address, port.port)
 }
 
@@ -249,6 +299,10 @@ pub(crate) async fn udp(server: &GameServer, message: &str) -> Result<String> {
 /// Sends a command to a server and expects it to be acknowledged.
 pub(crate) async fn command(server: &GameServer, command: &str) -> Result<()> {
     let answer = udp(server, command).await?;
-    ensure!(answer == format!("ACK: {command}"), "{} answered {answer:?}", server.name_any());
+    ensure!(
+        answer == format!("ACK: {command}"),
+        "{} answered {answer:?}",
+        server.name_any()
+    );
     Ok(())
 }

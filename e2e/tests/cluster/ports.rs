@@ -23,11 +23,17 @@ async fn ready(
     ports: Vec<GameServerPort>,
     flags: &[&str],
 ) -> Result<GameServer> {
-    let sample = Sample { ports, ..Sample::with_flags(flags) };
+    let sample = Sample {
+        ports,
+        ..Sample::with_flags(flags)
+    };
     test.create(&sample.game_server(name)?).await?;
     let server = test.in_state(name, State::Ready).await?;
     let status = server.status.clone().unwrap_or_default();
-    ensure!(!status.address.is_empty() && !status.node_name.is_empty(), "{status:?}");
+    ensure!(
+        !status.address.is_empty() && !status.node_name.is_empty(),
+        "{status:?}"
+    );
     Ok(server)
 }
 
@@ -42,7 +48,13 @@ fn host_ports(pod: &Pod) -> Vec<(i32, i32, String)> {
     let ports = containers.flat_map(|it| it.ports.iter().flatten());
     let protocol = |it: Option<&String>| it.map_or_else(|| "TCP".to_owned(), Clone::clone);
     ports
-        .filter_map(|it| Some((it.container_port, it.host_port?, protocol(it.protocol.as_ref()))))
+        .filter_map(|it| {
+            Some((
+                it.container_port,
+                it.host_port?,
+                protocol(it.protocol.as_ref()),
+            ))
+        })
         .collect()
 }
 
@@ -55,8 +67,12 @@ fn dynamic_ports_are_reached_by_udp_and_tcp() {
         ensure!(udp(&server, "hello").await? == "ACK: hello");
         let answer = echo::tcp(endpoint(&server, 1)?, "hello").await?;
         ensure!(answer == "ACK TCP: hello", "{answer:?}");
-        let names: Vec<_> =
-            server.status.iter().flat_map(|it| &it.ports).map(|it| it.name.as_str()).collect();
+        let names: Vec<_> = server
+            .status
+            .iter()
+            .flat_map(|it| &it.ports)
+            .map(|it| it.name.as_str())
+            .collect();
         ensure!(names == ["a", "b"], "{names:?}");
         Ok(())
     });
@@ -66,14 +82,25 @@ fn dynamic_ports_are_reached_by_udp_and_tcp() {
 fn both_protocols_share_one_host_port() {
     shared("tcpudp", async |test| {
         for policy in [PortPolicy::Dynamic, PortPolicy::Passthrough] {
-            let name = if policy == PortPolicy::Dynamic { "dynamic" } else { "passthrough" };
+            let name = if policy == PortPolicy::Dynamic {
+                "dynamic"
+            } else {
+                "passthrough"
+            };
             let both = vec![port("game", policy, Protocol::TcpUdp)];
-            let flags = ["--tcp", &format!("--passthrough={}", policy == PortPolicy::Passthrough)];
+            let flags = [
+                "--tcp",
+                &format!("--passthrough={}", policy == PortPolicy::Passthrough),
+            ];
             let server = ready(test, name, both, &flags).await?;
             let status = server.status.clone().context("no status")?;
             let ports: Vec<_> = status.ports.iter().map(|it| it.name.as_str()).collect();
             ensure!(ports == ["game-tcp", "game-udp"], "{ports:?}");
-            ensure!(status.ports[0].port == status.ports[1].port, "{:?}", status.ports);
+            ensure!(
+                status.ports[0].port == status.ports[1].port,
+                "{:?}",
+                status.ports
+            );
             ensure!(udp(&server, "hello").await? == "ACK: hello");
             ensure!(echo::tcp(endpoint(&server, 0)?, "hello").await? == "ACK TCP: hello");
         }
@@ -89,7 +116,10 @@ fn passthrough_gives_the_container_its_host_port() {
         ensure!(udp(&server, "hello").await? == "ACK: hello");
         let given = i32::from(endpoint(&server, 0)?.port());
         let ports = host_ports(&pod(test, "passthrough").await?);
-        ensure!(ports == [(given, given, "UDP".to_owned())], "{given} but {ports:?}");
+        ensure!(
+            ports == [(given, given, "UDP".to_owned())],
+            "{given} but {ports:?}"
+        );
         Ok(())
     });
 }
@@ -110,11 +140,19 @@ fn static_ports_are_the_users_choice() {
 #[test]
 fn policy_none_opens_nothing_on_the_node() {
     shared("none", async |test| {
-        let server =
-            ready(test, "none", vec![port("game", PortPolicy::None, Protocol::Udp)], &[]).await?;
+        let server = ready(
+            test,
+            "none",
+            vec![port("game", PortPolicy::None, Protocol::Udp)],
+            &[],
+        )
+        .await?;
         let status = server.status.clone().context("no status")?;
         ensure!(status.ports[0].port == PORT, "{:?}", status.ports);
-        ensure!(host_ports(&pod(test, "none").await?).is_empty(), "a host port is open");
+        ensure!(
+            host_ports(&pod(test, "none").await?).is_empty(),
+            "a host port is open"
+        );
         let inside = status.addresses.iter().find(|it| it.type_ == "PodIP");
         let inside = inside.with_context(|| format!("no PodIP in {:?}", status.addresses))?;
         let address = allocator::join(&inside.address, PORT)?;
@@ -146,7 +184,9 @@ fn no_port_is_given_twice_while_a_pod_still_holds_it() {
         let watch = async {
             while let Some(all) = states.next().await {
                 check_unique(&all)?;
-                let ending = all.values().filter(|it| it.metadata.deletion_timestamp.is_some());
+                let ending = all
+                    .values()
+                    .filter(|it| it.metadata.deletion_timestamp.is_some());
                 let ending = ending.count();
                 overlapped |= ending > 0 && all.len() > ending;
                 if overlapped && ending == 0 && all.len() == 3 {
@@ -161,8 +201,7 @@ fn no_port_is_given_twice_while_a_pod_still_holds_it() {
             test.scale("game", 3).await?;
             test.fleet_in("game", State::Ready, 3).await
         };
-        let (watched, churned) =
-            futures::join!(tokio::time::timeout(wait::PATIENCE, watch), churn);
+        let (watched, churned) = futures::join!(tokio::time::timeout(wait::PATIENCE, watch), churn);
         churned?;
         watched.context("the old pods did not go while new ones were there")?
     });
@@ -172,7 +211,10 @@ fn check_unique(pods: &BTreeMap<String, Pod>) -> Result<()> {
     let mut seen = BTreeSet::new();
     for (name, pod) in pods {
         for (_, host_port, protocol) in host_ports(pod) {
-            ensure!(seen.insert((host_port, protocol)), "{host_port} of {name} is taken twice");
+            ensure!(
+                seen.insert((host_port, protocol)),
+                "{host_port} of {name} is taken twice"
+            );
         }
     }
     Ok(())

@@ -225,6 +225,15 @@ impl<'a> Member<'a> {
         self.held + ready.min(size - self.held).max(0)
     }
 
+    /// The size up to which no server would be created for it.
+    fn assured(&self) -> i64 {
+        if self.current {
+            self.replicas.max(self.held)
+        } else {
+            self.replicas
+        }
+    }
+
     /// Servers that there may be until the set has done what its target asks for.
     fn present(&self) -> i64 {
         self.target.max(self.live).max(self.held)
@@ -286,7 +295,7 @@ fn roll(desired: &Desired, active: Option<&Member<'_>>, rest: &mut [Member<'_>])
     ))
     .max(1);
     let size = final_size(desired, rest);
-    let mut own = active.map_or(0, |set| set.replicas.min(size));
+    let mut own = active.map_or(0, |set| set.assured().min(size));
 
     // Servers of old sets that are not Ready are of no use to anybody.
     for set in rest.iter_mut().filter(|set| set.current) {
@@ -325,7 +334,7 @@ fn recreate(desired: &Desired, active: Option<&Member<'_>>, rest: &mut [Member<'
         set.target = 0;
     }
     let size = final_size(desired, rest);
-    let own = active.map_or(0, |set| set.replicas.min(size));
+    let own = active.map_or(0, |set| set.assured().min(size));
     own.max(size.min(room(i64::from(desired.spec.replicas), rest)))
 }
 

@@ -84,10 +84,12 @@ fn ready(desired: &Desired, observed: &Observed) -> Condition {
         .sum();
     let old = old.max(0);
     let Some(active) = active else {
-        return no(
-            "ScalingUp",
-            "no set has the fleet's template yet".to_owned(),
-        );
+        let reason = if rest.is_empty() {
+            "ScalingUp"
+        } else {
+            "RollingOut"
+        };
+        return no(reason, "no set has the fleet's template yet".to_owned());
     };
     let Member {
         live,

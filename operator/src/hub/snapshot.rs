@@ -96,9 +96,10 @@ pub(crate) fn snapshot(server: &GameServer) -> Snapshot {
             }),
             status: Some(status),
         }),
+        // Rounded up: a reservation must not end early.
         reserved_until: of_server
             .reserved_until
-            .map(|until| until.as_second())
+            .map(|until| until.as_second() + i64::from(until.subsec_nanosecond() > 0))
             .unwrap_or_default(),
     }
 }

@@ -8,8 +8,11 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 /// Every file with a package of its own.
-const FILES: [&str; 3] =
-    ["agones/dev/sdk/sdk.proto", "allocation/allocation.proto", "muster/hub/v1/hub.proto"];
+const FILES: [&str; 3] = [
+    "agones/dev/sdk/sdk.proto",
+    "allocation/allocation.proto",
+    "muster/hub/v1/hub.proto",
+];
 
 fn main() -> anyhow::Result<()> {
     let out = PathBuf::from(std::env::args().nth(1).context("usage: protogen OUT_DIR")?);
@@ -17,7 +20,10 @@ fn main() -> anyhow::Result<()> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("proto");
 
     let mut compiler = protox::Compiler::new([root])?;
-    compiler.include_source_info(true).include_imports(true).open_files(FILES)?;
+    compiler
+        .include_source_info(true)
+        .include_imports(true)
+        .open_files(FILES)?;
     let descriptors = compiler.file_descriptor_set();
     let encoded = compiler.encode_file_descriptor_set();
 

@@ -27,6 +27,24 @@ pub(crate) enum Profile {
     Dev,
 }
 
+impl Profile {
+    /// Cargo's name of the profile.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Dev => "dev",
+        }
+    }
+
+    /// The profile of the SDK server, which is built for size.
+    const fn of_sdk_server(self) -> &'static str {
+        match self {
+            Self::Release => "small",
+            Self::Dev => "dev",
+        }
+    }
+}
+
 /// Arguments of `cargo xtask images`.
 #[derive(Debug, Args)]
 pub(crate) struct ImagesArgs {
@@ -86,31 +104,18 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Vec<Built>> {
         "aarch64" => "aarch64-unknown-linux-gnu",
         other => bail!("images are built on x86_64 and aarch64 hosts, not on {other}"),
     };
-    let (profile, folder) = match args.profile {
-        Profile::Release => ("release", "release"),
-        Profile::Dev => ("dev", "debug"),
-    };
     progress(&format!(
-        "compiling the binaries of the images ({profile}) …"
+        "compiling the binaries of the images ({}) …",
+        args.profile.name()
     ));
-    let mut command = repository::cargo();
-    command
-        .args(["build", "--profile", profile, "--target", triple])
-        .env(
-            format!(
-                "CARGO_TARGET_{}_RUSTFLAGS",
-                triple.to_uppercase().replace('-', "_")
-            ),
-            "-C target-feature=+crt-static",
-        )
-        // It would win over the variable above.
-        .env_remove("RUSTFLAGS");
-    for (package, binary) in BINARIES {
-        command.args(["--package", package, "--bin", binary]);
-    }
-    process::run(&mut command)?;
+    // Packages of one profile are compiled together; the SDK server is compiled alone, so that no
+    // other package's features make it larger.
+    let (small, others): (Vec<_>, Vec<_>) = BINARIES
+        .into_iter()
+        .partition(|(package, _)| *package == "sdk-server");
+    compile(triple, args.profile.name(), &others)?;
+    compile(triple, args.profile.of_sdk_server(), &small)?;
 
-    let binaries = metadata.target_directory.join(triple).join(folder);
     let output = metadata.target_directory.join("images");
     fs::create_dir_all(&output).with_context(|| format!("cannot create {}", output.display()))?;
     let tag = args.resolved_tag()?;
@@ -119,7 +124,18 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Vec<Built>> {
         .map(|(_, binary)| {
             let name = format!("docker.io/muster/{binary}:{tag}");
             let archive = output.join(format!("{binary}.tar"));
-            let path = binaries.join(binary);
+            let profile = if binary == "sdk-server" {
+                args.profile.of_sdk_server()
+            } else {
+                args.profile.name()
+            };
+            // Cargo's folder for the profile `dev` is `debug`.
+            let folder = if profile == "dev" { "debug" } else { profile };
+            let path = metadata
+                .target_directory
+                .join(triple)
+                .join(folder)
+                .join(binary);
             let image = oci::Image {
                 name: &name,
                 binary: &path,
@@ -133,6 +149,26 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Vec<Built>> {
             })
         })
         .collect()
+}
+
+/// Compiles static binaries.
+fn compile(triple: &str, profile: &str, binaries: &[(&str, &str)]) -> Result<()> {
+    let mut command = repository::cargo();
+    command
+        .args(["build", "--profile", profile, "--target", triple])
+        .env(
+            format!(
+                "CARGO_TARGET_{}_RUSTFLAGS",
+                triple.to_uppercase().replace('-', "_")
+            ),
+            "-C target-feature=+crt-static",
+        )
+        // It would win over the variable above.
+        .env_remove("RUSTFLAGS");
+    for (package, binary) in binaries {
+        command.args(["--package", package, "--bin", binary]);
+    }
+    process::run(&mut command)
 }
 
 /// Loads the images that the cluster does not have yet.

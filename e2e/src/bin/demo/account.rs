@@ -15,7 +15,10 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) fn new() -> Self {
-        Self { began: Instant::now(), steps: 0 }
+        Self {
+            began: Instant::now(),
+            steps: 0,
+        }
     }
 
     /// Time since the first step.
@@ -43,7 +46,11 @@ impl Account {
             }
         };
         let mark = if result.is_ok() { "✓" } else { "✗" };
-        println!("{:>2}. {mark} {name:<44} {:>7.3} s", self.steps, began.elapsed().as_secs_f64());
+        println!(
+            "{:>2}. {mark} {name:<44} {:>7.3} s",
+            self.steps,
+            began.elapsed().as_secs_f64()
+        );
         result.context(name)
     }
 }

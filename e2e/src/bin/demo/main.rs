@@ -3,7 +3,10 @@
 //! Everything is done as a user would do it, with the files in `examples/`. Any failure ends it
 //! with its reason and a non-zero exit code; what it made is deleted at the end all the same,
 //! unless `--keep` is given.
-#![expect(clippy::print_stdout, reason = "the account of the steps is this program's purpose")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the account of the steps is this program's purpose"
+)]
 
 mod account;
 mod players;
@@ -60,17 +63,29 @@ fn main() -> ExitCode {
 async fn run(args: &Args) -> Result<()> {
     let mut account = Account::new();
     let cluster = account.step("Find the cluster", Cluster::connect()).await?;
-    account.step("Muster is installed and ready", cluster.muster_ready()).await?;
+    account
+        .step("Muster is installed and ready", cluster.muster_ready())
+        .await?;
     let demo = Demo::new(cluster, args);
-    account.step("Clear what an earlier run left", demo.clear_earlier()).await?;
+    account
+        .step("Clear what an earlier run left", demo.clear_earlier())
+        .await?;
     let shown = demo.show(&mut account).await;
     if args.keep {
         println!("\nEverything stays. Have a look:");
-        println!("  kubectl get fleets,gameservers,matchallocations -n {}", args.namespace);
+        println!(
+            "  kubectl get fleets,gameservers,matchallocations -n {}",
+            args.namespace
+        );
         return shown;
     }
-    let cleared = account.step("Delete everything again", demo.delete_all()).await;
+    let cleared = account
+        .step("Delete everything again", demo.delete_all())
+        .await;
     shown.and(cleared)?;
-    println!("\nThe demonstration took {:.1} s.", account.total().as_secs_f64());
+    println!(
+        "\nThe demonstration took {:.1} s.",
+        account.total().as_secs_f64()
+    );
     Ok(())
 }

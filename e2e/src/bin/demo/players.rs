@@ -27,7 +27,11 @@ pub(crate) async fn greet(server: &Match, loopback: bool) -> Result<(String, Dur
     }
     let message = format!("hello from a player, by {}", server.by);
     let (answer, took) = echo::udp(address, &message).await?;
-    ensure!(answer == format!("ACK: {message}"), "{} answered {answer:?}", server.server);
+    ensure!(
+        answer == format!("ACK: {message}"),
+        "{} answered {answer:?}",
+        server.server
+    );
     // The address leads to the server that was allocated, and to no other.
     let (name, _) = echo::udp(address, "GAMESERVER").await?;
     ensure!(

@@ -74,8 +74,12 @@ impl<'a> Demo<'a> {
 
     /// Everything, from the Fleet to the packets.
     pub(crate) async fn show(&self, account: &mut Account) -> Result<()> {
-        let fleet = account.step("Apply examples/fleet.yaml", self.apply_fleet()).await?;
-        account.step("Wait until its servers are Ready", self.fleet_ready(&fleet)).await?;
+        let fleet = account
+            .step("Apply examples/fleet.yaml", self.apply_fleet())
+            .await?;
+        account
+            .step("Wait until its servers are Ready", self.fleet_ready(&fleet))
+            .await?;
         let address = match self.args.allocator {
             Some(address) => address,
             None => {
@@ -85,11 +89,19 @@ impl<'a> Demo<'a> {
         };
         let allocator = Allocator::new(address);
         let matches = [
-            account.step("Allocate by gRPC", self.by_grpc(allocator, &fleet)).await?,
-            account.step("Allocate by REST", self.by_rest(allocator)).await?,
-            account.step("Allocate by a MatchAllocation", self.by_object()).await?,
+            account
+                .step("Allocate by gRPC", self.by_grpc(allocator, &fleet))
+                .await?,
+            account
+                .step("Allocate by REST", self.by_rest(allocator))
+                .await?,
+            account
+                .step("Allocate by a MatchAllocation", self.by_object())
+                .await?,
         ];
-        let table = account.step("Send a packet to each server", self.greet(&matches)).await?;
+        let table = account
+            .step("Send a packet to each server", self.greet(&matches))
+            .await?;
         println!("\n{table}");
         Ok(())
     }
@@ -97,7 +109,9 @@ impl<'a> Demo<'a> {
     async fn apply_fleet(&self) -> Result<String> {
         let manifest = parse(FLEET)?;
         let name = name_of(&manifest)?;
-        self.fleets.patch(&name, &apply(), &Patch::Apply(&manifest)).await?;
+        self.fleets
+            .patch(&name, &apply(), &Patch::Apply(&manifest))
+            .await?;
         Ok(name)
     }
 
@@ -114,13 +128,26 @@ impl<'a> Demo<'a> {
                     detail(&format!("{:>6.3} s  {line}", began.elapsed().as_secs_f64()));
                     shown = line;
                 }
-                servers.values().filter(|it| it.state() == State::Ready).count() >= wanted
+                servers
+                    .values()
+                    .filter(|it| it.state() == State::Ready)
+                    .count()
+                    >= wanted
             })
             .await?;
         for server in servers.values() {
             let status = server.status.clone().unwrap_or_default();
-            let ports: Vec<_> = status.ports.iter().map(|port| port.port.to_string()).collect();
-            detail(&format!("{}  {}:{}", server.name_any(), status.address, ports.join(",")));
+            let ports: Vec<_> = status
+                .ports
+                .iter()
+                .map(|port| port.port.to_string())
+                .collect();
+            detail(&format!(
+                "{}  {}:{}",
+                server.name_any(),
+                status.address,
+                ports.join(",")
+            ));
         }
         Ok(())
     }
@@ -133,7 +160,12 @@ impl<'a> Demo<'a> {
         let took = began.elapsed();
         let endpoint = allocator::endpoint(&answer)?;
         detail(&format!("{} at {endpoint}", answer.game_server_name));
-        Ok(Match { by: "gRPC", server: answer.game_server_name, endpoint, took })
+        Ok(Match {
+            by: "gRPC",
+            server: answer.game_server_name,
+            endpoint,
+            took,
+        })
     }
 
     async fn by_rest(&self, allocator: Allocator) -> Result<Match> {
@@ -145,27 +177,51 @@ impl<'a> Demo<'a> {
         ensure!(status.is_success(), "REST answered {status}: {answer}");
         let (server, endpoint) = allocator::rest_endpoint(&answer)?;
         detail(&format!("{server} at {endpoint}"));
-        Ok(Match { by: "REST", server, endpoint, took })
+        Ok(Match {
+            by: "REST",
+            server,
+            endpoint,
+            took,
+        })
     }
 
     async fn by_object(&self) -> Result<Match> {
         let manifest = parse(MATCH_ALLOCATION)?;
         let name = name_of(&manifest)?;
         let began = Instant::now();
-        self.matches.patch(&name, &apply(), &Patch::Apply(&manifest)).await?;
+        self.matches
+            .patch(&name, &apply(), &Patch::Apply(&manifest))
+            .await?;
         let allocated = wait::until(&self.matches, &name, "to be Allocated", |it| {
-            it.status.as_ref().is_some_and(|status| status.state == MatchState::Allocated)
+            it.status
+                .as_ref()
+                .is_some_and(|status| status.state == MatchState::Allocated)
         });
         let status = allocated.await?.status.unwrap_or_default();
         let took = began.elapsed();
-        let port = status.ports.first().context("the MatchAllocation's status has no port")?;
+        let port = status
+            .ports
+            .first()
+            .context("the MatchAllocation's status has no port")?;
         let endpoint = allocator::join(&status.address, port.port)?;
         detail(&format!("{} at {endpoint}", status.game_server_name));
-        Ok(Match { by: "MatchAllocation", server: status.game_server_name, endpoint, took })
+        Ok(Match {
+            by: "MatchAllocation",
+            server: status.game_server_name,
+            endpoint,
+            took,
+        })
     }
 
     async fn greet(&self, matches: &[Match]) -> Result<Table> {
-        let headings = ["allocated by", "answer after", "game server", "endpoint", "UDP", "reply"];
+        let headings = [
+            "allocated by",
+            "answer after",
+            "game server",
+            "endpoint",
+            "UDP",
+            "reply",
+        ];
         let mut table = Table::new(&headings);
         for it in matches {
             let (answer, round_trip) = players::greet(it, self.args.loopback)
@@ -183,7 +239,10 @@ impl<'a> Demo<'a> {
         let mut names: Vec<_> = matches.iter().map(|it| &it.server).collect();
         names.sort_unstable();
         names.dedup();
-        ensure!(names.len() == matches.len(), "a server was given out twice: {names:?}");
+        ensure!(
+            names.len() == matches.len(),
+            "a server was given out twice: {names:?}"
+        );
         Ok(table)
     }
 
@@ -196,7 +255,9 @@ impl<'a> Demo<'a> {
         wait::until_gone(&self.fleets, &fleet, wait::PATIENCE).await?;
         let labels = format!("{}={fleet}", crds::meta::FLEET_LABEL);
         let gone = |servers: &std::collections::BTreeMap<_, _>| servers.is_empty();
-        wait::until_all(&self.servers, &labels, "to be gone", gone).await.map(drop)
+        wait::until_all(&self.servers, &labels, "to be gone", gone)
+            .await
+            .map(drop)
     }
 }
 
@@ -207,12 +268,17 @@ fn parse(text: &str) -> Result<Value> {
 }
 
 fn name_of(manifest: &Value) -> Result<String> {
-    let name = manifest["metadata"]["name"].as_str().context("the example has no name")?;
+    let name = manifest["metadata"]["name"]
+        .as_str()
+        .context("the example has no name")?;
     Ok(name.to_owned())
 }
 
 fn names() -> Result<(String, String)> {
-    Ok((name_of(&parse(FLEET)?)?, name_of(&parse(MATCH_ALLOCATION)?)?))
+    Ok((
+        name_of(&parse(FLEET)?)?,
+        name_of(&parse(MATCH_ALLOCATION)?)?,
+    ))
 }
 
 fn apply() -> PatchParams {
@@ -235,6 +301,9 @@ fn states<'a>(servers: impl Iterator<Item = &'a GameServer>) -> String {
     if counts.is_empty() {
         return "no servers yet".to_owned();
     }
-    let parts: Vec<_> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let parts: Vec<_> = counts
+        .iter()
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
     parts.join(", ")
 }
