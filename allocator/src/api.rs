@@ -214,8 +214,8 @@ fn timeout(metadata: &MetadataMap) -> Option<Duration> {
     }
     let number = digits.parse().ok()?;
     Some(match unit {
-        "H" => Duration::from_secs(number * 3600),
-        "M" => Duration::from_secs(number * 60),
+        "H" => Duration::from_hours(number),
+        "M" => Duration::from_mins(number),
         "S" => Duration::from_secs(number),
         "m" => Duration::from_millis(number),
         "u" => Duration::from_micros(number),
@@ -233,10 +233,10 @@ mod tests {
         let table = [
             ("5S", Some(Duration::from_secs(5))),
             ("250m", Some(Duration::from_millis(250))),
-            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
+            ("99999999H", Some(Duration::from_hours(99_999_999))),
             ("1u", Some(Duration::from_micros(1))),
             ("1n", Some(Duration::from_nanos(1))),
-            ("2M", Some(Duration::from_secs(120))),
+            ("2M", Some(Duration::from_mins(2))),
             ("999999999S", None),
             ("S", None),
             ("", None),

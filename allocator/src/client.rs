@@ -75,3 +75,6 @@ pub fn connect(config: &Config) -> Result<Client, kube::Error> {
         BoxService::new(service);
     Ok(ClientBuilder::new(service, config.default_namespace.clone()).build())
 }
+
+#[cfg(test)]
+mod tests;

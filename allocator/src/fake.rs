@@ -60,7 +60,7 @@ struct State {
 pub(crate) const SERVERS: &str = "gameservers";
 pub(crate) const NODES: &str = "nodes";
 
-fn path(plural: &str, namespace: &str, name: &str) -> String {
+fn place(plural: &str, namespace: &str, name: &str) -> String {
     format!("{plural}/{namespace}/{name}")
 }
 
@@ -93,7 +93,7 @@ impl Fake {
                     "addresses": [{"type": "InternalIP", "address": "10.0.0.7"}],
                 },
             });
-            state.put(&path(SERVERS, "default", name), server);
+            state.put(&place(SERVERS, "default", name), server);
         });
     }
 
@@ -103,25 +103,25 @@ impl Fake {
             "metadata": {"name": name}, "spec": {"unschedulable": cordoned},
             "status": {"conditions": [{"type": "Ready", "status": status}]},
         });
-        self.with(|state| state.put(&path(NODES, "", name), node));
+        self.with(|state| state.put(&place(NODES, "", name), node));
     }
 
     /// Changes a server as somebody else would.
     pub(crate) fn touch(&self, name: &str, patch: &Value) {
         self.with(|state| {
-            let path = path(SERVERS, "default", name);
-            let mut server = state.objects[&path].clone();
+            let place = place(SERVERS, "default", name);
+            let mut server = state.objects[&place].clone();
             merge(&mut server, patch);
-            state.put(&path, server);
+            state.put(&place, server);
         });
     }
 
     pub(crate) fn delete(&self, plural: &str, namespace: &str, name: &str) {
-        self.with(|state| state.delete(&path(plural, namespace, name)));
+        self.with(|state| state.delete(&place(plural, namespace, name)));
     }
 
     pub(crate) fn get(&self, name: &str) -> Value {
-        self.with(|state| state.objects[&path(SERVERS, "default", name)].clone())
+        self.with(|state| state.objects[&place(SERVERS, "default", name)].clone())
     }
 
     /// Names of the Allocated servers.
@@ -180,7 +180,7 @@ impl Fake {
         }
     }
 
-    async fn answer(
+    pub(crate) async fn answer(
         &self,
         request: Request<kube::client::Body>,
     ) -> Result<Response<Body>, BoxError> {
@@ -219,7 +219,7 @@ impl Fake {
                 Ok(self.collection(&format!("{plural}/{namespace}/"), query))
             }
             (&Method::GET, ["apis", _, _, "namespaces", namespace, plural, name]) => {
-                let path = path(plural, namespace, name);
+                let path = place(plural, namespace, name);
                 Ok(self.with(|state| match state.objects.get(&path) {
                     Some(object) => answer(object),
                     None => status(404, "not found"),
@@ -230,13 +230,13 @@ impl Fake {
                     parts.headers["content-type"],
                     "application/merge-patch+json"
                 );
-                self.patch(&path(plural, namespace, name), &body).await
+                self.patch(&place(plural, namespace, name), &body).await
             }
             (method, _) => panic!("unexpected {method} {}", parts.uri),
         }
     }
 
-    async fn patch(&self, path: &str, body: &Bytes) -> Result<Response<Body>, BoxError> {
+    async fn patch(&self, place: &str, body: &Bytes) -> Result<Response<Body>, BoxError> {
         let patch: Value = serde_json::from_slice(body)?;
         let fault = self.with(|state| {
             state.patches += 1;
@@ -248,19 +248,19 @@ impl Fake {
             gate.acquire().await?.forget();
         }
         tokio::task::yield_now().await;
-        if let Some((path, patch)) = self.with(|state| state.late.take()) {
-            self.with(|state| drop(state.patch(&path, &patch)));
+        if let Some((place, late)) = self.with(|state| state.late.take()) {
+            self.with(|state| drop(state.patch(&place, &late)));
         }
         match fault {
             Some(Fault::Status(code)) => return Ok(status(code, "fault")),
             Some(Fault::Silence) => std::future::pending().await,
             Some(Fault::CommitLate) => {
-                self.with(|state| state.late = Some((path.to_owned(), patch.clone())));
-                std::future::pending().await
+                self.with(|state| state.late = Some((place.to_owned(), patch.clone())));
+                std::future::pending::<()>().await;
             }
             Some(Fault::CommitThenStatus(_) | Fault::CommitThenSilence) | None => {}
         }
-        let answer = self.with(|state| state.patch(path, &patch));
+        let answer = self.with(|state| state.patch(place, &patch));
         match fault {
             Some(Fault::CommitThenStatus(code)) => Ok(status(code, "fault")),
             Some(Fault::CommitThenSilence) => std::future::pending().await,
@@ -333,8 +333,8 @@ impl State {
             .push((self.version, "DELETED", path.to_owned(), object));
     }
 
-    fn patch(&mut self, path: &str, patch: &Value) -> Response<Body> {
-        let Some(object) = self.objects.get(path) else {
+    fn patch(&mut self, place: &str, patch: &Value) -> Response<Body> {
+        let Some(object) = self.objects.get(place) else {
             return status(404, "not found");
         };
         let guard = &patch["metadata"]["resourceVersion"];
@@ -344,8 +344,8 @@ impl State {
         }
         let mut object = object.clone();
         merge(&mut object, patch);
-        self.put(path, object);
-        answer(&self.objects[path])
+        self.put(place, object);
+        answer(&self.objects[place])
     }
 
     fn next_event(&self, prefix: &str, seen: u64) -> Next {

@@ -58,13 +58,10 @@ pub(crate) async fn end_after_allocations(
     let mut last = None;
     let mut changes = sdk.watch_gameserver().await.map_err(sdk::failed("watch"))?;
     loop {
-        let server = match changes.message().await {
-            Ok(Some(server)) => server,
-            Ok(None) | Err(_) => {
-                tokio::time::sleep(RETRY).await;
-                changes = sdk.watch_gameserver().await.map_err(sdk::failed("watch"))?;
-                continue;
-            }
+        let Ok(Some(server)) = changes.message().await else {
+            tokio::time::sleep(RETRY).await;
+            changes = sdk.watch_gameserver().await.map_err(sdk::failed("watch"))?;
+            continue;
         };
         let current = sdk::allocation(&server);
         if current == last {

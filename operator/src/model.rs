@@ -189,9 +189,7 @@ impl Cluster {
     /// Lets the same thing happen to every server.
     pub(crate) fn happen_to_all(&mut self, event: Event) -> bool {
         let names: Vec<_> = self.servers.keys().cloned().collect();
-        names
-            .iter()
-            .fold(false, |any, name| self.happen(name, event) || any)
+        names.iter().filter(|name| self.happen(name, event)).count() > 0
     }
 
     /// What the shell hands to the planner of a set.

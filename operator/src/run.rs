@@ -290,3 +290,67 @@ fn early(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> std::io:
         Err(error) => std::io::Error::other(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+
+    /// An API server that answers discovery alone, with the autoscaler's group on demand.
+    fn discovery(with_autoscaler: &Arc<AtomicBool>) -> Client {
+        let with_autoscaler = Arc::clone(with_autoscaler);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let present = with_autoscaler.load(Ordering::SeqCst);
+            async move {
+                let resource = |name: &str| {
+                    json!({ "name": name, "singularName": "", "namespaced": true, "kind": name, "verbs": [] })
+                };
+                let list = |version: &str, names: &[&str]| {
+                    let resources: Vec<_> = names.iter().map(|name| resource(name)).collect();
+                    json!({ "kind": "APIResourceList", "groupVersion": version, "resources": resources })
+                };
+                let (code, body) = match request.uri().path() {
+                    "/apis/muster.dev/v1" => {
+                        let names = ["gameservers", "gameserversets", "fleets", "matchallocations"];
+                        (200, list("muster.dev/v1", &names))
+                    }
+                    "/apis/autoscaling.muster.dev/v1" if present => {
+                        (200, list("autoscaling.muster.dev/v1", &["fleetautoscalers"]))
+                    }
+                    _ => (404, json!({ "kind": "Status", "status": "Failure", "code": 404 })),
+                };
+                let body = Body::from(body.to_string().into_bytes());
+                Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_missing_definition_keeps_the_operator_unready_and_is_named() {
+        let present = Arc::new(AtomicBool::new(false));
+        let admin = Admin::default();
+        admin.close("crds", "not looked for yet");
+        let client = discovery(&present);
+        let waiting = tokio::spawn({
+            let admin = admin.clone();
+            async move { wait_for_definitions(&client, &admin).await }
+        });
+        while !admin.closed().iter().any(|(_, reason)| reason.contains("fleetautoscalers")) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            admin.closed(),
+            [("crds", "fleetautoscalers of autoscaling.muster.dev/v1: not installed".to_owned())]
+        );
+        present.store(true, Ordering::SeqCst);
+        waiting.await.unwrap();
+        assert!(admin.closed().is_empty());
+    }
+}

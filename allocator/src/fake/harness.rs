@@ -81,16 +81,13 @@ impl Core {
         name(self.allocate().await)
     }
 
-    pub(crate) fn counter(&self, name: &str) -> f64 {
+    /// The sum over all labels of a counter.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == name);
-        family.map_or(0.0, |family| {
-            family
-                .get_metric()
-                .iter()
-                .map(|metric| metric.get_counter().get_value())
-                .sum()
-        })
+        let metrics = family.iter().flat_map(|family| family.get_metric());
+        let sum: f64 = metrics.map(|metric| metric.get_counter().get_value()).sum();
+        sum.to_string().parse().unwrap()
     }
 
     /// The API over this allocator.
@@ -172,5 +169,5 @@ pub(crate) fn request(message: serde_json::Value) -> Request {
 }
 
 pub(crate) fn deadline() -> Instant {
-    Instant::now() + Duration::from_secs(60)
+    Instant::now() + Duration::from_mins(1)
 }

@@ -9,7 +9,7 @@ fn compile(message: Value) -> Result<Request, Error> {
     Compiler::default().compile(serde_json::from_value(message).unwrap())
 }
 
-fn refused(message: Value, expected: Expect) {
+fn refused(message: Value, expected: &Expect) {
     expected.assert_eq(&compile(message).unwrap_err().to_string());
 }
 
@@ -17,49 +17,49 @@ fn refused(message: Value, expected: Expect) {
 fn bad_fields_are_refused_with_their_path() {
     refused(
         json!({"metadata": {"labels": {"bad key!": "x"}}}),
-        expect![
+        &expect![
             "metadata.labels[bad key!]: the name part of a key must be 1 to 63 letters, digits, '-', '_' or '.', and start and end with a letter or digit"
         ],
     );
     refused(
         json!({"metaPatch": {"annotations": {"a//b": "x"}}}),
-        expect![
+        &expect![
             "metaPatch.annotations[a//b]: a key must be a name, or a prefix and a name with one '/' between them"
         ],
     );
     refused(
         json!({"gameServerSelectors": [{}, {"matchLabels": {"a": "b c"}}]}),
-        expect![
+        &expect![
             "gameServerSelectors[1].matchLabels[a]: a label value must be empty, or at most 63 letters, digits, '-', '_' or '.', and start and end with a letter or digit"
         ],
     );
     refused(
         json!({"requiredGameServerSelector": {"matchLabels": {"": "b"}}}),
-        expect![
+        &expect![
             "requiredGameServerSelector.matchLabels[]: the name part of a key must be 1 to 63 letters, digits, '-', '_' or '.', and start and end with a letter or digit"
         ],
     );
     refused(
         json!({"preferredGameServerSelectors": [{"matchExpressions": [{"key": "a", "operator": "In"}]}]}),
-        expect![
+        &expect![
             "preferredGameServerSelectors[0].matchExpressions[0].values: must have at least one value with operator In or NotIn"
         ],
     );
     refused(
         json!({"gameServerSelectors": [{"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["x"]}]}]}),
-        expect![
+        &expect![
             "gameServerSelectors[0].matchExpressions[0].values: must be empty with operator Exists or DoesNotExist"
         ],
     );
     refused(
         json!({"gameServerSelectors": [{"matchExpressions": [{"key": "a b", "operator": "Exists"}]}]}),
-        expect![
+        &expect![
             "gameServerSelectors[0].matchExpressions[0].key: the name part of a key must be 1 to 63 letters, digits, '-', '_' or '.', and start and end with a letter or digit"
         ],
     );
     refused(
         json!({"gameServerSelectors": vec![json!({}); 65]}),
-        expect!["gameServerSelectors: must have at most 64 entries in total"],
+        &expect!["gameServerSelectors: must have at most 64 entries in total"],
     );
 }
 

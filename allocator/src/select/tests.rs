@@ -64,7 +64,7 @@ fn wanted(selectors: impl IntoIterator<Item = Selector>) -> Wanted {
 const BEST: Draw = Draw { seed: 0, among: 1 };
 
 /// Chooses until nothing is left, each choice being reserved.
-fn check(table: &str, wanted: &Wanted, expected: Expect) {
+fn check(table: &str, wanted: &Wanted, expected: &Expect) {
     let mut index = index(table);
     let mut chosen = String::new();
     let reason = loop {
@@ -95,7 +95,7 @@ fn packed_fills_the_fullest_usable_node_first() {
     check(
         FLEET,
         &wanted([Selector::default()]),
-        expect!["b2 b3 a1 a2 c1 dev InFlight"],
+        &expect!["b2 b3 a1 a2 c1 dev InFlight"],
     );
 }
 
@@ -106,7 +106,11 @@ fn the_first_selector_with_a_hit_wins() {
         selector(&[("mode", "ctf")]),
         selector(&[]),
     ];
-    check(FLEET, &wanted(list), expect!["a1 b2 b3 a2 c1 dev InFlight"]);
+    check(
+        FLEET,
+        &wanted(list),
+        &expect!["a1 b2 b3 a2 c1 dev InFlight"],
+    );
 }
 
 #[test]
@@ -115,7 +119,7 @@ fn selectors_look_at_the_asked_state() {
         state: SelectorState::Allocated,
         ..Selector::default()
     };
-    check(FLEET, &wanted([allocated]), expect!["b1 InFlight"]);
+    check(FLEET, &wanted([allocated]), &expect!["b1 InFlight"]);
 }
 
 #[test]
@@ -132,22 +136,22 @@ fn expressions_narrow_the_choice() {
     check(
         FLEET,
         &wanted([of(Test::In(both.clone()))]),
-        expect!["b3 a1 InFlight"],
+        &expect!["b3 a1 InFlight"],
     );
     check(
         FLEET,
         &wanted([of(Test::NotIn(both))]),
-        expect!["b2 a2 c1 dev InFlight"],
+        &expect!["b2 a2 c1 dev InFlight"],
     );
     check(
         FLEET,
         &wanted([of(Test::Exists)]),
-        expect!["b3 a1 InFlight"],
+        &expect!["b3 a1 InFlight"],
     );
     check(
         FLEET,
         &wanted([of(Test::DoesNotExist)]),
-        expect!["b2 a2 c1 dev InFlight"],
+        &expect!["b2 a2 c1 dev InFlight"],
     );
 }
 
@@ -159,11 +163,11 @@ fn labels_of_different_keys_must_all_fit() {
         c Ready n muster.dev/fleet=y mode=ctf
     ";
     let both = selector(&[("muster.dev/fleet", "x"), ("mode", "ctf")]);
-    check(table, &wanted([both]), expect!["a InFlight"]);
+    check(table, &wanted([both]), &expect!["a InFlight"]);
     check(
         table,
         &wanted([selector(&[("muster.dev/fleet", "z")])]),
-        expect!["Capacity"],
+        &expect!["Capacity"],
     );
 }
 
@@ -173,12 +177,12 @@ fn another_namespace_has_no_capacity() {
         namespace: "other".to_owned(),
         ..wanted([Selector::default()])
     };
-    check(FLEET, &elsewhere, expect!["Capacity"]);
+    check(FLEET, &elsewhere, &expect!["Capacity"]);
     let nowhere = Wanted {
         namespace: String::new(),
         ..wanted([Selector::default()])
     };
-    check(FLEET, &nowhere, expect!["Capacity"]);
+    check(FLEET, &nowhere, &expect!["Capacity"]);
 }
 
 #[test]
@@ -229,9 +233,10 @@ fn distributed_spreads_over_the_nodes() {
 
 #[test]
 fn losers_of_a_race_spread() {
-    let table: String = (0..64)
-        .map(|number| format!("s{number:02} Ready n\n"))
+    let lines: Vec<String> = (0..64)
+        .map(|number| format!("s{number:02} Ready n"))
         .collect();
+    let table = lines.join("\n");
     let index = index(&table);
     let any = wanted([Selector::default()]);
     let name = |replica: u64, attempt: u32| {

@@ -2,19 +2,17 @@
 
 use std::fmt::Write as _;
 
-use crds::FleetStatus;
 use crds::fleet::StrategyType;
 use crds::gameserver::Scheduling;
-use crds::gameserverset::Backoff;
 use crds::names::child_ordinal;
 use expect_test::{Expect, expect};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::plan::{Action, Plan, plan};
-use super::status::{Acceptance, status};
-use crate::model::{Cluster, Event, START, template};
+use crate::model::{Cluster, Event, template};
 
 mod laws;
+mod rolling;
+mod status;
 
 /// Number of a set, by its name.
 fn number(name: &str) -> u32 {
@@ -138,12 +136,6 @@ fn change_template(cluster: &mut Cluster, revision: u8) {
     cluster.fleet.generation = cluster.fleet.generation.map(|generation| generation + 1);
 }
 
-fn bounds(cluster: &mut Cluster, surge: IntOrString, unavailable: IntOrString) {
-    let bounds = &mut cluster.fleet.spec.strategy.rolling_update;
-    bounds.max_surge = surge;
-    bounds.max_unavailable = unavailable;
-}
-
 fn allocate(cluster: &mut Cluster, count: usize) {
     let names: Vec<_> = cluster.servers.keys().cloned().collect();
     let done = names
@@ -210,48 +202,6 @@ fn a_fleet_follows_its_replicas_and_its_settings() {
 }
 
 #[test]
-fn a_rolling_update_keeps_to_its_default_bounds() {
-    let mut cluster = running(10);
-    change_template(&mut cluster, 1);
-    expect![[r#"
-        v0: 8 of 8, 8 usable | v1: 3 of 3, 3 usable
-        v0: 5 of 5, 5 usable | v1: 5 of 5, 5 usable
-        v0: 3 of 3, 3 usable | v1: 8 of 8, 8 usable
-        v0: 0 of 0, 0 usable | v1: 10 of 10, 10 usable
-        v1: 10 of 10, 10 usable
-    "#]]
-    .assert_eq(&rounds(&mut cluster, everything_gets_ready));
-}
-
-#[test]
-fn a_rolling_update_keeps_to_bounds_in_numbers() {
-    let mut cluster = running(4);
-    bounds(&mut cluster, IntOrString::Int(1), IntOrString::Int(1));
-    change_template(&mut cluster, 1);
-    expect![[r#"
-        v0: 3 of 3, 3 usable | v1: 1 of 1, 1 usable
-        v0: 2 of 2, 2 usable | v1: 2 of 2, 2 usable
-        v0: 1 of 1, 1 usable | v1: 3 of 3, 3 usable
-        v0: 0 of 0, 0 usable | v1: 4 of 4, 4 usable
-        v1: 4 of 4, 4 usable
-    "#]]
-    .assert_eq(&rounds(&mut cluster, everything_gets_ready));
-}
-
-#[test]
-fn a_percentage_of_few_servers_still_moves() {
-    let mut cluster = running(1);
-    let percent = |text: &str| IntOrString::String(text.to_owned());
-    bounds(&mut cluster, percent("1%"), percent("1%"));
-    change_template(&mut cluster, 1);
-    expect![[r#"
-        v0: 0 of 0, 0 usable | v1: 1 of 1, 1 usable
-        v1: 1 of 1, 1 usable
-    "#]]
-    .assert_eq(&rounds(&mut cluster, everything_gets_ready));
-}
-
-#[test]
 fn allocated_servers_outlive_a_rolling_update_and_make_room_when_they_end() {
     let mut cluster = running(5);
     allocate(&mut cluster, 3);
@@ -283,71 +233,6 @@ fn more_held_servers_than_replicas_leave_nothing_for_the_new_template() {
     change_template(&mut cluster, 1);
     expect![[r#"
         v0: 4 of 0, 4 usable (4 held) | v1: 0 of 0, 0 usable
-    "#]]
-    .assert_eq(&rounds(&mut cluster, everything_gets_ready));
-}
-
-#[test]
-fn a_build_that_never_gets_ready_stops_at_its_bounds() {
-    let mut cluster = running(10);
-    change_template(&mut cluster, 1);
-    expect![[r#"
-        v0: 8 of 8, 8 usable | v1: 3 of 3, 0 usable
-        v0: 8 of 8, 8 usable | v1: 5 of 5, 0 usable
-    "#]]
-    .assert_eq(&rounds(&mut cluster, |cluster| only_gets_ready(cluster, 0)));
-    // Going back needs no new set.
-    change_template(&mut cluster, 0);
-    expect![[r#"
-        v0: 8 of 8, 8 usable | v1: 0 of 0, 0 usable
-        v0: 10 of 10, 10 usable
-    "#]]
-    .assert_eq(&rounds(&mut cluster, |cluster| only_gets_ready(cluster, 0)));
-}
-
-#[test]
-fn old_servers_that_nobody_can_use_go_first() {
-    let mut cluster = running(10);
-    cluster.fleet.spec.replicas = 14;
-    rounds(&mut cluster, |_| ());
-    change_template(&mut cluster, 1);
-    check_plan(
-        &cluster,
-        &expect![[r#"
-        scale set 0 to 10: template is not the fleet's
-        create set 1 with 4: no set has the fleet's template
-    "#]],
-    );
-    expect![[r#"
-        v0: 10 of 10, 10 usable | v1: 4 of 4, 4 usable
-        v0: 7 of 7, 7 usable | v1: 8 of 8, 8 usable
-        v0: 3 of 3, 3 usable | v1: 11 of 11, 11 usable
-        v0: 0 of 0, 0 usable | v1: 14 of 14, 14 usable
-        v1: 14 of 14, 14 usable
-    "#]]
-    .assert_eq(&rounds(&mut cluster, |cluster| only_gets_ready(cluster, 1)));
-}
-
-#[test]
-fn a_template_that_changes_again_and_back_reuses_its_set() {
-    let mut cluster = running(6);
-    change_template(&mut cluster, 1);
-    for _ in 0..2 {
-        round(&mut cluster, everything_gets_ready);
-    }
-    change_template(&mut cluster, 2);
-    for _ in 0..2 {
-        round(&mut cluster, everything_gets_ready);
-    }
-    expect!["v0: 0 of 0, 0 usable | v1: 3 of 3, 3 usable | v2: 3 of 3, 3 usable"]
-        .assert_eq(&sets(&cluster));
-    change_template(&mut cluster, 0);
-    expect![[r#"
-        v0: 2 of 2, 2 usable | v1: 3 of 3, 3 usable | v2: 2 of 2, 2 usable
-        v0: 3 of 3, 3 usable | v1: 3 of 3, 3 usable | v2: 0 of 0, 0 usable
-        v0: 5 of 5, 5 usable | v1: 2 of 2, 2 usable
-        v0: 6 of 6, 6 usable | v1: 0 of 0, 0 usable
-        v0: 6 of 6, 6 usable
     "#]]
     .assert_eq(&rounds(&mut cluster, everything_gets_ready));
 }
@@ -448,155 +333,4 @@ fn a_set_is_deleted_only_when_its_status_says_that_it_is_empty() {
     check(|set| set.status.shutdown_replicas = 1, expect![[r""]]);
     check(|set| set.generation = Some(99), expect![[r""]]);
     check(|set| set.status.replicas = 1, expect![[r""]]);
-}
-
-#[test]
-fn status_says_what_is_missing() {
-    let report = |cluster: &Cluster, previous: &FleetStatus, acceptance: &Acceptance| {
-        status(
-            cluster.now,
-            &cluster.fleet,
-            &cluster.observe_fleet(),
-            acceptance,
-            previous,
-        )
-    };
-    let show = |status: &FleetStatus| {
-        let mut text = format!(
-            "{} replicas, {} ready, {} allocated, {} reserved\n",
-            status.replicas,
-            status.ready_replicas,
-            status.allocated_replicas,
-            status.reserved_replicas,
-        );
-        for condition in &status.conditions {
-            let since = condition
-                .last_transition_time
-                .0
-                .duration_since(START)
-                .as_secs();
-            writeln!(
-                text,
-                "{}={} {} since {since} s: {}",
-                condition.type_, condition.status, condition.reason, condition.message
-            )
-            .unwrap();
-        }
-        text
-    };
-    let check = |cluster: &mut Cluster, previous: &FleetStatus, expected: Expect| {
-        cluster.pass(std::time::Duration::from_secs(10));
-        let status = report(cluster, previous, &Acceptance::Unknown);
-        expected.assert_eq(&show(&status));
-        status
-    };
-    let mut cluster = Cluster::new(4);
-    let last = FleetStatus::default();
-    let last = check(
-        &mut cluster,
-        &last,
-        expect![[r#"
-        0 replicas, 0 ready, 0 allocated, 0 reserved
-        Ready=False ScalingUp since 10 s: no set has the fleet's template yet
-    "#]],
-    );
-    round(&mut cluster, |_| ());
-    let last = check(
-        &mut cluster,
-        &last,
-        expect![[r#"
-        4 replicas, 0 ready, 0 allocated, 0 reserved
-        Ready=False ScalingUp since 10 s: 0 of 4 servers are up
-    "#]],
-    );
-    rounds(&mut cluster, everything_gets_ready);
-    let last = check(
-        &mut cluster,
-        &last,
-        expect![[r#"
-        4 replicas, 4 ready, 0 allocated, 0 reserved
-        Ready=True AllReady since 30 s: 4 servers of the current template are up
-    "#]],
-    );
-    allocate(&mut cluster, 2);
-    let last = check(
-        &mut cluster,
-        &last,
-        expect![[r#"
-        4 replicas, 2 ready, 2 allocated, 0 reserved
-        Ready=True AllReady since 30 s: 4 servers of the current template are up
-    "#]],
-    );
-    cluster.fleet.spec.replicas = 3;
-    let last = check(
-        &mut cluster,
-        &last,
-        expect![[r#"
-        4 replicas, 2 ready, 2 allocated, 0 reserved
-        Ready=False ScalingDown since 50 s: 4 servers are there, 3 shall be
-    "#]],
-    );
-    change_template(&mut cluster, 1);
-    let last = check(
-        &mut cluster,
-        &last,
-        expect![[r#"
-        4 replicas, 2 ready, 2 allocated, 0 reserved
-        Ready=False RollingOut since 50 s: no set has the fleet's template yet
-    "#]],
-    );
-    round(&mut cluster, |_| ());
-    let last = check(
-        &mut cluster,
-        &last,
-        expect![[r#"
-        2 replicas, 0 ready, 2 allocated, 0 reserved
-        Ready=False ScalingUp since 50 s: 0 of 1 servers are up
-    "#]],
-    );
-    rounds(&mut cluster, everything_gets_ready);
-    let last = check(
-        &mut cluster,
-        &last,
-        expect![[r#"
-        3 replicas, 1 ready, 2 allocated, 0 reserved
-        Ready=True AllReady since 80 s: 1 servers of the current template are up
-    "#]],
-    );
-    for set in cluster.sets.values_mut() {
-        set.status.ready_replicas = 0;
-        set.status.backoff = Some(Backoff {
-            failures: 3,
-            last_failure_time: START,
-        });
-    }
-    let last = check(
-        &mut cluster,
-        &last,
-        expect![[r#"
-        3 replicas, 0 ready, 2 allocated, 0 reserved
-        Ready=False CrashLooping since 90 s: servers of set fleet-sjwzv fail (3 times in a row); 0 of 1 are up
-    "#]],
-    );
-
-    let message = "spec.containers[0].image: Required value".to_owned();
-    let refused = Acceptance::Refused {
-        reason: "PodInvalid",
-        message,
-    };
-    let refused = report(&cluster, &last, &refused);
-    let accepted = report(&cluster, &refused, &Acceptance::Accepted);
-    expect![[r#"
-        3 replicas, 0 ready, 2 allocated, 0 reserved
-        Accepted=False PodInvalid since 90 s: spec.containers[0].image: Required value
-        Ready=False CrashLooping since 90 s: servers of set fleet-sjwzv fail (3 times in a row); 0 of 1 are up
-        3 replicas, 0 ready, 2 allocated, 0 reserved
-        Accepted=True TemplateAccepted since 90 s: pods can be made from the template
-        Ready=False CrashLooping since 90 s: servers of set fleet-sjwzv fail (3 times in a row); 0 of 1 are up
-    "#]].assert_eq(&(show(&refused) + &show(&accepted)));
-    assert_eq!(
-        accepted.label_selector,
-        "muster.dev/fleet=fleet,muster.dev/role=gameserver"
-    );
-    assert_eq!(accepted.observed_generation, Some(2));
 }
