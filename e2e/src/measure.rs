@@ -26,11 +26,7 @@ impl Sorted {
     /// The smallest duration that `percent` of all do not exceed (nearest rank).
     pub fn percentile(&self, percent: usize) -> Duration {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
-        self.0
-            .get(rank - 1)
-            .or(self.0.last())
-            .copied()
-            .unwrap_or_default()
+        self.0.get(rank - 1).copied().unwrap_or_default()
     }
 
     /// The longest.

@@ -137,10 +137,11 @@ mod tests {
             "ANNOTATION a b c",
             " READY ",
         ];
-        let table: String = texts
+        let lines: Vec<_> = texts
             .iter()
-            .map(|text| format!("{text:?} → {:?}\n", parse(text)))
+            .map(|text| format!("{text:?} → {:?}", parse(text)))
             .collect();
+        let table = lines.join("\n") + "\n";
         expect![[r#"
             "hello" → Ok(Echo)
             "" → Ok(Echo)

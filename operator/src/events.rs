@@ -1,8 +1,13 @@
 //! Events that a person acts on. One recorder per process, so that repeats are counted on one
 //! object.
 
+use std::time::Duration;
+
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+
+/// Work goes on without an event that takes longer than this.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// Records events; failures are logged and never stop the work.
 #[derive(Clone)]
@@ -50,7 +55,12 @@ impl Events {
             action: reason.to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.0.publish(&event, &object.object_ref(&())).await {
+        let publish = self.0.publish(&event, &object.object_ref(&()));
+        let Ok(published) = tokio::time::timeout(LIMIT, publish).await else {
+            tracing::warn!(reason, "Event was not recorded in time");
+            return;
+        };
+        if let Err(error) = published {
             tracing::warn!(
                 reason,
                 error = runtime::service::chain(&error),

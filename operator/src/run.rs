@@ -158,16 +158,15 @@ async fn work(
 async fn lead(world: &Arc<World>, allocator: &Arc<Allocator>, lost: CancellationToken) {
     // The watch may be behind the last writes of the former leader. Planning on that would give a
     // port twice or make a server twice.
-    while let Err(error) = refresh(world).await {
-        let error = runtime::service::chain(&error);
-        tracing::warn!(error, "New leader could not read the state");
-        if lost
-            .run_until_cancelled(tokio::time::sleep(CRD_RETRY))
-            .await
-            .is_none()
-        {
-            return;
+    let refreshed = lost.run_until_cancelled(async {
+        while let Err(error) = refresh(world).await {
+            let error = runtime::service::chain(&error);
+            tracing::warn!(error, "New leader could not read the state");
+            tokio::time::sleep(CRD_RETRY).await;
         }
+    });
+    if refreshed.await.is_none() {
+        return;
     }
     tracing::info!("Controllers started");
     let metrics = || world.metrics.clone();
@@ -308,22 +307,29 @@ mod tests {
         let service = tower::service_fn(move |request: Request<Body>| {
             let present = with_autoscaler.load(Ordering::SeqCst);
             async move {
-                let resource = |name: &str| {
-                    json!({ "name": name, "singularName": "", "namespaced": true, "kind": name, "verbs": [] })
-                };
+                let resource = |name: &str| json!({ "name": name, "singularName": "", "namespaced": true, "kind": name, "verbs": [] });
                 let list = |version: &str, names: &[&str]| {
                     let resources: Vec<_> = names.iter().map(|name| resource(name)).collect();
                     json!({ "kind": "APIResourceList", "groupVersion": version, "resources": resources })
                 };
                 let (code, body) = match request.uri().path() {
                     "/apis/muster.dev/v1" => {
-                        let names = ["gameservers", "gameserversets", "fleets", "matchallocations"];
+                        let names = [
+                            "gameservers",
+                            "gameserversets",
+                            "fleets",
+                            "matchallocations",
+                        ];
                         (200, list("muster.dev/v1", &names))
                     }
-                    "/apis/autoscaling.muster.dev/v1" if present => {
-                        (200, list("autoscaling.muster.dev/v1", &["fleetautoscalers"]))
-                    }
-                    _ => (404, json!({ "kind": "Status", "status": "Failure", "code": 404 })),
+                    "/apis/autoscaling.muster.dev/v1" if present => (
+                        200,
+                        list("autoscaling.muster.dev/v1", &["fleetautoscalers"]),
+                    ),
+                    _ => (
+                        404,
+                        json!({ "kind": "Status", "status": "Failure", "code": 404 }),
+                    ),
                 };
                 let body = Body::from(body.to_string().into_bytes());
                 Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
@@ -342,12 +348,19 @@ mod tests {
             let admin = admin.clone();
             async move { wait_for_definitions(&client, &admin).await }
         });
-        while !admin.closed().iter().any(|(_, reason)| reason.contains("fleetautoscalers")) {
+        while !admin
+            .closed()
+            .iter()
+            .any(|(_, reason)| reason.contains("fleetautoscalers"))
+        {
             tokio::task::yield_now().await;
         }
         assert_eq!(
             admin.closed(),
-            [("crds", "fleetautoscalers of autoscaling.muster.dev/v1: not installed".to_owned())]
+            [(
+                "crds",
+                "fleetautoscalers of autoscaling.muster.dev/v1: not installed".to_owned()
+            )]
         );
         present.store(true, Ordering::SeqCst);
         waiting.await.unwrap();

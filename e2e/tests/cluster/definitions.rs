@@ -73,10 +73,10 @@ fn renamed(manifest: &Value) -> Value {
 }
 
 fn api(test: &Test, manifest: &Value) -> Api<DynamicObject> {
-    let text = |field: &str| manifest[field].as_str().unwrap_or_default().to_owned();
+    let part = |field: &str| manifest[field].as_str().unwrap_or_default().to_owned();
     let types = TypeMeta {
-        api_version: text("apiVersion"),
-        kind: text("kind"),
+        api_version: part("apiVersion"),
+        kind: part("kind"),
     };
     let kind = GroupVersionKind::try_from(&types).unwrap();
     let resource = ApiResource::from_gvk(&kind);

@@ -28,9 +28,9 @@ static FREE: Semaphore = Semaphore::const_new(SLOTS as usize);
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// Longest time for a test; every wait in it has its own deadline, which is shorter.
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 /// Longest time until a namespace with everything in it is gone.
-const CLEAN_UP: Duration = Duration::from_secs(120);
+const CLEAN_UP: Duration = Duration::from_mins(2);
 
 type CleanUp = Box<dyn FnOnce() -> BoxFuture<'static, Result<()>>>;
 

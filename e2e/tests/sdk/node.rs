@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::server::{ALL, start};
 
 /// Enough to install the package and to run the client on a busy machine.
-const LONGEST: Duration = Duration::from_secs(180);
+const LONGEST: Duration = Duration::from_mins(3);
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk-clients/node")

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use futures::future::LocalBoxFuture;
 
 /// A step that takes longer says so each time this has passed.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -27,31 +28,31 @@ impl Account {
     }
 
     /// Does a step and prints its time.
-    pub(crate) async fn step<T>(
-        &mut self,
+    pub(crate) fn step<'a, T: 'a>(
+        &'a mut self,
         name: &'static str,
-        work: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
+        work: impl Future<Output = Result<T>> + 'a,
+    ) -> LocalBoxFuture<'a, Result<T>> {
         self.steps += 1;
-        let began = Instant::now();
-        let mut beats = tokio::time::interval(HEARTBEAT);
-        beats.reset();
-        let mut work = std::pin::pin!(work);
-        let result = loop {
-            tokio::select! {
-                result = &mut work => break result,
-                _ = beats.tick() => {
-                    println!("    … {name}: {:.0} s so far", began.elapsed().as_secs_f64());
+        let number = self.steps;
+        let mut work = Box::pin(work);
+        Box::pin(async move {
+            let began = Instant::now();
+            let mut beats = tokio::time::interval(HEARTBEAT);
+            beats.reset();
+            let result = loop {
+                tokio::select! {
+                    result = &mut work => break result,
+                    _ = beats.tick() => {
+                        println!("    … {name}: {:.0} s so far", began.elapsed().as_secs_f64());
+                    }
                 }
-            }
-        };
-        let mark = if result.is_ok() { "✓" } else { "✗" };
-        println!(
-            "{:>2}. {mark} {name:<44} {:>7.3} s",
-            self.steps,
-            began.elapsed().as_secs_f64()
-        );
-        result.context(name)
+            };
+            let mark = if result.is_ok() { "✓" } else { "✗" };
+            let seconds = began.elapsed().as_secs_f64();
+            println!("{number:>2}. {mark} {name:<44} {seconds:>7.3} s");
+            result.context(name)
+        })
     }
 }
 

@@ -27,7 +27,7 @@ const MANAGER: &str = "muster-demo";
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// Pods of the first start may have to wait for a slow disk.
-const START: Duration = Duration::from_secs(180);
+const START: Duration = Duration::from_mins(3);
 
 /// The demonstration on a cluster.
 pub(crate) struct Demo<'a> {
@@ -80,12 +80,11 @@ impl<'a> Demo<'a> {
         account
             .step("Wait until its servers are Ready", self.fleet_ready(&fleet))
             .await?;
-        let address = match self.args.allocator {
-            Some(address) => address,
-            None => {
-                let found = self.cluster.service_address(ALLOCATOR);
-                account.step("Find the allocator", found).await?
-            }
+        let address = if let Some(address) = self.args.allocator {
+            address
+        } else {
+            let found = self.cluster.service_address(ALLOCATOR);
+            account.step("Find the allocator", found).await?
         };
         let allocator = Allocator::new(address);
         let matches = [
