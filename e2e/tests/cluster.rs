@@ -3,6 +3,10 @@
 //! They run with `--features cluster`; without it there is nothing here, so that the ordinary
 //! tests need no cluster. With the feature and without a cluster every test fails and says why.
 #![cfg(feature = "cluster")]
+#![expect(
+    clippy::large_futures,
+    reason = "tests hold whole manifests, and run one at a time"
+)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "cluster/harness.rs"]

@@ -204,12 +204,14 @@ impl ApiServer {
         .await
     }
 
-    /// Deletes exactly the object that `target` names. An object that is gone is a success.
+    /// Deletes exactly the object that `target` names; an object that is gone is a success.
+    ///
+    /// Returns the object with its deletion time if it stays until its children are gone.
     pub(crate) async fn delete<K: Namespaced>(
         &self,
         target: &Target,
         propagation: PropagationPolicy,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<K>, Error> {
         // The resource version matters: a server that was allocated meanwhile must survive.
         let version = &target.resource_version;
         let params = DeleteParams {
@@ -229,8 +231,9 @@ impl ApiServer {
             )
             .await;
         match result {
-            Err(error) if error.is_not_found() => Ok(()),
-            other => other.map(drop),
+            Ok(answer) => Ok(answer.left()),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

@@ -55,7 +55,8 @@ impl Events {
             action: reason.to_owned(),
             secondary: None,
         };
-        let publish = self.0.publish(&event, &object.object_ref(&()));
+        let regarding = object.object_ref(&());
+        let publish = self.0.publish(&event, &regarding);
         let Ok(published) = tokio::time::timeout(LIMIT, publish).await else {
             tracing::warn!(reason, "Event was not recorded in time");
             return;

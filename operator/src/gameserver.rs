@@ -10,7 +10,7 @@ use crate::world::World;
 mod apply;
 pub(crate) mod build;
 mod observe;
-pub(crate) use apply::create_pod;
+pub(crate) use apply::{create_pod, delete};
 pub(crate) use observe::{is_pod_of, place};
 pub(crate) mod plan;
 pub(crate) mod pod;

@@ -10,7 +10,7 @@ use crate::world::World;
 
 mod apply;
 mod desired;
-pub(crate) mod observe;
+mod observe;
 pub(crate) mod plan;
 pub(crate) mod status;
 #[cfg(test)]

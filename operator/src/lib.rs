@@ -23,6 +23,8 @@ mod hub;
 mod leader;
 mod matchallocation;
 mod metrics;
+#[cfg(test)]
+mod model;
 mod namespaces;
 mod nodes;
 mod ordinals;

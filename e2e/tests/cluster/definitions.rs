@@ -106,15 +106,13 @@ fn judge(case: &Case, answer: Result<(), Error>) -> Result<(), String> {
 
 /// Writes the key of a map as `.key`, as the cases do; the API server writes `[key]`.
 fn plain(field: &str) -> String {
-    let mut parts = field.split('[');
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        match part.split_once(']') {
-            Some((key, rest)) if key.parse::<u32>().is_err() => {
-                text.push_str(&format!(".{key}{rest}"));
-            }
-            _ => text.push_str(&format!("[{part}")),
-        }
-    }
-    text
+    let parts = field.split('[').enumerate();
+    parts
+        .map(|(number, part)| match part.split_once(']') {
+            Some((key, rest)) if key.parse::<u32>().is_err() => format!(".{key}{rest}"),
+            _ if number == 0 => part.to_owned(),
+            _ => format!("[{part}"),
+        })
+        .collect::<Vec<_>>()
+        .concat()
 }

@@ -1,5 +1,7 @@
 //! Fleets: they come up, scale, replace what is lost, keep what is allocated, and go.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, ensure};
 use crds::gameserverset::AllocationOverflow;
 use crds::state::State;
@@ -46,7 +48,7 @@ fn a_fleet_comes_up_scales_and_goes() {
         );
 
         test.scale("game", 1).await?;
-        let only_one = |all: &std::collections::BTreeMap<_, _>| all.len() == 1;
+        let only_one = |all: &BTreeMap<_, _>| all.len() == 1;
         let servers = test.api::<GameServer>();
         wait::until_all(&servers, &of_fleet("game"), "to be one", only_one).await?;
         counts(test, "game", (1, 1, 0)).await?;
@@ -54,10 +56,10 @@ fn a_fleet_comes_up_scales_and_goes() {
         test.api::<Fleet>()
             .delete("game", &DeleteParams::default())
             .await?;
-        let none = |all: &std::collections::BTreeMap<_, _>| all.is_empty();
+        let none = |all: &BTreeMap<_, _>| all.is_empty();
         wait::until_all(&servers, &of_fleet("game"), "to be gone", none).await?;
         let sets = test.api::<GameServerSet>();
-        wait::until_all(&sets, "", "to be gone", |all| all.is_empty()).await?;
+        wait::until_all(&sets, "", "to be gone", BTreeMap::is_empty).await?;
         Ok(())
     });
 }
@@ -134,7 +136,7 @@ fn a_user_may_delete_a_fleet_with_allocated_servers() {
             .delete("game", &DeleteParams::default())
             .await?;
         let servers = test.api::<GameServer>();
-        wait::until_all(&servers, "", "to be gone", |all| all.is_empty()).await?;
+        wait::until_all(&servers, "", "to be gone", BTreeMap::is_empty).await?;
         Ok(())
     });
 }

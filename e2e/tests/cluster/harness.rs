@@ -136,7 +136,8 @@ impl Test {
             .await?;
         // A namespace that stays has a finalizer that nobody removes: a defect.
         let gone = wait::until_gone(&namespaces, &self.namespace, CLEAN_UP).await;
-        result.and(gone.context("the test's namespace does not go away"))
+        let gone = gone.context("the test's namespace does not go away");
+        result.and(gone)
     }
 
     /// The API of a kind in the test's namespace.

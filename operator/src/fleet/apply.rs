@@ -127,6 +127,7 @@ async fn apply_one(world: &World, fleet: &Fleet, action: Action) -> Result<(), E
                 .api
                 .delete::<GameServerSet>(&target, PropagationPolicy::Background)
                 .await
+                .map(drop)
         }
     }
 }

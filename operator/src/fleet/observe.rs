@@ -35,10 +35,14 @@ fn view(world: &World, set: &GameServerSet) -> SetView {
 /// servers change. What the set's controller has seen of its spec, only the stored status tells.
 fn live_status(world: &World, set: &GameServerSet) -> GameServerSetStatus {
     let stored = set.status.clone().unwrap_or_default();
-    let servers = crate::gameserverset::observe::observe(world, set);
+    let servers = world.servers.owned_by(&set.uid().unwrap_or_default());
     GameServerSetStatus {
         observed_generation: stored.observed_generation,
         backoff: stored.backoff,
-        ..crate::gameserverset::status::counts(&servers)
+        ..crate::gameserverset::status::counts(
+            servers
+                .iter()
+                .map(|server| (server.state(), server.is_being_deleted())),
+        )
     }
 }

@@ -41,7 +41,7 @@ pub(crate) async fn apply(world: &World, server: &GameServer, action: Action) ->
             .await
         }
         Action::MarkError { why } => mark_error(world, server, why).await,
-        Action::Delete => delete(world, server).await,
+        Action::Delete => delete(world, &Target::of(&server.metadata), server.dev_address()).await,
     }
 }
 
@@ -69,16 +69,20 @@ pub(crate) fn unhealthy_patch() -> Value {
 ///
 /// In the foreground: the object stays until the pod is gone, so that nothing takes the server
 /// for ended while its process still runs. Without a pod there is nothing to wait for.
-pub(crate) async fn delete(world: &World, server: &GameServer) -> Result<(), Error> {
-    let propagation = if server.dev_address().is_some() {
+pub(crate) async fn delete(
+    world: &World,
+    target: &Target,
+    dev_address: Option<&str>,
+) -> Result<(), Error> {
+    let propagation = if dev_address.is_some() {
         PropagationPolicy::Background
     } else {
         PropagationPolicy::Foreground
     };
-    world
-        .api
-        .delete::<GameServer>(&Target::of(&server.metadata), propagation)
-        .await
+    if let Some(leaving) = world.api.delete::<GameServer>(target, propagation).await? {
+        world.servers.wrote(&leaving);
+    }
+    Ok(())
 }
 
 /// Makes the pod of a server. A pod that the API server refuses makes the server an Error.

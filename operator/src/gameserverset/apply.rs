@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use crds::{GameServer, GameServerSet, meta};
+use crds::{GameServer, GameServerSet};
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::ResourceExt as _;
-use kube::api::PropagationPolicy;
 use serde_json::json;
 
 use super::plan::Action;
@@ -66,7 +65,9 @@ async fn apply_one(world: &World, set: &GameServerSet, action: Action) -> Result
                 uid,
                 resource_version,
             };
-            delete(world, &target).await
+            let server = world.servers.get(&target.namespace, &target.name);
+            let dev_address = server.as_ref().and_then(|server| server.dev_address());
+            crate::gameserver::delete(world, &target, dev_address).await
         }
         Action::PutOverflow {
             name,
@@ -140,23 +141,4 @@ async fn create(world: &World, set: &GameServerSet, name: &str) -> Result<(), Er
         return Ok(());
     }
     crate::gameserver::create_pod(world, &server).await
-}
-
-async fn delete(world: &World, target: &Target) -> Result<(), Error> {
-    // Foreground: the object stays until its pod is gone. Servers without a pod have nothing to
-    // wait for.
-    let pod_less = world
-        .servers
-        .get(&target.namespace, &target.name)
-        .is_some_and(|server| {
-            server
-                .annotations()
-                .contains_key(meta::DEV_ADDRESS_ANNOTATION)
-        });
-    let propagation = if pod_less {
-        PropagationPolicy::Background
-    } else {
-        PropagationPolicy::Foreground
-    };
-    world.api.delete::<GameServer>(target, propagation).await
 }

@@ -17,19 +17,26 @@ pub(crate) fn status(desired: &Desired, observed: &Observed, plan: &Plan) -> Gam
     GameServerSetStatus {
         observed_generation: desired.generation,
         backoff: plan.backoff.clone(),
-        ..counts(observed)
+        ..counts(
+            observed
+                .servers
+                .iter()
+                .map(|server| (server.state, server.being_deleted)),
+        )
     }
 }
 
 /// Counts the servers of a set by what they are to its fleet.
-pub(crate) fn counts(observed: &Observed) -> GameServerSetStatus {
+///
+/// Each is given by its state and whether it is being deleted.
+pub(crate) fn counts(servers: impl IntoIterator<Item = (State, bool)>) -> GameServerSetStatus {
     let mut status = GameServerSetStatus::default();
-    for server in &observed.servers {
-        if server.being_deleted {
+    for (state, being_deleted) in servers {
+        if being_deleted {
             status.shutdown_replicas += 1;
             continue;
         }
-        match server.state {
+        match state {
             State::PortAllocation
             | State::Creating
             | State::Starting
