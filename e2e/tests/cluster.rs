@@ -30,6 +30,8 @@ mod health;
 mod matches;
 #[path = "cluster/nodes.rs"]
 mod nodes;
+#[path = "cluster/outage.rs"]
+mod outage;
 #[path = "cluster/ports.rs"]
 mod ports;
 #[path = "cluster/rollout.rs"]

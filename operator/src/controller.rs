@@ -90,6 +90,7 @@ impl<K: Kind> Controller<K> {
                 timer.observe_duration();
                 let (outcome, requeue) = match result {
                     Ok(found) => found,
+                    Err(error) if error.is_namespace_terminating() => (Outcome::Unchanged, None),
                     Err(error) => {
                         metrics.reconciles.with_label_values(&[name, "error"]).inc();
                         return Err(error);

@@ -83,13 +83,26 @@ impl Error {
             .is_some_and(|status| status.is_conflict() && !status.is_already_exists())
     }
 
+    /// Whether the namespace goes, so that nothing more can or need be made in it.
+    pub(crate) fn is_namespace_terminating(&self) -> bool {
+        self.status()
+            .and_then(|status| status.details.as_ref())
+            .is_some_and(|details| {
+                details
+                    .causes
+                    .iter()
+                    .any(|cause| cause.reason == "NamespaceTerminating")
+            })
+    }
+
     /// Whether the object that was sent is wrong, so that sending it again is useless.
     pub(crate) fn is_rejected(&self) -> bool {
-        self.status().is_some_and(|status| {
-            // 403 with quota is transient in principle, but Agones treats every 403 so, and the
-            // set replaces the server after its backoff.
-            status.code == 422 || status.code == 403 || status.code == 400
-        })
+        !self.is_namespace_terminating()
+            && self.status().is_some_and(|status| {
+                // 403 with quota is transient in principle, but Agones treats every 403 so, and the
+                // set replaces the server after its backoff.
+                status.code == 422 || status.code == 403 || status.code == 400
+            })
     }
 
     /// The API server's own words, or ours.

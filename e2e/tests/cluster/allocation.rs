@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
+use crds::GameServer;
 use crds::state::State;
 use e2e::cluster::ALLOCATOR;
 use e2e::objects::{Sample, podless_fleet};
-use e2e::{allocator, echo};
+use e2e::{allocator, echo, wait};
 use http::StatusCode;
 use kube::ResourceExt as _;
 use proto::allocation::game_server_selector::GameServerState;

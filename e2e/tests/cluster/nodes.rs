@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use crds::gameserver::{Eviction, EvictionSafe};
 use crds::state::State;
-use e2e::cluster::Cluster;
+use e2e::cluster::{Cluster, is_ready};
 use e2e::objects::Sample;
 use e2e::{allocator, wait};
 use k8s_openapi::api::core::v1::Pod;
@@ -115,7 +115,10 @@ fn a_server_that_must_not_be_evicted_stays() {
             .ready_fleet(&Sample::default().fleet("game", 1)?)
             .await?;
         let name = before[0].name_any();
-        // The disruption controller needs a moment to see the pod; until then it refuses too.
+        // Kubernetes lets pods go whose kubelet has not said yet that they run, whatever their
+        // budget says.
+        let pods = test.api::<Pod>();
+        wait::until(&pods, &name, "to be ready", is_ready).await?;
         match evict(test, &name).await {
             Err(kube::Error::Api(status)) if status.code == 429 => {}
             other => anyhow::bail!("the eviction was not refused: {other:?}"),

@@ -153,12 +153,23 @@ fn policy_none_opens_nothing_on_the_node() {
             host_ports(&pod(test, "none").await?).is_empty(),
             "a host port is open"
         );
-        let inside = status.addresses.iter().find(|it| it.type_ == "PodIP");
-        let inside = inside.with_context(|| format!("no PodIP in {:?}", status.addresses))?;
-        let address = allocator::join(&inside.address, PORT)?;
+        // The kubelet may report the pod's address after the game said Ready.
+        let servers = test.api::<GameServer>();
+        let server = wait::until(&servers, "none", "to have the pod's address", |it| {
+            pod_address(it).is_some()
+        })
+        .await?;
+        let inside = pod_address(&server).context("no PodIP")?;
+        let address = allocator::join(inside, PORT)?;
         ensure!(echo::udp(address, "hello").await?.0 == "ACK: hello");
         Ok(())
     });
+}
+
+fn pod_address(server: &GameServer) -> Option<&str> {
+    let addresses = &server.status.as_ref()?.addresses;
+    let inside = addresses.iter().find(|it| it.type_ == "PodIP")?;
+    Some(&inside.address)
 }
 
 #[test]
