@@ -36,7 +36,6 @@ fn suffix(parent_uid: &str, ordinal: u32) -> String {
     let mut code = (u64::from(ordinal) % modulus * MULTIPLIER + offset(parent_uid)) % modulus;
     let mut characters = [0_u8; LENGTH];
     for character in characters.iter_mut().rev() {
-        #[expect(clippy::cast_possible_truncation, reason = "a remainder of 27 fits")]
         let digit = (code % 27) as usize;
         *character = ALPHABET[digit];
         code /= 27;

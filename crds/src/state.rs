@@ -106,8 +106,7 @@ impl State {
     pub const fn can_become(self, next: Self) -> bool {
         match (self, next) {
             // Nothing returns to the states before its pod ran.
-            (_, Self::PortAllocation) => false,
-            (Self::Shutdown, _) => false,
+            (_, Self::PortAllocation) | (Self::Shutdown, _) => false,
             (Self::Error | Self::Unhealthy, Self::Shutdown) => true,
             (Self::Error | Self::Unhealthy, _) => false,
             (from, Self::Creating | Self::Starting | Self::Scheduled) => {

@@ -20,11 +20,11 @@ use crate::queue::Queue;
 /// Delays after errors.
 const BACKOFF: Backoff = Backoff {
     base: Duration::from_millis(500),
-    cap: Duration::from_secs(300),
+    cap: Duration::from_mins(5),
 };
 
 /// Every object is looked at again after this time even if nothing happened, give or take a fifth.
-const RESYNC: Duration = Duration::from_secs(300);
+const RESYNC: Duration = Duration::from_mins(5);
 
 /// Names of objects to look at.
 pub(crate) type Refs<K> = Queue<ObjectRef<K>>;

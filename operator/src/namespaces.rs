@@ -23,7 +23,7 @@ use crate::world::World;
 const BUDGET: &str = "muster-gameserver-safe-to-evict-false";
 
 /// What was furnished is looked at again after this time, in case somebody took it away.
-const RECHECK: Duration = Duration::from_secs(300);
+const RECHECK: Duration = Duration::from_mins(5);
 
 const FIELD_MANAGER: &str = "muster.dev/namespaces";
 

@@ -202,23 +202,27 @@ async fn lead(world: &Arc<World>, allocator: &Arc<Allocator>, lost: Cancellation
         concurrency: CONCURRENCY,
     };
     let with = || Arc::clone(world);
-    let (a, b, c, d, e) = (with(), with(), with(), with(), with());
+    let for_servers = with();
+    let for_sets = with();
+    let for_fleets = with();
+    let for_autoscalers = with();
+    let for_matches = with();
     let allocator = Arc::clone(allocator);
     tokio::join!(
         servers.run(metrics(), lost.clone(), move |server| {
-            crate::gameserver::reconcile(Arc::clone(&a), server)
+            crate::gameserver::reconcile(Arc::clone(&for_servers), server)
         }),
         sets.run(metrics(), lost.clone(), move |set| {
-            crate::gameserverset::reconcile(Arc::clone(&b), set)
+            crate::gameserverset::reconcile(Arc::clone(&for_sets), set)
         }),
         fleets.run(metrics(), lost.clone(), move |fleet| {
-            crate::fleet::reconcile(Arc::clone(&c), fleet)
+            crate::fleet::reconcile(Arc::clone(&for_fleets), fleet)
         }),
         autoscalers.run(metrics(), lost.clone(), move |autoscaler| {
-            crate::autoscaler::reconcile(Arc::clone(&d), autoscaler)
+            crate::autoscaler::reconcile(Arc::clone(&for_autoscalers), autoscaler)
         }),
         matches.run(metrics(), lost.clone(), move |request| {
-            matchallocation::reconcile(Arc::clone(&e), Arc::clone(&allocator), request)
+            matchallocation::reconcile(Arc::clone(&for_matches), Arc::clone(&allocator), request)
         }),
         hub::manage_ca(with(), lost.clone()),
     );

@@ -78,10 +78,15 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     if closed.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
     }
-    let lines = closed
+    let lines: Vec<_> = closed
         .iter()
-        .map(|(gate, reason)| format!("{gate}: {reason}\n"))
+        .map(|(gate, reason)| format!("{gate}: {reason}"))
         .collect();
+    let lines = lines.join(
+        "
+",
+    ) + "
+";
     (StatusCode::SERVICE_UNAVAILABLE, lines)
 }
 

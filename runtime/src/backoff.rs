@@ -37,7 +37,7 @@ mod tests {
     fn bounds_double_up_to_the_cap() {
         let backoff = Backoff {
             base: Duration::from_secs(1),
-            cap: Duration::from_secs(300),
+            cap: Duration::from_mins(5),
         };
         let seconds: Vec<_> = (0..12)
             .map(|attempt| backoff.bound(attempt).as_secs())

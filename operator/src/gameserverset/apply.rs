@@ -43,7 +43,8 @@ async fn apply_one(world: &World, set: &GameServerSet, action: Action) -> Result
                 why,
                 "Creating game server"
             );
-            create(world, set, &name).await
+            // A whole manifest: kept off the stack of every caller.
+            Box::pin(create(world, set, &name)).await
         }
         Action::DeleteGameServer {
             name,

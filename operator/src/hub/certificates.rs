@@ -20,7 +20,7 @@ const SECRET: &str = "muster-hub-ca";
 
 /// How often the Secret is looked at. Well below the time for which a new authority is published
 /// before it signs, and below the life of a serving certificate.
-const INTERVAL: Duration = Duration::from_secs(3600);
+const INTERVAL: Duration = Duration::from_hours(1);
 /// The same after a failure.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -179,7 +179,7 @@ fn server_names(endpoint: &str) -> Vec<String> {
     let host = host.split(['/', '?']).next().unwrap_or(host);
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
     let mut names = vec![host.trim_matches(['[', ']']).to_owned()];
-    if host.ends_with(".svc") {
+    if host.rsplit('.').next() == Some("svc") {
         names.push(format!("{host}.cluster.local"));
     }
     names
