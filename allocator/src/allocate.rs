@@ -29,7 +29,7 @@ use crate::servers::{Reservation, Servers};
 const TRIES: u32 = 16;
 
 /// Lost races widen the draw of later requests by at most this many doublings.
-const MOST_CONTENTION: u32 = 6;
+const MOST_CONTENTION: u32 = 8;
 
 /// A lost race weighs as much as this many won ones.
 const CONTENTION_WEIGHT: u32 = 4;

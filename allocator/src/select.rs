@@ -25,7 +25,7 @@ use crate::index::{Class, Index, Key, Name};
 use crate::selector::Selector;
 
 /// Most servers of which one is drawn.
-pub const MOST: u32 = 64;
+pub const MOST: u32 = 256;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

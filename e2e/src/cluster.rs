@@ -40,9 +40,11 @@ impl std::fmt::Debug for Cluster {
 impl Cluster {
     /// Connects to the cluster that KUBECONFIG names.
     pub async fn connect() -> Result<Self> {
-        let config = Config::infer().await.context(
+        let mut config = Config::infer().await.context(
             "no cluster: set KUBECONFIG (`cargo xtask cluster up` prints the path of one)",
         )?;
+        // What the API server refuses, such as an eviction, is an answer and not to be asked again.
+        config.default_retry = false;
         let url = config.cluster_url.clone();
         let client = Client::try_from(config)?;
         client

@@ -73,21 +73,21 @@ mod tests {
 
     #[test]
     fn players_get_the_most_public_address() {
-        let cases: [(&[(&str, &str)], Option<&str>); 5] = [
+        let cases: [(Vec<(&str, &str)>, Option<&str>); 5] = [
             (
-                &[("InternalIP", "10.0.0.1"), ("ExternalIP", "203.0.113.7")],
+                vec![("InternalIP", "10.0.0.1"), ("ExternalIP", "203.0.113.7")],
                 Some("203.0.113.7"),
             ),
             (
-                &[("ExternalIP", "203.0.113.7"), ("ExternalDNS", "a.example")],
+                vec![("ExternalIP", "203.0.113.7"), ("ExternalDNS", "a.example")],
                 Some("a.example"),
             ),
             (
-                &[("ExternalIP", "broken"), ("InternalIP", "10.0.0.1")],
+                vec![("ExternalIP", "broken"), ("InternalIP", "10.0.0.1")],
                 Some("10.0.0.1"),
             ),
-            (&[("Hostname", "node-1")], None),
-            (&[("InternalIP", "fd00::1")], Some("fd00::1")),
+            (vec![("Hostname", "node-1")], None),
+            (vec![("InternalIP", "fd00::1")], Some("fd00::1")),
         ];
         for (addresses, expected) in cases {
             assert_eq!(

@@ -26,7 +26,7 @@ impl<T: Clone + Eq + Hash + Send + 'static> Queue<T> {
     pub(crate) fn new() -> Arc<Self> {
         let waiting = Waiting {
             order: VecDeque::new(),
-            present: Default::default(),
+            present: std::collections::HashSet::new(),
         };
         Arc::new(Self {
             waiting: Mutex::new(waiting),

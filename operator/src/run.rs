@@ -72,7 +72,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
             .clone()
             .serve(config.admin_address, admin_stop.clone()),
     );
-    let world = World::new(config, client, metrics);
+    let world = World::new(config, &client, metrics);
     let result = tokio::select! {
         result = work(&world, &admin, Arc::new(allocator), &stop) => result,
         ended = serving_admin => Err(Error::Serve { what: "health and metrics", source: early(ended) }),

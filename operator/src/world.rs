@@ -107,7 +107,7 @@ struct Tallies {
 }
 
 impl World {
-    pub(crate) fn new(config: Config, client: Client, metrics: Metrics) -> Arc<Self> {
+    pub(crate) fn new(config: Config, client: &Client, metrics: Metrics) -> Arc<Self> {
         let namespaces = &config.namespaces;
         let role = format!("{}={}", meta::ROLE_LABEL, meta::ROLE_GAMESERVER);
         let world = Arc::new(Self {
@@ -116,21 +116,21 @@ impl World {
                 metrics: metrics.clone(),
             },
             events: Events::new(client.clone(), &config.identity),
-            servers: Arc::new(Cache::within(&client, namespaces, None, |object| {
+            servers: Arc::new(Cache::within(client, namespaces, None, |object| {
                 object.metadata.managed_fields = None;
             })),
-            pods: Arc::new(Cache::within(&client, namespaces, Some(&role), prune_pod)),
-            nodes: Arc::new(Cache::everywhere(&client, None, prune_node)),
-            sets: Arc::new(Cache::within(&client, namespaces, None, |object| {
+            pods: Arc::new(Cache::within(client, namespaces, Some(&role), prune_pod)),
+            nodes: Arc::new(Cache::everywhere(client, None, prune_node)),
+            sets: Arc::new(Cache::within(client, namespaces, None, |object| {
                 object.metadata.managed_fields = None;
             })),
-            fleets: Arc::new(Cache::within(&client, namespaces, None, |object| {
+            fleets: Arc::new(Cache::within(client, namespaces, None, |object| {
                 object.metadata.managed_fields = None;
             })),
-            autoscalers: Arc::new(Cache::within(&client, namespaces, None, |object| {
+            autoscalers: Arc::new(Cache::within(client, namespaces, None, |object| {
                 object.metadata.managed_fields = None;
             })),
-            matches: Arc::new(Cache::within(&client, namespaces, None, |object| {
+            matches: Arc::new(Cache::within(client, namespaces, None, |object| {
                 object.metadata.managed_fields = None;
             })),
             queues: Queues {
@@ -278,7 +278,7 @@ impl World {
                     .queues
                     .fleets
                     .push(ObjectRef::from_obj(fleet.as_ref()));
-                world.push_autoscalers_of(holder(fleet.as_ref()));
+                world.push_autoscalers_of(&holder(fleet.as_ref()));
                 if after.is_none() {
                     world.acceptances.forget(&fleet.uid().unwrap_or_default());
                     world.ordinals.forget(&fleet.uid().unwrap_or_default());
@@ -339,7 +339,7 @@ impl World {
         }
         self.push_fleet_of(server);
         if let Some(fleet) = server.labels().get(meta::FLEET_LABEL) {
-            self.push_autoscalers_of((key.0.clone(), fleet.clone()));
+            self.push_autoscalers_of(&(key.0.clone(), fleet.clone()));
         }
         let tallies = lock(&self.tallies);
         if let Some(uid) = server.labels().get(meta::MATCH_ALLOCATION_LABEL)
@@ -437,9 +437,9 @@ impl World {
         }
     }
 
-    fn push_autoscalers_of(&self, fleet: Holder) {
+    fn push_autoscalers_of(&self, fleet: &Holder) {
         let tallies = lock(&self.tallies);
-        for name in tallies.autoscalers.get(&fleet).into_iter().flatten() {
+        for name in tallies.autoscalers.get(fleet).into_iter().flatten() {
             self.queues
                 .autoscalers
                 .push(ObjectRef::new(name).within(&fleet.0));

@@ -90,11 +90,11 @@ mod tests {
 
     use super::*;
 
-    fn record(holder: &str, version: &str) -> Option<Record> {
-        Some(Record {
+    fn record(holder: &str, version: &str) -> Record {
+        Record {
             holder: holder.to_owned(),
             version: version.to_owned(),
-        })
+        }
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
             Action::Acquire
         );
         assert_eq!(
-            Observation::default().decide(now, &timing, "me", record("", "1")),
+            Observation::default().decide(now, &timing, "me", Some(record("", "1"))),
             Action::Acquire
         );
     }
@@ -116,24 +116,24 @@ mod tests {
         let mut seen = Observation::default();
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(
-            seen.decide(at(0), &timing, "me", record("other", "1")),
+            seen.decide(at(0), &timing, "me", Some(record("other", "1"))),
             Action::Wait
         );
         assert_eq!(
-            seen.decide(at(14), &timing, "me", record("other", "1")),
+            seen.decide(at(14), &timing, "me", Some(record("other", "1"))),
             Action::Wait
         );
         // A renewal, seen late, starts the time anew.
         assert_eq!(
-            seen.decide(at(15), &timing, "me", record("other", "2")),
+            seen.decide(at(15), &timing, "me", Some(record("other", "2"))),
             Action::Wait
         );
         assert_eq!(
-            seen.decide(at(29), &timing, "me", record("other", "2")),
+            seen.decide(at(29), &timing, "me", Some(record("other", "2"))),
             Action::Wait
         );
         assert_eq!(
-            seen.decide(at(30), &timing, "me", record("other", "2")),
+            seen.decide(at(30), &timing, "me", Some(record("other", "2"))),
             Action::Acquire
         );
     }

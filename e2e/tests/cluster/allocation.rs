@@ -38,6 +38,14 @@ fn a_server_is_allocated_by_grpc_with_metadata() {
     shared("grpc", async |test| {
         test.ready_fleet(&Sample::default().fleet("game", 1)?)
             .await?;
+        // The kubelet may report the pod's address after the game said Ready.
+        let servers = test.api::<GameServer>();
+        wait::until_all(&servers, "", "until one has the pod's address", |all| {
+            let status = all.values().filter_map(|it| it.status.as_ref());
+            let mut addresses = status.flat_map(|status| &status.addresses);
+            addresses.any(|it| it.type_ == "PodIP")
+        })
+        .await?;
         let mut request = allocator::from_fleet(&test.namespace, "game");
         request.metadata = Some(MetaPatch {
             labels: labels(&[("mode", "duel")]),

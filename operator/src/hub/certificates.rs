@@ -139,7 +139,7 @@ async fn read_or_make(world: &World) -> Result<(Secret, Stored), Error> {
         Err(error) if error.is_not_found() => make(world).await?,
         other => other?,
     };
-    let stored = Stored::from_data(secret.data.as_ref().unwrap_or(&Default::default()))?;
+    let stored = Stored::from_data(&secret.data.clone().unwrap_or_default())?;
     Ok((secret, stored))
 }
 

@@ -193,11 +193,13 @@ mod tests {
         }
     }
 
-    fn check(server: &GameServer, place: Option<&Place>, change: &Change, expected: Expect) {
+    fn check(server: &GameServer, place: Option<&Place>, change: &Change, expected: &Expect) {
         let now = "2026-01-02T03:04:05Z".parse().unwrap();
         let text = match decide(now, server, place, change) {
             Decision::Write(patch) => patch.to_string(),
-            other => format!("{other:?}"),
+            other @ (Decision::Nothing | Decision::NeedsPlace | Decision::Refuse(..)) => {
+                format!("{other:?}")
+            }
         };
         expected.assert_eq(&text);
     }
@@ -208,7 +210,7 @@ mod tests {
             &server(State::Creating, ""),
             Some(&place()),
             &wants(Wanted::Ready),
-            expect![[
+            &expect![[
                 r#"{"status":{"address":"203.0.113.7","addresses":[],"nodeName":"node-1","state":"Ready"}}"#
             ]],
         );
@@ -216,7 +218,7 @@ mod tests {
             &server(State::Creating, ""),
             None,
             &wants(Wanted::Ready),
-            expect!["NeedsPlace"],
+            &expect!["NeedsPlace"],
         );
     }
 
@@ -226,7 +228,7 @@ mod tests {
             &server(State::Ready, "a"),
             None,
             &wants(Wanted::Ready),
-            expect!["Nothing"],
+            &expect!["Nothing"],
         );
     }
 
@@ -234,13 +236,13 @@ mod tests {
     fn an_ended_server_changes_its_state_no_more_but_takes_labels() {
         for state in [State::Unhealthy, State::Error, State::Shutdown] {
             let mut change = wants(Wanted::Ready);
-            check(&server(state, "a"), None, &change, expect!["Nothing"]);
+            check(&server(state, "a"), None, &change, &expect!["Nothing"]);
             change.labels.insert("map".to_owned(), "de_dust".to_owned());
             check(
                 &server(state, "a"),
                 None,
                 &change,
-                expect![[r#"{"metadata":{"labels":{"muster.dev/sdk-map":"de_dust"}}}"#]],
+                &expect![[r#"{"metadata":{"labels":{"muster.dev/sdk-map":"de_dust"}}}"#]],
             );
         }
     }
@@ -253,7 +255,7 @@ mod tests {
             &server(State::Ready, "a"),
             None,
             &change,
-            expect![[r#"{"status":{"reservedUntil":"2026-01-02T03:04:35Z","state":"Reserved"}}"#]],
+            &expect![[r#"{"status":{"reservedUntil":"2026-01-02T03:04:35Z","state":"Reserved"}}"#]],
         );
         let mut reserved = server(State::Reserved, "a");
         reserved.status.as_mut().unwrap().reserved_until =
@@ -262,7 +264,7 @@ mod tests {
             &reserved,
             None,
             &wants(Wanted::Ready),
-            expect![[r#"{"status":{"reservedUntil":null,"state":"Ready"}}"#]],
+            &expect![[r#"{"status":{"reservedUntil":null,"state":"Ready"}}"#]],
         );
     }
 
@@ -274,13 +276,13 @@ mod tests {
             &server(State::Ready, "a"),
             None,
             &change,
-            expect![[r#"Refuse(InvalidArgument, "state.reserve_seconds must not be negative")"#]],
+            &expect![[r#"Refuse(InvalidArgument, "state.reserve_seconds must not be negative")"#]],
         );
         check(
             &server(State::Ready, "a"),
             None,
             &wants(Wanted::Unspecified),
-            expect![[r#"Refuse(InvalidArgument, "state.state is missing or unknown")"#]],
+            &expect![[r#"Refuse(InvalidArgument, "state.state is missing or unknown")"#]],
         );
     }
 
@@ -290,7 +292,7 @@ mod tests {
             &server(State::Creating, ""),
             None,
             &wants(Wanted::Unhealthy),
-            expect![[
+            &expect![[
                 r#"{"metadata":{"annotations":{"muster.dev/unhealthy-at":"2026-01-02T03:04:05Z"}},"status":{"state":"Unhealthy"}}"#
             ]],
         );
@@ -298,7 +300,7 @@ mod tests {
             &server(State::Creating, ""),
             None,
             &wants(Wanted::Shutdown),
-            expect![[r#"{"status":{"state":"Shutdown"}}"#]],
+            &expect![[r#"{"status":{"state":"Shutdown"}}"#]],
         );
     }
 }
