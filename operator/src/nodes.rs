@@ -91,7 +91,7 @@ mod tests {
         ];
         for (addresses, expected) in cases {
             assert_eq!(
-                address(&node(addresses)).as_deref(),
+                address(&node(&addresses)).as_deref(),
                 expected,
                 "{addresses:?}"
             );
