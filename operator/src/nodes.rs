@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn players_get_the_most_public_address() {
-        let cases: [(Vec<(&str, &str)>, Option<&str>); 5] = [
+        type Case<'a> = (Vec<(&'a str, &'a str)>, Option<&'a str>);
+        let cases: [Case<'_>; 5] = [
             (
                 vec![("InternalIP", "10.0.0.1"), ("ExternalIP", "203.0.113.7")],
                 Some("203.0.113.7"),

@@ -94,7 +94,7 @@ async fn every_call_has_its_path() {
               200 {}
             PUT /metadata/annotation {"key":"note","value":"any text"}
               200 {}
-            GET /gameserver 
+            GET /gameserver
               200 {"object_meta":{"name":"local","namespace":"default","uid":"1234","resource_version":"v1","generation":"1","creation_timestamp":"1700000000","deletion_timestamp":"0","annotations":{"annotation":"true","muster.dev/sdk-note":"any text"},"labels":{"islocal":"true","muster.dev/sdk-map":"dust"}},"spec":{"health":{"disabled":false,"period_seconds":3,"failure_threshold":5,"initial_delay_seconds":10}},"status":{"state":"Reserved","address":"127.0.0.1","ports":[{"name":"default","port":7777}],"counters":{"rooms":{"count":"1","capacity":"10"}},"lists":{"players":{"capacity":"100","values":["test0","test1","test2"]}},"addresses":[]}}
         "#]],
     )
@@ -122,13 +122,13 @@ async fn bodies_are_read_as_grpc_gateway_reads_them() {
             ("PUT /metadata/annotation", r#"{"key":"a/b","value":""}"#),
         ],
         expect![[r#"
-            POST /ready 
+            POST /ready
               200 {}
             POST /ready {"unknown":{"deep":[1]}}
               200 {}
             PUT /metadata/label {"key":"map","value":"dust","more":1}
               200 {}
-            POST /health 
+            POST /health
               400 {"code":3,"message":"the body is empty: send {} for a health ping","details":[]}
             POST /ready {
               400 {"code":3,"message":"malformed JSON: EOF while parsing an object at line 1 column 1","details":[]}
@@ -138,7 +138,7 @@ async fn bodies_are_read_as_grpc_gateway_reads_them() {
               400 {"code":3,"message":"malformed JSON: expected ident at line 1 column 5","details":[]}
             PUT /metadata/label {"key":1}
               400 {"code":3,"message":"malformed JSON: invalid type: integer `1`, expected a string at line 1 column 8","details":[]}
-            PUT /metadata/label 
+            PUT /metadata/label
               400 {"code":3,"message":"the label's key is empty","details":[]}
             POST /reserve {"seconds":"soon"}
               400 {"code":3,"message":"malformed JSON: invalid digit found in string at line 1 column 18","details":[]}
@@ -165,9 +165,9 @@ async fn unknown_paths_and_verbs_get_grpc_gateway_errors() {
             ("POST /alpha/player/connect", "{}"),
         ],
         expect![[r#"
-            GET / 
+            GET /
               404 {"code":5,"message":"Not Found","details":[]}
-            GET /ready 
+            GET /ready
               501 {"code":12,"message":"Method Not Allowed","details":[]}
             POST /gameserver {}
               501 {"code":12,"message":"Method Not Allowed","details":[]}
@@ -175,7 +175,7 @@ async fn unknown_paths_and_verbs_get_grpc_gateway_errors() {
               501 {"code":12,"message":"Method Not Allowed","details":[]}
             POST /ready/ {}
               404 {"code":5,"message":"Not Found","details":[]}
-            GET /v1beta1/counters/rooms 
+            GET /v1beta1/counters/rooms
               501 {"code":12,"message":"counters and lists are not supported","details":[]}
             PATCH /v1beta1/lists/players {}
               501 {"code":12,"message":"counters and lists are not supported","details":[]}
