@@ -48,11 +48,8 @@ async fn check(requests: &[(&str, &str)], expected: Expect) {
     let mut all = String::new();
     for (line, body) in requests {
         let answer = answer(&rest, line, body).await;
-        all = format!(
-            "{all}{line} {body}
-  {answer}
-"
-        );
+        let asked = format!("{line} {body}");
+        all = format!("{all}{}\n  {answer}\n", asked.trim_end());
     }
     expected.assert_eq(&all);
 }
