@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::gameserver::Scheduling;
+use http::HeaderMap;
 use proto::allocation::allocation_response::{
     GameServerMetadata, GameServerStatusAddress, GameServerStatusPort,
 };
 use proto::allocation::allocation_service_server::AllocationService;
 use proto::allocation::{AllocationRequest, AllocationResponse};
 use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
 use crate::allocate::{self, Allocated, Allocator};
@@ -198,16 +198,19 @@ impl AllocationService for Api {
         &self,
         request: Request<AllocationRequest>,
     ) -> Result<Response<AllocationResponse>, Status> {
-        let timeout = timeout(request.metadata());
+        let timeout = timeout(request.metadata().as_ref());
         self.answer(request.into_inner(), timeout)
             .await
             .map(Response::new)
     }
 }
 
-/// The time that a gRPC caller gives: at most eight digits and a unit.
-fn timeout(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+/// The header by which a caller gives less time, over gRPC and, as in grpc-gateway, over REST.
+pub const TIMEOUT_HEADER: &str = "grpc-timeout";
+
+/// The time that a caller gives: at most eight digits and a unit. What is malformed is ignored.
+pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(TIMEOUT_HEADER)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -244,9 +247,9 @@ mod tests {
             ("5x", None),
         ];
         for (text, expected) in table {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", text.parse().unwrap());
-            assert_eq!(timeout(&metadata), expected, "{text}");
+            let mut headers = HeaderMap::new();
+            headers.insert(TIMEOUT_HEADER, text.parse().unwrap());
+            assert_eq!(timeout(&headers), expected, "{text}");
         }
     }
 }

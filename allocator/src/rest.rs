@@ -6,14 +6,14 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use proto::allocation::AllocationRequest;
 use serde::Serialize;
 use tonic::{Code, Status};
 
-use crate::api::Api;
+use crate::api::{Api, timeout};
 use crate::serve::BODY_SIZE;
 use crate::status;
 
@@ -30,7 +30,11 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
-async fn allocate(State(api): State<Api>, body: Result<Bytes, BytesRejection>) -> Response {
+async fn allocate(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
     let message = match read(body) {
         Ok(message) => message,
         Err(Refused {
@@ -39,7 +43,7 @@ async fn allocate(State(api): State<Api>, body: Result<Bytes, BytesRejection>) -
             message,
         }) => return error(http, code, &message),
     };
-    match api.answer(message, None).await {
+    match api.answer(message, timeout(&headers)).await {
         Ok(message) => json(StatusCode::OK, &message),
         Err(status) => error(status::http(status.code()), status.code(), status.message()),
     }
