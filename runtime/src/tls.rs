@@ -73,18 +73,33 @@ pub enum Error {
 }
 
 /// A server configuration that follows the files.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reloading {
     files: Files,
+    /// The content that `current` was made from.
+    loaded: Vec<Option<Vec<u8>>>,
     current: Arc<RwLock<Arc<ServerConfig>>>,
+}
+
+impl std::fmt::Debug for Reloading {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The keys stay out of every log.
+        formatter
+            .debug_struct("Reloading")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Reloading {
     /// Loads the files once; they must be valid.
     pub fn load(files: Files) -> Result<Self, Error> {
+        // Before the files are read: a change in between is then seen as one.
+        let loaded = fingerprint(&files);
         let config = load(&files)?;
         Ok(Self {
             files,
+            loaded,
             current: Arc::new(RwLock::new(Arc::new(config))),
         })
     }
@@ -97,7 +112,7 @@ impl Reloading {
     /// Follows the files until the token is cancelled. Files that cannot be used leave the last
     /// good configuration in place.
     pub async fn follow(self, stop: CancellationToken) {
-        let mut seen = fingerprint(&self.files);
+        let mut seen = self.loaded.clone();
         let mut interval = tokio::time::interval(RELOAD_INTERVAL);
         while stop.run_until_cancelled(interval.tick()).await.is_some() {
             let now = fingerprint(&self.files);
