@@ -26,6 +26,12 @@ pub fn init(args: &LogArgs) {
         .to_lowercase()
         .parse()
         .unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    // The library's own span repeats, on every line, the object that our fields name.
+    let filter = if args.log_level.contains("kube") {
+        filter
+    } else {
+        filter.with_target("kube_runtime", LevelFilter::WARN)
+    };
     let layer = tracing_subscriber::fmt::layer();
     // A second call, as in tests, keeps the first subscriber.
     let result = if std::io::stdout().is_terminal() {
