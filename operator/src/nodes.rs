@@ -6,6 +6,9 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 /// Types of addresses, in order of preference for players.
 const PREFERENCE: [&str; 4] = ["ExternalDNS", "ExternalIP", "InternalDNS", "InternalIP"];
 
+/// Type of an address of the pod itself.
+pub(crate) const POD_IP: &str = "PodIP";
+
 /// The address by which players reach servers of a node.
 pub(crate) fn address(node: &Node) -> Option<String> {
     let addresses = node.status.as_ref()?.addresses.as_ref()?;
@@ -34,7 +37,7 @@ pub(crate) fn addresses(node: &Node, pod: &Pod) -> Vec<GameServerStatusAddress> 
         .iter()
         .flat_map(|status| status.pod_ips.iter().flatten())
         .map(|ip| GameServerStatusAddress {
-            type_: "PodIP".to_owned(),
+            type_: POD_IP.to_owned(),
             address: ip.ip.clone(),
         });
     of_node.chain(of_pod).collect()

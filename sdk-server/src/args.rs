@@ -21,6 +21,10 @@ pub struct Args {
     #[arg(long, env = "POD_NAMESPACE", default_value = "")]
     pub pod_namespace: String,
 
+    /// Addresses of the pod, separated by commas.
+    #[arg(long, env = "POD_IPS", value_delimiter = ',', value_name = "IPS")]
+    pub pod_ips: Vec<String>,
+
     /// Address of the operator's hub, such as `https://muster-operator.muster-system.svc:9443`.
     #[arg(long, env = "HUB_ADDRESS", default_value = "", value_name = "URL")]
     pub hub_address: String,

@@ -58,6 +58,8 @@ pub struct HubConfig {
     pub namespace: String,
     /// Name of the GameServer and its pod.
     pub name: String,
+    /// Addresses of the pod, told to the hub.
+    pub pod_ips: Vec<String>,
     /// Address of the hub, `http` or `https`.
     pub address: Uri,
     /// The token that proves who we are; without one none is sent.
@@ -109,6 +111,7 @@ impl TryFrom<Args> for Config {
             let address = checker.hub_address(&args.hub_address, args.hub_ca_file.is_some());
             Mode::Hub(HubConfig {
                 namespace: args.pod_namespace,
+                pod_ips: args.pod_ips,
                 name: args.gameserver_name,
                 ca_file: args.hub_ca_file.filter(|_| is_https(&address)),
                 address,
@@ -262,6 +265,7 @@ mod tests {
         Args {
             gameserver_name: String::new(),
             pod_namespace: String::new(),
+            pod_ips: Vec::new(),
             hub_address: String::new(),
             hub_token_file: None,
             hub_ca_file: None,

@@ -136,6 +136,7 @@ async fn connect(
         namespace: config.namespace.clone(),
         name: config.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        pod_ips: config.pod_ips.clone(),
     };
     let message = Some(connect_request::Message::Hello(hello));
     requests

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use crds::gameserver::{EvictionSafe, GameServer, PortPolicy, Scheduling};
 use crds::meta;
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, ConfigMapProjection, Container, ContainerPort, EnvVar, HTTPGetAction,
-    KeyToPath, Pod, PodAffinity, PodAffinityTerm, PodSpec, Probe, ProjectedVolumeSource,
-    ResourceRequirements, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume,
-    VolumeMount, VolumeProjection, WeightedPodAffinityTerm,
+    Affinity, Capabilities, ConfigMapProjection, Container, ContainerPort, EnvVar, EnvVarSource,
+    HTTPGetAction, KeyToPath, ObjectFieldSelector, Pod, PodAffinity, PodAffinityTerm, PodSpec,
+    Probe, ProjectedVolumeSource, ResourceRequirements, SeccompProfile, SecurityContext,
+    ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -225,6 +225,22 @@ fn variable(name: &str, value: impl Into<String>) -> EnvVar {
     }
 }
 
+/// The pod's own addresses, for the SDK server to tell the hub.
+fn pod_ips() -> EnvVar {
+    let field = ObjectFieldSelector {
+        field_path: "status.podIPs".to_owned(),
+        ..ObjectFieldSelector::default()
+    };
+    EnvVar {
+        name: "POD_IPS".to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            field_ref: Some(field),
+            ..EnvVarSource::default()
+        }),
+    }
+}
+
 /// Lets the kubelet start the health clock of the SDK server, and end a game that it found dead.
 fn add_liveness_probe(server: &GameServer, spec: &mut PodSpec, game: &str) {
     let health = &server.spec.health;
@@ -281,6 +297,7 @@ fn sdk_container(server: &GameServer, sdk: &SdkConfig) -> Container {
         env: Some(vec![
             variable("GAMESERVER_NAME", meta.name.clone().unwrap_or_default()),
             variable("POD_NAMESPACE", meta.namespace.clone().unwrap_or_default()),
+            pod_ips(),
             variable("LOG_LEVEL", of_server.log_level.as_str()),
             variable("HUB_ADDRESS", sdk.hub_endpoint.clone()),
             variable("HUB_TOKEN_FILE", format!("{MOUNT_PATH}/token")),

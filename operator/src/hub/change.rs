@@ -4,7 +4,7 @@
 //! state no more.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use crds::gameserver::GameServer;
+use crds::gameserver::{GameServer, GameServerStatusAddress};
 use crds::meta;
 use crds::state::State;
 use jiff::{SignedDuration, Timestamp};
@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use tonic::Code;
 
 use crate::gameserver::plan::Place;
+use crate::nodes::POD_IP;
 
 /// Most labels and most annotations in one change.
 const MOST_KEYS: usize = 256;
@@ -120,6 +121,15 @@ fn state_patch(
             }
             None => return Err(Decision::NeedsPlace),
         }
+    }
+    // A server that was located early has no address of its pod yet.
+    let is_of_pod = |address: &GameServerStatusAddress| address.type_ == POD_IP;
+    if let Some(place) = place
+        && !needs_address
+        && !status.addresses.iter().any(is_of_pod)
+        && place.addresses.iter().any(is_of_pod)
+    {
+        fields.insert("addresses".to_owned(), json!(place.addresses));
     }
     if state == State::Reserved {
         if wanted.reserve_seconds < 0 {

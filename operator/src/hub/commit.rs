@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crds::GameServer;
+use crds::gameserver::GameServerStatusAddress;
 use crds::state::State;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
@@ -12,9 +13,11 @@ use serde_json::json;
 use tonic::Code;
 
 use super::change::{Decision, decide};
+use super::session::Peer;
 use crate::api::Target;
 use crate::error::Error;
 use crate::gameserver::plan::Place;
+use crate::nodes::POD_IP;
 use crate::ports::Holder;
 use crate::world::World;
 
@@ -22,8 +25,8 @@ use crate::world::World;
 const ATTEMPTS: usize = 8;
 
 /// Commits a change and says how it went.
-pub(crate) async fn commit(world: &World, key: &Holder, change: &Change) -> Ack {
-    let (code, message) = match try_commit(world, key, change).await {
+pub(crate) async fn commit(world: &World, peer: &Peer, change: &Change) -> Ack {
+    let (code, message) = match try_commit(world, peer, change).await {
         Ok(()) => (Code::Ok, String::new()),
         Err((code, message)) => (code, message),
     };
@@ -39,7 +42,8 @@ pub(crate) async fn commit(world: &World, key: &Holder, change: &Change) -> Ack 
     }
 }
 
-async fn try_commit(world: &World, key: &Holder, change: &Change) -> Result<(), (Code, String)> {
+async fn try_commit(world: &World, peer: &Peer, change: &Change) -> Result<(), (Code, String)> {
+    let key = &peer.key;
     let (namespace, name) = key;
     let gone = || {
         (
@@ -52,13 +56,14 @@ async fn try_commit(world: &World, key: &Holder, change: &Change) -> Result<(), 
         let place = world
             .pods
             .get(namespace, name)
-            .and_then(|pod| crate::gameserver::place(world, &pod));
+            .and_then(|pod| crate::gameserver::place(world, &pod))
+            .map(|place| with_pod_ips(place, peer));
         let now = runtime::clock::now();
         let mut decision = decide(now, &server, place.as_ref(), change);
         if decision == Decision::NeedsPlace {
             // The watches may be behind the kubelet.
             decision = match live_place(world, key).await {
-                Ok(place) => decide(now, &server, Some(&place), change),
+                Ok(place) => decide(now, &server, Some(&with_pod_ips(place, peer)), change),
                 // Written down, and completed by the controller as soon as the node is known.
                 Err(_) if is_ready(change) => {
                     Decision::Write(json!({ "status": { "state": State::RequestReady } }))
@@ -98,6 +103,23 @@ async fn try_commit(world: &World, key: &Holder, change: &Change) -> Result<(), 
         Code::Aborted,
         "the game server keeps changing; try again".to_owned(),
     ))
+}
+
+/// Adds the addresses that the pod told, while the kubelet has not reported any.
+fn with_pod_ips(mut place: Place, peer: &Peer) -> Place {
+    if !place
+        .addresses
+        .iter()
+        .any(|address| address.type_ == POD_IP)
+    {
+        place
+            .addresses
+            .extend(peer.pod_ips.iter().map(|ip| GameServerStatusAddress {
+                type_: POD_IP.to_owned(),
+                address: ip.to_string(),
+            }));
+    }
+    place
 }
 
 fn is_ready(change: &Change) -> bool {

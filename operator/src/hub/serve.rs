@@ -125,11 +125,11 @@ impl Hub for Service {
         request: Request<Streaming<ConnectRequest>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let (metadata, _, mut inbound) = request.into_parts();
-        let key = session::greet(&self.world, &metadata, &mut inbound).await?;
+        let peer = session::greet(&self.world, &metadata, &mut inbound).await?;
         let (outbox, messages) = mpsc::channel(session::OUTBOX);
         self.tasks.spawn(session::run(
             Arc::clone(&self.world),
-            key,
+            peer,
             inbound,
             outbox,
             self.stop.clone(),

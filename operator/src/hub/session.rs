@@ -1,5 +1,6 @@
 //! One SDK server's stream, from its hello to its end.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,12 +27,24 @@ pub(crate) const OUTBOX: usize = 4;
 /// What a stream sends.
 pub(crate) type Outbox = mpsc::Sender<Result<ConnectResponse, Status>>;
 
+/// Most addresses that a pod may tell.
+const MOST_IPS: usize = 4;
+
+/// An SDK server that has proved who it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// Its game server.
+    pub(crate) key: Holder,
+    /// Addresses of its pod, by its own word.
+    pub(crate) pod_ips: Vec<IpAddr>,
+}
+
 /// Reads the hello and checks the caller.
 pub(crate) async fn greet(
     world: &World,
     metadata: &MetadataMap,
     inbound: &mut Streaming<ConnectRequest>,
-) -> Result<Holder, Status> {
+) -> Result<Peer, Status> {
     let first = tokio::time::timeout(HELLO_LIMIT, inbound.message())
         .await
         .map_err(|_| Status::deadline_exceeded("no hello came"))??;
@@ -43,7 +56,17 @@ pub(crate) async fn greet(
     };
     check(&hello)?;
     super::auth::authenticate(world, metadata, &hello).await?;
-    Ok((hello.namespace, hello.name))
+    // An address is only shown to clients inside the cluster; one that does not parse is left out.
+    let pod_ips = hello
+        .pod_ips
+        .iter()
+        .take(MOST_IPS)
+        .filter_map(|ip| ip.parse().ok())
+        .collect();
+    Ok(Peer {
+        key: (hello.namespace, hello.name),
+        pod_ips,
+    })
 }
 
 fn check(hello: &Hello) -> Result<(), Status> {
@@ -68,19 +91,19 @@ fn check(hello: &Hello) -> Result<(), Status> {
 /// Serves a stream until it ends.
 pub(crate) async fn run(
     world: Arc<World>,
-    key: Holder,
+    peer: Peer,
     mut inbound: Streaming<ConnectRequest>,
     outbox: Outbox,
     stop: CancellationToken,
 ) {
     world.metrics.hub_streams.inc();
-    let mut changed = world.sessions.open(&key);
-    let end = exchange(&world, &key, &mut inbound, &outbox, &mut changed, &stop).await;
+    let mut changed = world.sessions.open(&peer.key);
+    let end = exchange(&world, &peer, &mut inbound, &outbox, &mut changed, &stop).await;
     drop(changed);
-    world.sessions.close(&key);
+    world.sessions.close(&peer.key);
     world.metrics.hub_streams.dec();
     if let Err(status) = end {
-        tracing::debug!(namespace = key.0, server = key.1, %status, "SDK server's stream ended");
+        tracing::debug!(namespace = peer.key.0, server = peer.key.1, %status, "SDK server's stream ended");
         // The stream may be gone already.
         drop(outbox.send(Err(status)).await);
     }
@@ -88,7 +111,7 @@ pub(crate) async fn run(
 
 async fn exchange(
     world: &World,
-    key: &Holder,
+    peer: &Peer,
     inbound: &mut Streaming<ConnectRequest>,
     outbox: &Outbox,
     changed: &mut tokio::sync::watch::Receiver<()>,
@@ -103,7 +126,7 @@ async fn exchange(
             let room = outbox.reserve().await.map_err(|_| closed())?;
             let server = world
                 .servers
-                .get(&key.0, &key.1)
+                .get(&peer.key.0, &peer.key.1)
                 .ok_or_else(|| Status::not_found("the game server was deleted"))?;
             let version = server.resource_version().unwrap_or_default();
             if version != sent {
@@ -116,7 +139,7 @@ async fn exchange(
             message = inbound.message() => match message? {
                 None => return Ok(()),
                 Some(ConnectRequest { message: Some(Up::Change(change)) }) => {
-                    let ack = super::commit::commit(world, key, &change).await;
+                    let ack = super::commit::commit(world, peer, &change).await;
                     outbox.send(Ok(down(Down::Ack(ack)))).await.map_err(|_| closed())?;
                 }
                 Some(_) => return Err(Status::invalid_argument("only the first message is hello")),

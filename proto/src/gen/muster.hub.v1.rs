@@ -25,6 +25,9 @@ pub struct Hello {
     /// The version of the SDK server.
     #[prost(string, tag = "3")]
     pub version: ::prost::alloc::string::String,
+    /// The pod's own addresses. The kubelet reports them only after a fast game has called Ready.
+    #[prost(string, repeated, tag = "4")]
+    pub pod_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// One guarded write to the game server. Everything in it is committed together or not at all.
 #[derive(Clone, PartialEq, ::prost::Message)]

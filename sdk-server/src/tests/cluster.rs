@@ -39,6 +39,7 @@ impl Pod {
 
     fn start_with(hub: &FakeHub, token: Option<&TestFile>) -> Self {
         let config = HubConfig {
+            pod_ips: Vec::new(),
             namespace: "games".into(),
             name: "gs-1".into(),
             address: "http://hub:9443".parse().unwrap(),

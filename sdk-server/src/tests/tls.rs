@@ -39,6 +39,7 @@ async fn start(ca: &Ca, name: &str) -> u16 {
 
 async fn dial(port: u16, ca_file: &Path) -> Result<(), Error> {
     let config = HubConfig {
+        pod_ips: Vec::new(),
         namespace: "games".into(),
         name: "gs-1".into(),
         address: format!("https://localhost:{port}").parse().unwrap(),
