@@ -28,6 +28,8 @@ mod fleet;
 mod health;
 #[path = "cluster/matches.rs"]
 mod matches;
+#[path = "cluster/namespaces.rs"]
+mod namespaces;
 #[path = "cluster/nodes.rs"]
 mod nodes;
 #[path = "cluster/outage.rs"]

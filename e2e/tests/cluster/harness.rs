@@ -1,10 +1,12 @@
 //! One test: a namespace of its own, a share of the cluster, and clean-up whatever happens.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -26,11 +28,13 @@ use tokio::sync::Semaphore;
 const SLOTS: u32 = 4;
 static FREE: Semaphore = Semaphore::const_new(SLOTS as usize);
 static NUMBER: AtomicU32 = AtomicU32::new(0);
+/// Held by this process until it ends; see [`wait_for_other_runs`].
+static RUN: OnceLock<File> = OnceLock::new();
 
 /// Longest time for a test; every wait in it has its own deadline, which is shorter.
 const LONGEST: Duration = Duration::from_mins(5);
 /// Longest time until a namespace with everything in it is gone.
-const CLEAN_UP: Duration = Duration::from_mins(2);
+pub(crate) const CLEAN_UP: Duration = Duration::from_mins(2);
 
 type CleanUp = Box<dyn FnOnce() -> BoxFuture<'static, Result<()>>>;
 
@@ -64,11 +68,28 @@ pub(crate) fn alone(name: &str, body: impl AsyncFnOnce(&Test) -> Result<()>) {
     });
 }
 
+/// Waits until no other run of these suites is on: tests that need the cluster for themselves
+/// would not know of each other.
+fn wait_for_other_runs() {
+    RUN.get_or_init(|| {
+        let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/cluster-suites.lock");
+        let file = File::create(path).unwrap();
+        if file.try_lock().is_err() {
+            // Past the capture of the test's output, which shows at its end only.
+            let mut terminal = std::io::stderr();
+            writeln!(terminal, "waiting for another run of the cluster suites").unwrap();
+            file.lock().unwrap();
+        }
+        file
+    });
+}
+
 fn run(name: &str, slots: u32, body: impl AsyncFnOnce(&Test) -> Result<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
+    wait_for_other_runs();
     runtime.block_on(async {
         let _slots = FREE.acquire_many(slots).await.unwrap();
         let test = Test::start(name).await.unwrap();
