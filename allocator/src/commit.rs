@@ -279,9 +279,12 @@ impl Write {
             "resourceVersion": self.version.to_string(),
             "annotations": annotations,
         });
-        if !self.labels.is_empty() {
-            metadata["labels"] = json!(self.labels);
+        // A server that a former match left behind must not look like that match's own.
+        let mut labels = json!({ crds::meta::MATCH_ALLOCATION_LABEL: null });
+        for (key, value) in &self.labels {
+            labels[key] = json!(value);
         }
+        metadata["labels"] = labels;
         json!({ "metadata": metadata, "status": { "state": crds::State::Allocated } })
     }
 

@@ -101,21 +101,19 @@ impl Cluster {
         .await
     }
 
-    /// Sets the replicas of one of Muster's Deployments, waits for them, and returns the number
-    /// before.
-    pub async fn scale_deployment(&self, name: &str, replicas: i32) -> Result<i32> {
+    /// The wanted replicas of one of Muster's Deployments.
+    pub async fn replicas(&self, name: &str) -> Result<i32> {
+        let deployment = self.api::<Deployment>(SYSTEM).get(name).await?;
+        Ok(deployment.spec.and_then(|spec| spec.replicas).unwrap_or(1))
+    }
+
+    /// Sets the replicas of one of Muster's Deployments and waits for them.
+    pub async fn scale_deployment(&self, name: &str, replicas: i32) -> Result<()> {
         let api = self.api::<Deployment>(SYSTEM);
-        let before = api
-            .get(name)
-            .await?
-            .spec
-            .and_then(|spec| spec.replicas)
-            .unwrap_or(1);
         let patch = json!({ "spec": { "replicas": replicas } });
         api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
             .await?;
-        self.deployment_ready(name).await?;
-        Ok(before)
+        self.deployment_ready(name).await.map(drop)
     }
 
     /// Kills every pod of one of Muster's Deployments without grace, and returns their names.

@@ -180,26 +180,36 @@ impl ApiServer {
         .await
     }
 
-    /// Applies a status as its only writer.
+    /// Applies a status as its only writer, onto the version of the object that was seen.
     pub(crate) async fn apply_status<K: Namespaced>(
         &self,
-        namespace: &str,
-        name: &str,
+        seen: &ObjectMeta,
         status: impl Serialize,
     ) -> Result<K, Error> {
+        let Target {
+            namespace,
+            name,
+            uid,
+            resource_version,
+        } = Target::of(seen);
         let kind = K::kind(&()).to_lowercase();
         let body = serde_json::json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
-            "metadata": { "name": name, "namespace": namespace },
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "uid": uid,
+                "resourceVersion": resource_version,
+            },
             "status": status,
         });
         let params = PatchParams::apply(&format!("{}/{kind}", crds::meta::GROUP)).force();
-        let api = self.api::<K>(namespace);
+        let api = self.api::<K>(&namespace);
         self.call(
             "apply-status",
-            object::<K>(namespace, name),
-            api.patch_status(name, &params, &Patch::Apply(&body)),
+            object::<K>(&namespace, &name),
+            api.patch_status(&name, &params, &Patch::Apply(&body)),
         )
         .await
     }

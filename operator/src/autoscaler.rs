@@ -50,11 +50,8 @@ pub(crate) async fn reconcile(world: Arc<World>, autoscaler: Arc<FleetAutoscaler
     {
         return Ok((Outcome::Unchanged, Some(left)));
     }
-    let namespace = autoscaler.namespace().unwrap_or_default();
-    let written: Result<FleetAutoscaler, _> = world
-        .api
-        .apply_status(&namespace, &autoscaler.name_any(), status)
-        .await;
+    let written: Result<FleetAutoscaler, _> =
+        world.api.apply_status(&autoscaler.metadata, &status).await;
     match written {
         Ok(written) => world.autoscalers.wrote(&written),
         // Deleted meanwhile: nobody reads this status any more.

@@ -3,8 +3,9 @@
 //! A write that was answered is seen at once, so that the next plan does not repeat it. Newer
 //! resource versions win (Kubernetes defines their order within one kind).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use kube::api::ListParams;
@@ -22,6 +23,9 @@ use crate::error::Error;
 /// Objects per page of a list.
 const PAGE: u32 = 500;
 
+/// Time limit of one page.
+const PAGE_LIMIT: Duration = Duration::from_secs(30);
+
 /// Told of every change: the object before and after, none where it did not or does not exist.
 pub(crate) type Listener<K> = Box<dyn Fn(Option<&Arc<K>>, Option<&Arc<K>>) + Send + Sync>;
 
@@ -29,6 +33,8 @@ pub(crate) type Listener<K> = Box<dyn Fn(Option<&Arc<K>>, Option<&Arc<K>>) + Sen
 pub(crate) struct Cache<K: Kind> {
     store: Store<K>,
     inner: Mutex<Inner<K>>,
+    /// Held over a change and its telling, so that listeners hear changes in their order.
+    order: Mutex<()>,
     listener: OnceLock<Listener<K>>,
     scopes: Vec<Scope<K>>,
     selector: Option<String>,
@@ -45,6 +51,10 @@ struct Scope<K: Kind> {
 struct Inner<K: Kind> {
     writer: Writer<K>,
     by_owner: BTreeMap<String, BTreeSet<(String, String)>>,
+    /// Written by ourselves since a list began that may have been read before the write.
+    written: BTreeSet<(String, String)>,
+    /// Uids of objects that are gone: a late answer about one must not bring it back.
+    gone: VecDeque<String>,
 }
 
 impl<K: Kind> std::fmt::Debug for Cache<K> {
@@ -101,7 +111,10 @@ impl<K: Kind> Cache<K> {
             inner: Mutex::new(Inner {
                 writer,
                 by_owner: BTreeMap::new(),
+                written: BTreeSet::new(),
+                gone: VecDeque::new(),
             }),
+            order: Mutex::new(()),
             listener: OnceLock::new(),
             scopes,
             selector: selector.map(ToOwned::to_owned),
@@ -146,6 +159,7 @@ impl<K: Kind> Cache<K> {
     pub(crate) fn wrote(&self, object: &K) {
         let mut object = object.clone();
         (self.prune)(&mut object);
+        self.lock().written.insert(key(&object));
         self.apply(object);
     }
 
@@ -182,6 +196,7 @@ impl<K: Kind> Cache<K> {
                     if let Some(listed) = listed.get_mut(scope) {
                         listed.clear();
                     }
+                    self.lock().written.clear();
                 }
                 Ok(Event::InitApply(guard)) => {
                     if let Some(object) = self.decode(guard, &metrics) {
@@ -203,7 +218,8 @@ impl<K: Kind> Cache<K> {
                     }
                 }
                 Ok(Event::Delete(guard)) => {
-                    self.remove(&guard.namespace().unwrap_or_default(), &guard.name_any());
+                    let namespace = guard.namespace().unwrap_or_default();
+                    self.remove(&namespace, &guard.name_any(), guard.uid().as_deref());
                 }
                 Err(error) => {
                     tracing::warn!(%kind, error = runtime::service::chain(&error), "Watch failed");
@@ -219,11 +235,16 @@ impl<K: Kind> Cache<K> {
             let mut params = ListParams::default().limit(PAGE);
             params.label_selector.clone_from(&self.selector);
             loop {
-                let page = scope
-                    .api
-                    .list(&params)
-                    .await
-                    .map_err(|error| Error::new(format!("list {}", K::kind(&())), error))?;
+                let action = format!("list {}", K::kind(&()));
+                let page = match tokio::time::timeout(PAGE_LIMIT, scope.api.list(&params)).await {
+                    Ok(page) => page.map_err(|error| Error::new(action, error))?,
+                    Err(_) => {
+                        return Err(Error::TimedOut {
+                            action,
+                            limit: PAGE_LIMIT,
+                        });
+                    }
+                };
                 for DeserializeGuard(object) in page.items {
                     if let Ok(mut object) = object {
                         (self.prune)(&mut object);
@@ -265,19 +286,20 @@ impl<K: Kind> Cache<K> {
     }
 
     fn apply(&self, object: K) {
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let (namespace, name) = key(&object);
         let before;
         let after = Arc::new(object);
         {
             let mut inner = self.lock();
-            before = self.get(&namespace, &name);
-            if let Some(before) = &before
-                && version(before.as_ref()) >= version(after.as_ref())
-                && before.uid() == after.uid()
-            {
+            if after.uid().is_some_and(|uid| inner.gone.contains(&uid)) {
                 return;
             }
+            before = self.get(&namespace, &name);
             if let Some(before) = &before {
+                if version(before.as_ref()) >= version(after.as_ref()) {
+                    return;
+                }
                 inner.forget_owner(before.as_ref());
             }
             if let Some(owner) = controller_uid(after.as_ref()) {
@@ -294,12 +316,20 @@ impl<K: Kind> Cache<K> {
         self.tell(before.as_ref(), Some(&after));
     }
 
-    fn remove(&self, namespace: &str, name: &str) {
+    /// Removes an object; with a uid, only if it is still that one.
+    fn remove(&self, namespace: &str, name: &str, uid: Option<&str>) {
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let before;
         {
             let mut inner = self.lock();
+            if let Some(uid) = uid {
+                inner.bury(uid);
+            }
             before = self.get(namespace, name);
             let Some(before) = &before else { return };
+            if uid.is_some() && before.uid().as_deref() != uid {
+                return;
+            }
             inner.forget_owner(before.as_ref());
             inner
                 .writer
@@ -313,14 +343,15 @@ impl<K: Kind> Cache<K> {
         let (Some(listed), Some(scope)) = (listed, self.scopes.get(scope)) else {
             return;
         };
+        let written = std::mem::take(&mut self.lock().written);
         for object in self.all() {
             let key = key(object.as_ref());
             let inside = scope
                 .namespace
                 .as_ref()
                 .is_none_or(|namespace| *namespace == key.0);
-            if inside && !listed.contains(&key) {
-                self.remove(&key.0, &key.1);
+            if inside && !listed.contains(&key) && !written.contains(&key) {
+                self.remove(&key.0, &key.1, object.uid().as_deref());
             }
         }
     }
@@ -336,7 +367,17 @@ impl<K: Kind> Cache<K> {
     }
 }
 
+/// Most uids of objects that are gone. An answer is late by seconds, not by this many deletions.
+const GRAVES: usize = 1024;
+
 impl<K: Kind> Inner<K> {
+    fn bury(&mut self, uid: &str) {
+        if self.gone.len() >= GRAVES {
+            self.gone.pop_front();
+        }
+        self.gone.push_back(uid.to_owned());
+    }
+
     fn forget_owner(&mut self, object: &K) {
         let Some(owner) = controller_uid(object) else {
             return;

@@ -83,6 +83,15 @@ impl Error {
             .is_some_and(|status| status.is_conflict() && !status.is_already_exists())
     }
 
+    /// Whether it is certain that the call had no effect.
+    pub(crate) fn is_without_effect(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => status.code < 500,
+            Self::Waiting { .. } => true,
+            Self::Failed { .. } | Self::TimedOut { .. } => false,
+        }
+    }
+
     /// Whether the namespace goes, so that nothing more can or need be made in it.
     pub(crate) fn is_namespace_terminating(&self) -> bool {
         self.status()

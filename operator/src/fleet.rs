@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crds::Fleet;
-use kube::ResourceExt as _;
 
 use crate::controller::{Outcome, Reconciled};
 use crate::world::World;
@@ -42,11 +41,7 @@ pub(crate) async fn reconcile(world: Arc<World>, fleet: Arc<Fleet>) -> Reconcile
     if let Some(left) = world.status_pace.take(&desired.uid) {
         return Ok((outcome, Some(left)));
     }
-    let namespace = fleet.namespace().unwrap_or_default();
-    let written: Result<Fleet, _> = world
-        .api
-        .apply_status(&namespace, &fleet.name_any(), status)
-        .await;
+    let written: Result<Fleet, _> = world.api.apply_status(&fleet.metadata, &status).await;
     match written {
         Ok(written) => {
             world.fleets.wrote(&written);

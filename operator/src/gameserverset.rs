@@ -54,11 +54,7 @@ async fn write_status(
     {
         return Ok(Some(left));
     }
-    let namespace = set.namespace().unwrap_or_default();
-    let written: Result<GameServerSet, _> = world
-        .api
-        .apply_status(&namespace, &set.name_any(), status)
-        .await;
+    let written: Result<GameServerSet, _> = world.api.apply_status(&set.metadata, status).await;
     match written {
         Ok(written) => world.sets.wrote(&written),
         // Deleted meanwhile: nobody reads this status any more.

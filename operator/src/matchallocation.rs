@@ -38,11 +38,7 @@ pub(crate) async fn reconcile(
             .iter()
             .any(|name| name == crds::meta::RELEASE_FINALIZER)
     {
-        let namespace = request.namespace().unwrap_or_default();
-        let written: MatchAllocation = world
-            .api
-            .apply_status(&namespace, &request.name_any(), status)
-            .await?;
+        let written: MatchAllocation = world.api.apply_status(&request.metadata, &status).await?;
         world.matches.wrote(&written);
         outcome = Outcome::Changed;
     }

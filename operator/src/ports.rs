@@ -118,14 +118,19 @@ impl PortPool {
     /// Chooses one port for each named range and holds them for a server.
     ///
     /// `nodes` bounds how many servers may hold one port. The port with the fewest holders is
-    /// taken, the lowest of those first. Asking again for a server that holds ports already gives
-    /// new ones; the caller asks once.
+    /// taken, the lowest of those first. A server that holds ports already keeps them: its create
+    /// may have been answered late.
     pub(crate) fn choose(
         &mut self,
         nodes: usize,
         holder: &Holder,
         wanted: &[&str],
     ) -> Result<Vec<u16>, ChoiceError> {
+        let held = self
+            .holders
+            .get(holder)
+            .map(|held| held.object.clone())
+            .unwrap_or_default();
         let mut chosen: Vec<u16> = Vec::new();
         for range_name in wanted {
             let range = self
@@ -133,6 +138,14 @@ impl PortPool {
                 .0
                 .get(*range_name)
                 .ok_or_else(|| ChoiceError::UnknownRange((*range_name).to_owned()))?;
+            let own = held
+                .range(range.first..=range.last)
+                .copied()
+                .find(|port| !chosen.contains(port));
+            if let Some(port) = own {
+                chosen.push(port);
+                continue;
+            }
             let port = (range.first..=range.last)
                 .filter(|port| !chosen.contains(port))
                 .min_by_key(|port| self.uses.get(port).copied().unwrap_or(0))
@@ -140,11 +153,9 @@ impl PortPool {
                 .ok_or_else(|| ChoiceError::Exhausted((*range_name).to_owned()))?;
             chosen.push(port);
         }
-        let held = self.holders.get(holder);
-        let object = held.map(|held| held.object.clone()).unwrap_or_default();
         self.set_object(
             holder,
-            object.into_iter().chain(chosen.iter().copied()).collect(),
+            held.into_iter().chain(chosen.iter().copied()).collect(),
         );
         Ok(chosen)
     }

@@ -232,7 +232,9 @@ async fn refresh(world: &World) -> Result<(), crate::error::Error> {
     world.pods.refresh().await?;
     world.servers.refresh().await?;
     world.sets.refresh().await?;
-    world.fleets.refresh().await
+    world.fleets.refresh().await?;
+    world.autoscalers.refresh().await?;
+    world.matches.refresh().await
 }
 
 /// Waits until the API server serves all our kinds. A cluster where they are missing is not a

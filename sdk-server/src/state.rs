@@ -111,6 +111,7 @@ impl Core {
                 state,
                 reserve_seconds: 0,
                 reason,
+                last_allocated: None,
             },
         )
     }
@@ -139,6 +140,7 @@ impl Core {
                     state,
                     reserve_seconds: 0,
                     reason,
+                    last_allocated: None,
                 },
             );
         }
@@ -244,9 +246,18 @@ impl Core {
         self.in_flight.is_none() && self.alone.is_empty() && self.pending.is_empty()
     }
 
-    fn state(&mut self, ticket: Option<Ticket>, change: StateChange) -> Called {
+    fn state(&mut self, ticket: Option<Ticket>, mut change: StateChange) -> Called {
         if self.is_over() {
             return Called::Dropped;
+        }
+        // Said again after a reconnect, this must not undo an allocation that came in between. An
+        // allocation of our own that is on its way is one that the game knows of.
+        if matches!(change.state(), State::Ready | State::Reserved) && !self.allocating {
+            let seen = self
+                .snapshot
+                .as_ref()
+                .map(|known| last_allocated(known).cloned());
+            change.last_allocated = seen.map(Option::unwrap_or_default);
         }
         match change.state() {
             end @ (State::Shutdown | State::Unhealthy) => self.ended = Some(end),
@@ -329,7 +340,7 @@ impl Core {
                 || last_allocated(known) != last_allocated(snapshot))
     }
 
-    /// Drops a Ready that waits; one that is on its way cannot be called back.
+    /// Drops a Ready or Reserve that waits; one that is on its way cannot be called back.
     fn drop_ready(&mut self) -> Vec<Ticket> {
         if self.in_flight.as_ref().is_some_and(|change| !change.sent)
             && let Some(change) = self.in_flight.take()
@@ -337,12 +348,13 @@ impl Core {
             self.put_back(change.parts);
         }
         let mut dropped = Vec::new();
-        if state_of(&self.pending) == Some(State::Ready) {
+        let gives_up = |state| matches!(state, Some(State::Ready | State::Reserved));
+        if gives_up(state_of(&self.pending)) {
             dropped.extend(self.pending.remove(&Slot::State));
         }
         let (ready, alone) = std::mem::take(&mut self.alone)
             .into_iter()
-            .partition(|(_, part)| state_in(part) == Some(State::Ready));
+            .partition(|(_, part)| gives_up(state_in(part)));
         self.alone = alone;
         let ready: VecDeque<(Slot, Part)> = ready;
         dropped.extend(ready.into_iter().map(|(_, part)| part));
@@ -399,6 +411,7 @@ fn sdk_change(state: State, reserve_seconds: i64) -> StateChange {
         state: state.into(),
         reserve_seconds,
         reason: "SDK state change".to_owned(),
+        last_allocated: None,
     }
 }
 

@@ -201,11 +201,10 @@ fn bad_requests_are_refused_with_a_code_and_a_message() {
 #[test]
 fn three_replicas_never_give_a_server_out_twice() {
     alone("replicas", async |test| {
-        let before = test.cluster.scale_deployment(ALLOCATOR, 3).await?;
+        let before = test.cluster.replicas(ALLOCATOR).await?;
         let cluster = test.cluster.clone();
-        test.at_the_end(move || async move {
-            cluster.scale_deployment(ALLOCATOR, before).await.map(drop)
-        });
+        test.at_the_end(move || async move { cluster.scale_deployment(ALLOCATOR, before).await });
+        test.cluster.scale_deployment(ALLOCATOR, 3).await?;
         let servers = test
             .ready_fleet(&podless_fleet("game", 50, "127.0.0.1")?)
             .await?;

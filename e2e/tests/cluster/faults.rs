@@ -87,11 +87,10 @@ fn what_games_say_while_no_operator_is_there_is_not_lost() {
 #[test]
 fn another_replica_takes_over_from_a_killed_leader() {
     alone("leader", async |test| {
-        let before = test.cluster.scale_deployment(OPERATOR, 2).await?;
+        let before = test.cluster.replicas(OPERATOR).await?;
         let cluster = test.cluster.clone();
-        test.at_the_end(move || async move {
-            cluster.scale_deployment(OPERATOR, before).await.map(drop)
-        });
+        test.at_the_end(move || async move { cluster.scale_deployment(OPERATOR, before).await });
+        test.cluster.scale_deployment(OPERATOR, 2).await?;
         let leases = test.cluster.api::<Lease>(SYSTEM);
         let pods = test.cluster.deployment_pods(OPERATOR).await?;
         let holder = |lease: &Lease| {

@@ -128,7 +128,7 @@ async fn assign_ports(world: &World, server: &GameServer) -> Result<(), Error> {
     };
     let status: GameServerStatus = initial_status(&server.spec, server.dev_address(), &chosen);
     let result = write(world, server, json!({ "status": status })).await;
-    if result.is_err() {
+    if result.as_ref().is_err_and(Error::is_without_effect) {
         world.release_ports(&holder);
     }
     result

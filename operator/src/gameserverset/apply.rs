@@ -1,9 +1,10 @@
 //! Writes about the game servers of one set.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crds::{GameServer, GameServerSet};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 use kube::ResourceExt as _;
 use serde_json::json;
 
@@ -17,18 +18,33 @@ use crate::world::World;
 /// Calls at once. They are started in the order of the plan.
 const PARALLEL: usize = 16;
 
-/// Carries out the actions of a plan. Stops at the first that fails; the next plan sees what was
-/// done.
+/// Carries out the actions of a plan. Starts none after one that failed; the next plan sees what
+/// was done.
 pub(crate) async fn apply(
     world: &Arc<World>,
     set: &GameServerSet,
     actions: Vec<Action>,
 ) -> Result<(), Error> {
-    futures::stream::iter(actions)
-        .map(|action| apply_one(world, set, action))
-        .buffered(PARALLEL)
-        .try_collect()
-        .await
+    // Deletions first: what they free, creations may need.
+    let (deletions, others): (Vec<_>, Vec<_>) = actions
+        .into_iter()
+        .partition(|action| matches!(action, Action::DeleteGameServer { .. }));
+    let failed = AtomicBool::new(false);
+    let results: Vec<Result<(), Error>> =
+        futures::stream::iter(deletions.into_iter().chain(others))
+            .map(async |action| {
+                if failed.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                let result = apply_one(world, set, action).await;
+                failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                result
+            })
+            .buffered(PARALLEL)
+            // Calls that are on their way are waited for: their answers are what we know.
+            .collect()
+            .await;
+    results.into_iter().collect()
 }
 
 async fn apply_one(world: &World, set: &GameServerSet, action: Action) -> Result<(), Error> {
@@ -133,7 +149,10 @@ async fn create(world: &World, set: &GameServerSet, name: &str) -> Result<(), Er
     let server = match world.api.create(&planned, is_ours).await {
         Ok(server) => server,
         Err(error) => {
-            world.release_ports(&holder);
+            // A create that may still come about keeps its ports; the next plan repeats its name.
+            if error.is_without_effect() {
+                world.release_ports(&holder);
+            }
             return Err(error);
         }
     };

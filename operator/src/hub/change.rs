@@ -8,6 +8,7 @@ use crds::gameserver::{GameServer, GameServerStatusAddress};
 use crds::meta;
 use crds::state::State;
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt as _;
 use proto::muster::hub::v1::state_change::State as Wanted;
 use proto::muster::hub::v1::{Change, StateChange};
 use serde_json::{Map, Value, json};
@@ -44,17 +45,23 @@ pub(crate) fn decide(
         return Decision::Refuse(Code::InvalidArgument, message);
     }
     let mut annotations = prefixed(&change.annotations);
-    let labels = prefixed(&change.labels);
+    let mut labels = prefixed(&change.labels);
     let mut status = Map::new();
     if let Some(wanted) = &change.state
         && !server.is_being_deleted()
-        && !server.state().is_ending()
+        && !is_outdated(server, wanted)
     {
         match state_patch(now, server, place, wanted) {
             Ok(StatePatch { fields, annotation }) => {
                 status = fields;
                 if let Some((key, value)) = annotation {
                     annotations.insert(key.to_owned(), value.into());
+                }
+                // A server that is free again belongs to no match any more.
+                if status.get("state") == Some(&json!(State::Ready))
+                    && server.labels().contains_key(meta::MATCH_ALLOCATION_LABEL)
+                {
+                    labels.insert(meta::MATCH_ALLOCATION_LABEL.to_owned(), Value::Null);
                 }
             }
             Err(other) => return other,
@@ -78,6 +85,18 @@ pub(crate) fn decide(
     } else {
         Decision::Write(patch.into())
     }
+}
+
+/// Whether the server was allocated after the game said what it wants: that stands.
+fn is_outdated(server: &GameServer, wanted: &StateChange) -> bool {
+    let last = server.annotations().get(meta::LAST_ALLOCATED_ANNOTATION);
+    let gives_up = matches!(wanted.state(), Wanted::Ready | Wanted::Reserved);
+    gives_up
+        && server.state() == State::Allocated
+        && wanted
+            .last_allocated
+            .as_ref()
+            .is_some_and(|seen| last.is_some_and(|last| last != seen))
 }
 
 struct StatePatch {
@@ -109,6 +128,13 @@ fn state_patch(
             Some((meta::UNHEALTHY_AT_ANNOTATION, now.to_string())),
         ),
     };
+    // The live guard: an ended server changes its state no more.
+    if !status.state.can_become(state) {
+        return Ok(StatePatch {
+            fields: Map::new(),
+            annotation: None,
+        });
+    }
     let mut fields = Map::new();
     fields.insert("state".to_owned(), json!(state));
     let needs_address = status.address.is_empty() && !state.is_ending();

@@ -119,33 +119,36 @@ async fn exchange(
 ) -> Result<(), Status> {
     let closed = || Status::cancelled("the SDK server went away");
     let mut sent = String::new();
-    let mut due = true;
+    let mut ack = None;
     loop {
-        if due {
-            // Room first, then the state as it is at that moment.
-            let room = outbox.reserve().await.map_err(|_| closed())?;
-            let server = world
-                .servers
-                .get(&peer.key.0, &peer.key.1)
-                .ok_or_else(|| Status::not_found("the game server was deleted"))?;
-            let version = server.resource_version().unwrap_or_default();
-            if version != sent {
-                sent = version;
-                room.send(Ok(down(Down::Snapshot(snapshot(&server)))));
-            }
-            due = false;
+        // Room first, then the state as it is at that moment.
+        let room = outbox.reserve().await.map_err(|_| closed())?;
+        let server = world
+            .servers
+            .get(&peer.key.0, &peer.key.1)
+            .ok_or_else(|| Status::not_found("the game server was deleted"))?;
+        let version = server.resource_version().unwrap_or_default();
+        if version != sent {
+            sent = version;
+            room.send(Ok(down(Down::Snapshot(snapshot(&server)))));
+        }
+        // After the snapshot: what a game is answered, its SDK server has seen.
+        if let Some(ack) = ack.take() {
+            outbox
+                .send(Ok(down(Down::Ack(ack))))
+                .await
+                .map_err(|_| closed())?;
         }
         tokio::select! {
             message = inbound.message() => match message? {
                 None => return Ok(()),
                 Some(ConnectRequest { message: Some(Up::Change(change)) }) => {
-                    let ack = super::commit::commit(world, peer, &change).await;
-                    outbox.send(Ok(down(Down::Ack(ack)))).await.map_err(|_| closed())?;
+                    ack = Some(super::commit::commit(world, peer, &change).await);
                 }
                 Some(_) => return Err(Status::invalid_argument("only the first message is hello")),
             },
             // The sender lives as long as there is a receiver.
-            _ = changed.changed() => due = true,
+            _ = changed.changed() => {}
             () = stop.cancelled() => {
                 return Err(Status::unavailable("the hub is shutting down; connect again"));
             }

@@ -24,6 +24,11 @@ use crate::world::World;
 /// wakes it at once.
 const NO_SERVER_RETRY: Duration = Duration::from_secs(5);
 
+/// The allocator could not be reached.
+const UNAVAILABLE_RETRY: Duration = Duration::from_secs(2);
+/// Longer than the allocator works on one request.
+const DOUBTFUL_RETRY: Duration = Duration::from_secs(20);
+
 /// What came of a step.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Applied {
@@ -58,6 +63,27 @@ pub(crate) struct Held {
     pub(crate) since: Option<jiff::Timestamp>,
 }
 
+impl Held {
+    /// What a server says of itself.
+    pub(crate) fn of(server: &GameServer) -> Self {
+        let status = server.status.clone().unwrap_or_default();
+        Self {
+            name: server.name_any(),
+            address: status.address,
+            ports: status
+                .ports
+                .into_iter()
+                .map(|port| (port.name, port.port))
+                .collect(),
+            node_name: status.node_name,
+            since: server
+                .annotations()
+                .get(meta::LAST_ALLOCATED_ANNOTATION)
+                .and_then(|time| time.parse().ok()),
+        }
+    }
+}
+
 /// Carries out one step.
 pub(crate) async fn apply(
     world: &World,
@@ -80,24 +106,23 @@ pub(crate) async fn apply(
             done(Outcome::Same)
         }
         Action::Allocate => Ok(allocate(world, allocator, request).await),
-        Action::Adopt => {
-            let namespace = request.namespace().unwrap_or_default();
-            let uid = request.uid().unwrap_or_default();
-            let server = world.servers.all().into_iter().find(|server| {
-                server.labels().get(meta::MATCH_ALLOCATION_LABEL) == Some(&uid)
-                    && server.namespace().as_deref() == Some(&namespace)
-            });
-            done(server.map_or(Outcome::Same, |server| {
-                Outcome::Allocated(Box::new(held(&server)))
-            }))
+        Action::Adopt {
+            server,
+            surplus,
+            policy,
+        } => {
+            for extra in surplus {
+                release(world, &extra, policy).await?;
+            }
+            done(Outcome::Allocated(server))
         }
         Action::Expire { server, policy } => {
             release(world, &server, policy).await?;
             done(Outcome::Released)
         }
         Action::ReportLost => done(Outcome::Lost),
-        Action::Finish { server } => {
-            if let Some((server, policy)) = server {
+        Action::Finish { servers, policy } => {
+            for server in servers {
                 release(world, &server, policy).await?;
             }
             let mut finalizers = request.finalizers().to_vec();
@@ -180,13 +205,10 @@ fn explain(status: &Status) -> (&'static str, String, Option<Duration>) {
         Code::Unauthenticated | Code::PermissionDenied => {
             ("AllocatorRefuses", message, Some(Duration::from_secs(30)))
         }
-        // The answer may have been lost after the commit: the next look finds the server by its
-        // label before it asks again.
-        _ => (
-            "AllocatorUnavailable",
-            message,
-            Some(Duration::from_secs(1)),
-        ),
+        Code::Unavailable => ("AllocatorUnavailable", message, Some(UNAVAILABLE_RETRY)),
+        // The allocator may still be writing. Once its own time limit is over, the next look finds
+        // the server by its label before it asks again.
+        _ => ("AllocatorUnavailable", message, Some(DOUBTFUL_RETRY)),
     }
 }
 
@@ -255,23 +277,5 @@ fn from_answer(answer: AllocationResponse) -> Held {
             .collect(),
         node_name: answer.node_name,
         since: None,
-    }
-}
-
-fn held(server: &GameServer) -> Held {
-    let status = server.status.clone().unwrap_or_default();
-    Held {
-        name: server.name_any(),
-        address: status.address,
-        ports: status
-            .ports
-            .into_iter()
-            .map(|port| (port.name, port.port))
-            .collect(),
-        node_name: status.node_name,
-        since: server
-            .annotations()
-            .get(meta::LAST_ALLOCATED_ANNOTATION)
-            .and_then(|time| time.parse().ok()),
     }
 }

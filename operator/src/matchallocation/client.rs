@@ -10,8 +10,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 
 use crate::config::AllocatorConfig;
 
-/// Time limit of one allocation.
-const LIMIT: Duration = Duration::from_secs(10);
+/// Time limit of one allocation: longer than the allocator's own, so that its answer is not missed.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Why the allocator cannot be called.
 #[derive(Debug, thiserror::Error)]

@@ -3,15 +3,17 @@
 //! Never releases a server that does not carry the request's own label.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crds::MatchAllocation;
 use crds::allocation::{MatchState, ReleasePolicy};
 use crds::meta;
 use crds::state::State;
+use crds::{GameServer, MatchAllocation};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use super::apply::Held;
 use super::observe::Observed;
 use crate::api::Target;
 
@@ -24,8 +26,12 @@ pub(crate) enum Action {
     AddFinalizer,
     /// Ask the allocator.
     Allocate,
-    /// A server was allocated: report it.
-    Adopt,
+    /// A server was allocated: report it, and release others that were allocated by mistake.
+    Adopt {
+        server: Box<Held>,
+        surplus: Vec<Target>,
+        policy: ReleasePolicy,
+    },
     /// Release the server after its time and report that.
     Expire {
         server: Target,
@@ -33,9 +39,10 @@ pub(crate) enum Action {
     },
     /// The server ended or failed: report that.
     ReportLost,
-    /// Release the server, if there is one to release, and let the request go.
+    /// Release what is held, and let the request go.
     Finish {
-        server: Option<(Target, ReleasePolicy)>,
+        servers: Vec<Target>,
+        policy: ReleasePolicy,
     },
 }
 
@@ -54,29 +61,37 @@ pub(crate) fn plan(now: Timestamp, request: &MatchAllocation, observed: &Observe
         .iter()
         .any(|name| name == meta::RELEASE_FINALIZER);
     let policy = request.spec.release_policy;
-    let held = observed
-        .server
-        .as_ref()
-        .filter(|server| server.state() == State::Allocated);
+    let held: Vec<_> = observed
+        .servers
+        .iter()
+        .filter(|server| server.state() == State::Allocated)
+        .collect();
+    let targets = |servers: &[&Arc<GameServer>]| {
+        servers
+            .iter()
+            .map(|server| Target::of(&server.metadata))
+            .collect::<Vec<_>>()
+    };
     if request.metadata.deletion_timestamp.is_some() {
-        let server = held.map(|server| (Target::of(&server.metadata), policy));
-        return if guarded {
-            act(Action::Finish { server })
-        } else {
-            act(Action::Nothing)
+        let finish = Action::Finish {
+            servers: targets(&held),
+            policy,
         };
+        return act(if guarded { finish } else { Action::Nothing });
     }
     if !guarded {
         return act(Action::AddFinalizer);
     }
-    match status.state {
-        MatchState::Released | MatchState::Lost => act(Action::Nothing),
-        MatchState::Pending if observed.server.is_some() => act(Action::Adopt),
-        MatchState::Pending => act(Action::Allocate),
-        MatchState::Allocated => {
-            let Some(server) = held else {
-                return act(Action::ReportLost);
-            };
+    match (status.state, held.split_first()) {
+        (MatchState::Released | MatchState::Lost, _) => act(Action::Nothing),
+        (MatchState::Pending, Some((server, surplus))) => act(Action::Adopt {
+            server: Box::new(Held::of(server)),
+            surplus: targets(surplus),
+            policy,
+        }),
+        (MatchState::Pending, None) => act(Action::Allocate),
+        (MatchState::Allocated, None) => act(Action::ReportLost),
+        (MatchState::Allocated, Some((server, _))) => {
             let Some(expiration) = status.expiration_time else {
                 return act(Action::Nothing);
             };
@@ -105,9 +120,6 @@ const fn act(action: Action) -> Plan {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use crds::GameServer;
     use crds::gameserver::GameServerStatus;
 
     use super::*;
@@ -131,7 +143,7 @@ mod tests {
             ..GameServer::default()
         };
         Observed {
-            server: Some(Arc::new(server)),
+            servers: vec![Arc::new(server)],
         }
     }
 
@@ -150,7 +162,10 @@ mod tests {
     #[test]
     fn an_allocation_whose_answer_was_lost_is_adopted() {
         let pending = request(MatchState::Pending, None);
-        assert_eq!(step(&pending, &server(State::Allocated)), Action::Adopt);
+        assert!(matches!(
+            step(&pending, &server(State::Allocated)),
+            Action::Adopt { .. }
+        ));
     }
 
     #[test]
@@ -185,13 +200,21 @@ mod tests {
             Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
                 "2026-01-01T00:00:00Z".parse().unwrap(),
             ));
-        assert_eq!(
+        assert!(matches!(
             step(&deleted, &server(State::Shutdown)),
-            Action::Finish { server: None }
-        );
+            Action::Finish { servers, .. } if servers.is_empty()
+        ));
         assert!(matches!(
             step(&deleted, &server(State::Allocated)),
-            Action::Finish { server: Some(_) }
+            Action::Finish { servers, .. } if servers.len() == 1
         ));
+    }
+
+    #[test]
+    fn of_two_servers_one_is_kept_and_one_released() {
+        let mut two = server(State::Allocated);
+        two.servers.push(Arc::clone(&two.servers[0]));
+        let action = step(&request(MatchState::Pending, None), &two);
+        assert!(matches!(action, Action::Adopt { surplus, .. } if surplus.len() == 1));
     }
 }

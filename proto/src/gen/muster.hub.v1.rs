@@ -61,6 +61,10 @@ pub struct StateChange {
     /// Why, for the event and the log: "SDK state change", "Health check failure", ...
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
+    /// With READY and RESERVED: the annotation `muster.dev/last-allocated` as the SDK server saw it
+    /// when the game called. A server that was allocated since stays Allocated. Absent: not checked.
+    #[prost(string, optional, tag = "4")]
+    pub last_allocated: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// Nested message and enum types in `StateChange`.
 pub mod state_change {

@@ -10,7 +10,6 @@ use anyhow::{Context as _, Result};
 use crds::GameServer;
 use crds::state::State;
 use e2e::allocator;
-use e2e::cluster::ALLOCATOR;
 use e2e::measure::{Table, milliseconds};
 use e2e::objects::podless_fleet;
 use futures::FutureExt as _;
@@ -35,13 +34,7 @@ pub(crate) async fn run(scene: &Scene, args: &Args) -> Result<()> {
     scene
         .ready_fleet(&podless_fleet(FLEET, args.servers, "127.0.0.1")?)
         .await?;
-    let before = scene
-        .cluster
-        .scale_deployment(ALLOCATOR, args.replicas[0])
-        .await?;
-    let measured = allocations(scene, args, &raw, &mut rows).await;
-    scene.cluster.scale_deployment(ALLOCATOR, before).await?;
-    measured?;
+    allocations(scene, args, &raw, &mut rows).await?;
 
     result(&format!(
         "### Allocation\n\n{} servers without pods, gRPC, closed loop, {} rounds. A raw write is a \
@@ -132,7 +125,7 @@ async fn allocations(
         .map(|(workers, _)| (*workers, Outcome::default()))
         .collect();
     for &replicas in &args.replicas {
-        scene.cluster.scale_deployment(ALLOCATOR, replicas).await?;
+        scene.scale_allocator(replicas).await?;
         for (clients, resets) in &mut bare {
             progress(&format!(
                 "allocations by {clients} clients, {replicas} replicas"

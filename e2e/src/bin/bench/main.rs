@@ -16,7 +16,7 @@ mod writes;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, ValueEnum};
 use e2e::cluster::Cluster;
 
@@ -102,15 +102,28 @@ async fn run(args: &Args) -> Result<()> {
         &args.sections
     };
     for section in sections {
-        let scene = scene::Scene::new(&cluster).await?;
-        let result = match section {
-            Section::Allocation => Box::pin(allocation::run(&scene, args)).await,
-            Section::Ready => Box::pin(ready::run(&scene, args)).await,
-            Section::Memory => Box::pin(memory::run(&scene, args)).await,
-            Section::Writes => Box::pin(writes::run(&scene, args)).await,
+        let name = format!("{section:?}").to_lowercase();
+        let scene = scene::Scene::new(&cluster, &name).await?;
+        let measured = async {
+            match section {
+                Section::Allocation => Box::pin(allocation::run(&scene, args)).await,
+                Section::Ready => Box::pin(ready::run(&scene, args)).await,
+                Section::Memory => Box::pin(memory::run(&scene, args)).await,
+                Section::Writes => Box::pin(writes::run(&scene, args)).await,
+            }
+        };
+        // What was made goes away after Ctrl-C too.
+        let result = tokio::select! {
+            result = measured => result,
+            signal = tokio::signal::ctrl_c() => {
+                signal?;
+                Err(anyhow!("interrupted"))
+            }
         };
         let removed = scene.remove().await;
-        result.and(removed)?;
+        result
+            .and(removed)
+            .with_context(|| format!("section {name}"))?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Where a section takes place: a namespace of its own, which goes away at the end.
 
 use std::fs;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -23,24 +24,37 @@ const LONG: Duration = Duration::from_mins(5);
 pub(crate) struct Scene {
     pub(crate) cluster: Cluster,
     pub(crate) namespace: String,
+    /// Replicas of the allocator before the first change of them.
+    allocators: OnceLock<i32>,
 }
 
 impl Scene {
-    pub(crate) async fn new(cluster: &Cluster) -> Result<Self> {
+    /// Makes the namespace; `section` tells those of one run apart.
+    pub(crate) async fn new(cluster: &Cluster, section: &str) -> Result<Self> {
         let namespaces = Api::<Namespace>::all(cluster.client());
-        let namespace = format!("bench-{}", std::process::id());
-        // The one of the section before must be gone entirely.
-        wait::until_gone(&namespaces, &namespace, LONG).await?;
+        let namespace = format!("bench-{section}-{}", std::process::id());
         let mut object = Namespace::default();
         object.metadata.name = Some(namespace.clone());
         namespaces.create(&PostParams::default(), &object).await?;
         Ok(Self {
             cluster: cluster.clone(),
             namespace,
+            allocators: OnceLock::new(),
         })
     }
 
+    /// Changes the allocator's replicas until the end of the section.
+    pub(crate) async fn scale_allocator(&self, replicas: i32) -> Result<()> {
+        let before = self.cluster.replicas(ALLOCATOR).await?;
+        self.allocators.get_or_init(|| before);
+        self.cluster.scale_deployment(ALLOCATOR, replicas).await
+    }
+
+    /// Puts everything back as it was.
     pub(crate) async fn remove(&self) -> Result<()> {
+        if let Some(replicas) = self.allocators.get() {
+            self.cluster.scale_deployment(ALLOCATOR, *replicas).await?;
+        }
         let namespaces = Api::<Namespace>::all(self.cluster.client());
         namespaces
             .delete(&self.namespace, &DeleteParams::background())
