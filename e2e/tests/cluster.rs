@@ -30,10 +30,14 @@ mod health;
 mod matches;
 #[path = "cluster/namespaces.rs"]
 mod namespaces;
+#[path = "cluster/node_loss.rs"]
+mod node_loss;
 #[path = "cluster/nodes.rs"]
 mod nodes;
 #[path = "cluster/outage.rs"]
 mod outage;
+#[path = "cluster/policies.rs"]
+mod policies;
 #[path = "cluster/ports.rs"]
 mod ports;
 #[path = "cluster/rollout.rs"]

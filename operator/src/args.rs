@@ -86,9 +86,9 @@ pub struct Args {
     #[arg(long, env = "OPERATOR_ALLOCATOR_TLS_DIR")]
     pub allocator_tls_dir: Option<PathBuf>,
 
-    /// This replica's name in the lease.
-    #[arg(long, env = "POD_NAME", default_value = "operator")]
-    pub pod_name: String,
+    /// This replica's name in the lease; by default one of this process alone.
+    #[arg(long, env = "POD_NAME")]
+    pub pod_name: Option<String>,
 
     /// Namespace of the operator itself: of its lease and of the hub's CA.
     #[arg(long, env = "POD_NAMESPACE", default_value = "muster-system")]

@@ -49,6 +49,13 @@ pub(crate) struct AllocatorConfig {
     pub(crate) tls_dir: Option<PathBuf>,
 }
 
+impl Config {
+    /// Whether game servers of a namespace are ours to look after.
+    pub(crate) fn serves(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || self.namespaces.iter().any(|known| known == namespace)
+    }
+}
+
 impl TryFrom<Args> for Config {
     type Error = Problems;
 
@@ -161,7 +168,14 @@ impl TryFrom<Args> for Config {
                 ca_file: allocator_ca_file,
                 tls_dir: allocator_tls_dir,
             },
-            identity: pod_name,
+            // Two replicas of one name would both take the lease for theirs.
+            identity: pod_name.unwrap_or_else(|| {
+                format!(
+                    "operator-{}-{}",
+                    std::process::id(),
+                    runtime::clock::now().as_second()
+                )
+            }),
             namespace: pod_namespace,
             lease_name,
             lease: Timing {

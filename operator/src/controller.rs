@@ -23,6 +23,9 @@ const BACKOFF: Backoff = Backoff {
     cap: Duration::from_mins(5),
 };
 
+/// Delay while something else must come first, such as a free port.
+const WAITING: Duration = Duration::from_secs(5);
+
 /// Every object is looked at again after this time even if nothing happened, give or take a fifth.
 const RESYNC: Duration = Duration::from_mins(5);
 
@@ -131,6 +134,7 @@ impl<K: Kind> Controller<K> {
                 Class::Conflict | Class::Transient => {
                     BACKOFF.delay(attempt, share(&reference, attempt))
                 }
+                Class::Waiting => WAITING,
                 Class::Invalid => RESYNC,
             };
             if error.class() == Class::Conflict {

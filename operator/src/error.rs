@@ -11,6 +11,8 @@ pub(crate) enum Class {
     Transient,
     /// The object changed meanwhile: tried again at once, then with backoff.
     Conflict,
+    /// Something else must come first: looked at again after a fixed time.
+    Waiting,
     /// The object itself is wrong: waits for a change of it.
     Invalid,
 }
@@ -123,7 +125,9 @@ impl Error {
     }
 
     pub(crate) fn class(&self) -> Class {
-        if self.is_conflict() {
+        if matches!(self, Self::Waiting { .. }) {
+            Class::Waiting
+        } else if self.is_conflict() {
             Class::Conflict
         } else if self.status().is_some_and(|status| status.code == 422) {
             Class::Invalid

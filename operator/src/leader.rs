@@ -33,7 +33,7 @@ impl Candidate {
     pub(crate) async fn run(&self, stop: CancellationToken, lead: impl AsyncFn(CancellationToken)) {
         let mut seen = Observation::default();
         while !stop.is_cancelled() {
-            if !self.try_hold(&mut seen).await {
+            if self.try_hold(&mut seen).await != Some(true) {
                 stop.run_until_cancelled(tokio::time::sleep(self.timing.retry))
                     .await;
                 continue;
@@ -63,9 +63,11 @@ impl Candidate {
             }
             let deadline = renewed + self.timing.renew_deadline;
             match tokio::time::timeout_at(deadline, self.try_hold(seen)).await {
-                Ok(true) => renewed = Instant::now(),
-                Ok(false) if Instant::now() < deadline => {}
-                Ok(false) | Err(_) => {
+                Ok(Some(true)) => renewed = Instant::now(),
+                // Not known: there is time until the deadline.
+                Ok(None) if Instant::now() < deadline => {}
+                // Held by another, or the deadline has passed.
+                Ok(Some(false) | None) | Err(_) => {
                     lost.cancel();
                     return;
                 }
@@ -73,8 +75,9 @@ impl Candidate {
         }
     }
 
-    /// Reads the lease, and writes it if it is ours or free. Returns whether it is ours now.
-    async fn try_hold(&self, seen: &mut Observation) -> bool {
+    /// Reads the lease, and writes it if it is ours or free. Returns whether it is ours now; none
+    /// if that is not known.
+    async fn try_hold(&self, seen: &mut Observation) -> Option<bool> {
         let attempt = self.hold(seen);
         match tokio::time::timeout(self.timing.retry * 2, attempt).await {
             Ok(Ok(held)) => held,
@@ -85,16 +88,16 @@ impl Candidate {
                     error,
                     "Lease could not be read or written"
                 );
-                false
+                None
             }
             Err(_) => {
                 tracing::warn!(lease = self.lease_name, "Lease call took too long");
-                false
+                None
             }
         }
     }
 
-    async fn hold(&self, seen: &mut Observation) -> kube::Result<bool> {
+    async fn hold(&self, seen: &mut Observation) -> kube::Result<Option<bool>> {
         let api: Api<Lease> = Api::namespaced(self.client.clone(), &self.namespace);
         let current = api.get_opt(&self.lease_name).await?;
         let record = current.as_ref().map(|lease| Record {
@@ -107,13 +110,13 @@ impl Candidate {
         });
         let action = seen.decide(Instant::now(), &self.timing, &self.identity, record);
         if action == Action::Wait {
-            return Ok(false);
+            return Ok(Some(false));
         }
         let written = self.write(&api, current, action).await;
         match written {
-            Ok(()) => Ok(true),
-            // Another candidate was faster.
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Ok(()) => Ok(Some(true)),
+            // Another candidate was faster, or an own write was answered too late to be known.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -114,13 +114,13 @@ impl Namespaces {
         Ok(())
     }
 
-    /// The namespaces that were furnished by this process.
-    pub(crate) fn known(&self) -> Vec<String> {
-        let furnished = self
+    /// Forgets a namespace that has no game servers any more: it may be made anew.
+    pub(crate) fn forget(&self, namespace: &str) {
+        let mut furnished = self
             .furnished
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        furnished.keys().cloned().collect()
+        furnished.remove(namespace);
     }
 }
 

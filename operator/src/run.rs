@@ -7,6 +7,7 @@ use crds::{Fleet, FleetAutoscaler, GameServer, GameServerSet, MatchAllocation};
 use kube::core::CustomResourceExt as _;
 use kube::{Client, Resource};
 use runtime::admin::Admin;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -120,13 +121,22 @@ async fn work(
         return Ok(());
     };
     tasks.spawn(Arc::clone(&certificates).renew(Arc::clone(world), stop.clone()));
-    let hub = hub::serve(
-        Arc::clone(world),
-        certificates,
-        world.config.hub_address,
-        stop.clone(),
-    );
+    let failed = |source| Error::Serve {
+        what: "the hub",
+        source,
+    };
+    let listener = TcpListener::bind(world.config.hub_address)
+        .await
+        .map_err(failed)?;
+    tracing::info!(address = %world.config.hub_address, "Serving the hub");
     admin.open("hub");
+    // A replica whose hub has ended must not stay: SDK servers would find nobody behind it.
+    let ending = stop.clone();
+    let hub = async {
+        let ended = hub::serve(Arc::clone(world), certificates, listener, stop.clone()).await;
+        ending.cancel();
+        ended
+    };
     let candidate = Candidate {
         client: world.api.client.clone(),
         namespace: world.config.namespace.clone(),
@@ -145,13 +155,7 @@ async fn work(
     if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
         tracing::warn!(tasks = tasks.len(), "Tasks did not end in time");
     }
-    match hub {
-        Err(source) if !stop.is_cancelled() => Err(Error::Serve {
-            what: "the hub",
-            source,
-        }),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    hub.map_err(failed)
 }
 
 /// Runs every controller until leadership is lost.

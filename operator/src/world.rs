@@ -10,6 +10,7 @@ use crds::meta;
 use crds::state::State;
 use crds::{Fleet, FleetAutoscaler, GameServer, GameServerSet, MatchAllocation};
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
@@ -30,10 +31,13 @@ use crate::ports::{ChoiceError, Holder, PortPool};
 use crate::queue::Queue;
 
 /// Shortest time between two writes of one status.
-const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest time between two changes of a fleet's size by its autoscaler. A burst is followed
 /// well within a second, by few writes.
 const SCALE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Waiting matches that one server that becomes Ready wakes. The others look again by themselves.
+const WOKEN: usize = 8;
 
 /// What the controllers and the hub share.
 #[derive(Debug)]
@@ -98,6 +102,8 @@ impl NextOrdinals {
 struct Tallies {
     /// Ready and Allocated servers per node.
     node_load: BTreeMap<String, usize>,
+    /// Game servers per namespace.
+    population: BTreeMap<String, usize>,
     /// Autoscalers by namespace and name of their fleet.
     autoscalers: BTreeMap<Holder, BTreeSet<String>>,
     /// Names of MatchAllocations by uid.
@@ -315,6 +321,18 @@ impl World {
                     tallies.node_load.remove(node);
                 }
             }
+            match (before, after) {
+                (None, Some(_)) => *tallies.population.entry(key.0.clone()).or_default() += 1,
+                (Some(_), None) => {
+                    let left = tallies.population.entry(key.0.clone()).or_default();
+                    *left = left.saturating_sub(1);
+                    if *left == 0 {
+                        tallies.population.remove(&key.0);
+                        self.namespaces.forget(&key.0);
+                    }
+                }
+                (Some(_), Some(_)) | (None, None) => {}
+            }
             if let Some(node) = after.and_then(loaded_node) {
                 *tallies.node_load.entry(node.to_owned()).or_default() += 1;
             }
@@ -350,7 +368,13 @@ impl World {
                 .push(ObjectRef::new(name).within(namespace));
         }
         if after.is_some_and(|server| server.state() == State::Ready) {
-            for name in tallies.waiting.get(&key.0).into_iter().flatten() {
+            for name in tallies
+                .waiting
+                .get(&key.0)
+                .into_iter()
+                .flatten()
+                .take(WOKEN)
+            {
                 self.queues
                     .matches
                     .push(ObjectRef::new(name).within(&key.0));
@@ -366,7 +390,12 @@ impl World {
                 .map_or("none", String::as_str);
             let namespace = server.namespace().unwrap_or_default();
             let labels = [server.state().as_str(), fleet, namespace.as_str()];
-            self.metrics.game_servers.with_label_values(&labels).add(by);
+            let gauge = self.metrics.game_servers.with_label_values(&labels);
+            gauge.add(by);
+            // Series of fleets and namespaces that are gone must not pile up.
+            if gauge.get() == 0 {
+                drop(self.metrics.game_servers.remove_label_values(&labels));
+            }
         }
     }
 
@@ -396,6 +425,16 @@ impl World {
                 .autoscalers
                 .push(ObjectRef::from_obj(autoscaler));
         }
+        // One that goes leaves the fleet to the next.
+        if let (Some(autoscaler), None) = (before, after) {
+            let namespace = holder(autoscaler).0;
+            let fleet = (namespace.clone(), autoscaler.spec.fleet_name.clone());
+            for name in tallies.autoscalers.get(&fleet).into_iter().flatten() {
+                self.queues
+                    .autoscalers
+                    .push(ObjectRef::new(name).within(&namespace));
+            }
+        }
     }
 
     fn match_changed(&self, before: Option<&MatchAllocation>, after: Option<&MatchAllocation>) {
@@ -421,7 +460,9 @@ impl World {
                 .as_ref()
                 .map(|status| status.state)
                 .unwrap_or_default();
-            if state == MatchState::Pending {
+            let is_invalid = |condition: &Condition| condition.reason == "Invalid";
+            let conditions = request.status.iter().flat_map(|status| &status.conditions);
+            if state == MatchState::Pending && !conditions.into_iter().any(is_invalid) {
                 tallies.waiting.entry(namespace).or_default().insert(name);
             }
             self.queues.matches.push(ObjectRef::from_obj(request));
@@ -435,6 +476,17 @@ impl World {
                 .fleets
                 .push(ObjectRef::new(fleet).within(&namespace));
         }
+    }
+
+    /// Names of the autoscalers of a fleet.
+    pub(crate) fn autoscalers_of(&self, fleet: &Holder) -> Vec<String> {
+        lock(&self.tallies)
+            .autoscalers
+            .get(fleet)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     fn push_autoscalers_of(&self, fleet: &Holder) {

@@ -4,8 +4,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Returns a token that is cancelled by SIGTERM or SIGINT. Needs a running tokio runtime.
-///
-/// A second signal is left to its default effect, so that a stuck shutdown can be cut short.
 pub fn token() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;

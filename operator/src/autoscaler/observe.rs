@@ -23,6 +23,7 @@ pub(crate) fn observe(world: &World, autoscaler: &FleetAutoscaler) -> Observed {
         .filter(|server| server.state() == State::Allocated && !server.is_being_deleted())
         .count();
     Observed {
+        rival: older_autoscaler(world, autoscaler),
         fleet: Some(FleetView {
             name: fleet.name_any(),
             uid,
@@ -37,4 +38,23 @@ pub(crate) fn observe(world: &World, autoscaler: &FleetAutoscaler) -> Observed {
             allocated: i32::try_from(allocated).unwrap_or(i32::MAX),
         }),
     }
+}
+
+/// The name of an autoscaler of the same fleet that was there before this one.
+fn older_autoscaler(world: &World, autoscaler: &FleetAutoscaler) -> Option<String> {
+    let namespace = autoscaler.namespace().unwrap_or_default();
+    let age = |it: &FleetAutoscaler| {
+        (
+            it.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            it.name_any(),
+        )
+    };
+    world
+        .autoscalers_of(&(namespace.clone(), autoscaler.spec.fleet_name.clone()))
+        .iter()
+        .filter_map(|name| world.autoscalers.get(&namespace, name))
+        .map(|other| age(&other))
+        .min()
+        .filter(|oldest| *oldest < age(autoscaler))
+        .map(|(_, name)| name)
 }

@@ -22,6 +22,8 @@ pub(crate) struct Desired {
 pub(crate) struct Observed {
     /// The fleet, if there is one.
     pub(crate) fleet: Option<FleetView>,
+    /// An older autoscaler of the same fleet: that one acts.
+    pub(crate) rival: Option<String>,
 }
 
 /// The fleet to size.
@@ -70,6 +72,8 @@ pub(crate) enum Verdict {
     Size { desired: i32, limited: bool },
     /// There is no such fleet.
     FleetNotFound,
+    /// An older autoscaler sizes the fleet; two would undo each other's work.
+    FleetTaken,
     /// The fleet goes.
     FleetBeingDeleted,
     /// The policy's settings make no sense; the schema refuses such.
@@ -91,6 +95,7 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed) -> Plan {
     let fleet = match &observed.fleet {
         None => return verdict(Verdict::FleetNotFound),
         Some(fleet) if fleet.being_deleted => return verdict(Verdict::FleetBeingDeleted),
+        Some(_) if observed.rival.is_some() => return verdict(Verdict::FleetTaken),
         Some(fleet) => fleet,
     };
     let size = match desired.spec.policy.type_ {

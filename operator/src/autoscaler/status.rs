@@ -54,6 +54,13 @@ pub(crate) fn status(
             Condition::yes("Ready", "PolicyApplied", message)
         }
         Verdict::FleetNotFound => no("FleetNotFound", format!("there is no Fleet {fleet}")),
+        Verdict::FleetTaken => {
+            let rival = observed.rival.as_deref().unwrap_or_default();
+            no(
+                "FleetTaken",
+                format!("Fleet {fleet} is sized by FleetAutoscaler {rival}"),
+            )
+        }
         Verdict::FleetBeingDeleted => no(
             "FleetBeingDeleted",
             format!("Fleet {fleet} is being deleted"),

@@ -41,7 +41,10 @@ fn observed(replicas: i32, allocated: i32) -> Observed {
         current: replicas,
         allocated,
     };
-    Observed { fleet: Some(fleet) }
+    Observed {
+        fleet: Some(fleet),
+        rival: None,
+    }
 }
 
 /// One line per number of active matches.
@@ -56,7 +59,10 @@ fn check(desired: &Desired, replicas: i32, allocated: &[i32], expected: &Expect)
         let limited = match plan.verdict {
             Verdict::Size { limited: true, .. } => " (limited)",
             Verdict::Size { limited: false, .. } => "",
-            Verdict::FleetNotFound | Verdict::FleetBeingDeleted | Verdict::PolicyInvalid => {
+            Verdict::FleetNotFound
+            | Verdict::FleetTaken
+            | Verdict::FleetBeingDeleted
+            | Verdict::PolicyInvalid => {
                 panic!("{:?}", plan.verdict)
             }
         };
@@ -249,4 +255,12 @@ proptest! {
         prop_assert!((min..=min + extra).contains(&size));
         prop_assert_eq!(plan(&desired, &observed(size, allocated)).action, None);
     }
+}
+
+#[test]
+fn of_two_autoscalers_of_one_fleet_the_older_acts() {
+    let mut observed = observed(0, 0);
+    observed.rival = Some("elder".to_owned());
+    let plan = plan(&desired(IntOrString::Int(5), 1, 100), &observed);
+    assert_eq!((plan.action, plan.verdict), (None, Verdict::FleetTaken));
 }

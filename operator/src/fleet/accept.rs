@@ -1,4 +1,4 @@
-//! Whether the API server would take the fleet's pods: asked once per generation, so that a
+//! Whether the API server would take the fleet's pods: asked once per template, so that a
 //! mistake in the template is told on the Fleet and not only by servers that fail.
 
 use std::collections::BTreeMap;
@@ -16,22 +16,22 @@ use crate::world::World;
 /// Name of the server and pod that are tried and never made.
 const TRIAL: &str = "muster-trial";
 
-/// Answers by the uid of the fleet, with the generation they are for.
+/// Answers by the uid of the fleet, with a hash of the template they are for.
 #[derive(Debug, Default)]
-pub(crate) struct Acceptances(Mutex<BTreeMap<String, (i64, Acceptance)>>);
+pub(crate) struct Acceptances(Mutex<BTreeMap<String, (u64, Acceptance)>>);
 
 impl Acceptances {
-    fn of(&self, uid: &str, generation: i64) -> Option<Acceptance> {
+    fn of(&self, uid: &str, template: u64) -> Option<Acceptance> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known
             .get(uid)
-            .filter(|(of, _)| *of == generation)
+            .filter(|(of, _)| *of == template)
             .map(|(_, answer)| answer.clone())
     }
 
-    fn remember(&self, uid: &str, generation: i64, answer: Acceptance) {
+    fn remember(&self, uid: &str, template: u64, answer: Acceptance) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(uid.to_owned(), (generation, answer));
+        known.insert(uid.to_owned(), (template, answer));
     }
 
     /// Forgets a fleet that is gone.
@@ -46,8 +46,10 @@ impl Acceptances {
 /// Returns the API server's answer for the fleet as it is now.
 pub(crate) async fn accept(world: &World, fleet: &Fleet) -> Result<Acceptance, Error> {
     let uid = fleet.uid().unwrap_or_default();
-    let generation = fleet.metadata.generation.unwrap_or_default();
-    if let Some(answer) = world.acceptances.of(&uid, generation) {
+    // Not the generation: an autoscaler changes that with every step.
+    let template = serde_json::to_vec(&(&fleet.spec.template, fleet.spec.scheduling));
+    let template = crds::names::hash(&template.unwrap_or_default());
+    if let Some(answer) = world.acceptances.of(&uid, template) {
         return Ok(answer);
     }
     if fleet.metadata.deletion_timestamp.is_some() {
@@ -57,7 +59,9 @@ pub(crate) async fn accept(world: &World, fleet: &Fleet) -> Result<Acceptance, E
     if let Acceptance::Refused { reason, message } = &answer {
         world.events.warning(fleet, reason, message.clone()).await;
     }
-    world.acceptances.remember(&uid, generation, answer.clone());
+    if answer != Acceptance::Unknown {
+        world.acceptances.remember(&uid, template, answer.clone());
+    }
     Ok(answer)
 }
 

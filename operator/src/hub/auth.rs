@@ -8,10 +8,14 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::PostParams;
 use proto::muster::hub::v1::Hello;
+use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::world::World;
+
+/// Token reviews at once.
+static REVIEWS: Semaphore = Semaphore::const_new(32);
 
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
@@ -24,26 +28,30 @@ pub(crate) async fn authenticate(
 ) -> Result<Arc<GameServer>, Status> {
     let token = bearer(metadata)?;
     let user = review(world, token).await?;
-    let server = find_server(world, hello).await?;
-    let pod = find_pod(world, hello).await?;
-    let (pod_name, pod_uid) = (extra(&user, POD_NAME), extra(&user, POD_UID));
+    // Before anything of that name is read: nobody learns of other namespaces' servers.
     let of_namespace = user
         .username
         .as_deref()
         .and_then(|name| name.strip_prefix("system:serviceaccount:"))
         .and_then(|rest| rest.split(':').next());
-    let belongs = of_namespace == Some(hello.namespace.as_str())
-        && pod_name == Some(hello.name.as_str())
-        && pod_uid.is_some()
-        && pod_uid == pod.metadata.uid.as_deref()
-        && crate::gameserver::is_pod_of(&pod, &server);
-    if !belongs {
-        return Err(Status::permission_denied(format!(
+    let pod_uid = extra(&user, POD_UID);
+    let claimed = of_namespace == Some(hello.namespace.as_str())
+        && extra(&user, POD_NAME) == Some(hello.name.as_str())
+        && pod_uid.is_some();
+    let denied = || {
+        Status::permission_denied(format!(
             "the token does not belong to the pod of game server {}/{}",
             hello.namespace, hello.name
-        )));
+        ))
+    };
+    if !claimed || !world.config.serves(&hello.namespace) {
+        return Err(denied());
     }
-    Ok(server)
+    let server = find_server(world, hello).await?;
+    let pod = find_pod(world, hello).await?;
+    let belongs =
+        pod_uid == pod.metadata.uid.as_deref() && crate::gameserver::is_pod_of(&pod, &server);
+    if belongs { Ok(server) } else { Err(denied()) }
 }
 
 fn bearer(metadata: &MetadataMap) -> Result<&str, Status> {
@@ -64,6 +72,11 @@ async fn review(world: &World, token: &str) -> Result<UserInfo, Status> {
         ..TokenReview::default()
     };
     let api: Api<TokenReview> = Api::all(world.api.client.clone());
+    // After a restart every SDK server comes at once.
+    let _turn = REVIEWS
+        .acquire()
+        .await
+        .map_err(|_| Status::unavailable("shutting down"))?;
     let answer = world
         .api
         .call(

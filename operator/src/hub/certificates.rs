@@ -1,12 +1,13 @@
 //! Keeps the hub's certificates: reads and writes the Secret, signs this replica's own.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
 use kube::api::PostParams;
 use kube::core::ObjectMeta;
+use kube::{Api, ResourceExt as _};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -119,8 +120,18 @@ async fn rotate(world: &World) -> Result<(), Error> {
         stored = rotated;
     }
     world.namespaces.set_bundle(stored.bundle());
-    for namespace in world.namespaces.known() {
-        world.namespaces.ensure(world, &namespace).await?;
+    // Wherever there are game servers, whoever furnished the place.
+    let namespaces: BTreeSet<_> = world
+        .servers
+        .all()
+        .iter()
+        .filter_map(|server| server.namespace())
+        .collect();
+    for namespace in namespaces {
+        if let Err(error) = world.namespaces.ensure(world, &namespace).await {
+            let error = runtime::service::chain(&error);
+            tracing::warn!(namespace, error, "Hub's certificates were not published");
+        }
     }
     Ok(())
 }

@@ -339,4 +339,40 @@ mod tests {
             &expect![[r#"{"status":{"state":"Shutdown"}}"#]],
         );
     }
+
+    #[test]
+    fn a_ready_that_was_said_before_the_allocation_does_not_undo_it() {
+        let mut allocated = server(State::Allocated, "a");
+        allocated.metadata.annotations = Some(std::collections::BTreeMap::from([(
+            meta::LAST_ALLOCATED_ANNOTATION.to_owned(),
+            "2026-01-02T03:04:00Z".to_owned(),
+        )]));
+        let mut change = wants(Wanted::Ready);
+        change.state.as_mut().unwrap().last_allocated = Some(String::new());
+        check(&allocated, None, &change, &expect!["Nothing"]);
+        change.state.as_mut().unwrap().last_allocated = Some("2026-01-02T03:04:00Z".to_owned());
+        check(
+            &allocated,
+            None,
+            &change,
+            &expect![[r#"{"status":{"state":"Ready"}}"#]],
+        );
+    }
+
+    #[test]
+    fn a_server_that_is_free_again_belongs_to_no_match() {
+        let mut allocated = server(State::Allocated, "a");
+        allocated.metadata.labels = Some(std::collections::BTreeMap::from([(
+            meta::MATCH_ALLOCATION_LABEL.to_owned(),
+            "uid".to_owned(),
+        )]));
+        check(
+            &allocated,
+            None,
+            &wants(Wanted::Ready),
+            &expect![[
+                r#"{"metadata":{"labels":{"muster.dev/match-allocation":null}},"status":{"state":"Ready"}}"#
+            ]],
+        );
+    }
 }

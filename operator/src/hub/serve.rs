@@ -1,6 +1,5 @@
 //! The hub's listener: TLS with a certificate that is renewed while it runs.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,11 +38,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(crate) async fn serve(
     world: Arc<World>,
     certificates: Arc<Certificates>,
-    address: SocketAddr,
+    listener: TcpListener,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
-    tracing::info!(address = %listener.local_addr()?, "Serving the hub");
     let tasks = TaskTracker::new();
     let service = Service {
         world,
