@@ -1,139 +1,112 @@
-//! The benchmarks: what allocation, readiness, memory and writes cost on this cluster.
+//! The benchmarks: the numbers of the goals, as Markdown tables for `docs/benchmarks.md`.
 //!
-//! Prints Markdown tables, ready for `docs/benchmarks.md`, on standard output, and progress on
-//! standard error. Absolute figures move with the machine: each run measures the raw write limit
-//! of the same API server beside them, and ratios are what counts.
-#![expect(clippy::print_stdout, reason = "the tables are this program's purpose")]
+//! Tables go to stdout, progress to stderr. Everything runs from the outside against a cluster with
+//! Muster installed; CPU and memory are read from `/proc`, so they are known only where the
+//! cluster's processes run on this host. Each section works in a namespace of its own, which it
+//! deletes at the end, after a failure and after Ctrl-C too.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tables and progress are this program's purpose"
+)]
 
-mod allocation;
-mod drive;
+mod allocate;
+mod load;
+mod machine;
 mod memory;
-mod metrics;
 mod processes;
+mod prometheus;
+mod raw;
 mod ready;
-mod scene;
+mod scratch;
 mod writes;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use e2e::cluster::Cluster;
 
-/// Measures Muster on a cluster.
+use crate::scratch::{Interrupted, progress};
+
+/// Measures Muster on the cluster that KUBECONFIG names.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 struct Args {
-    /// What to measure [default: everything].
-    #[arg(value_enum)]
+    /// What to measure.
+    #[arg(value_enum, default_value = "all")]
     sections: Vec<Section>,
-
-    /// Servers without pods for allocations.
-    #[arg(long, default_value_t = 500, value_name = "COUNT")]
-    servers: i32,
-
-    /// Clients at once for allocations, and workers for the raw writes.
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 40], value_name = "COUNTS")]
-    clients: Vec<usize>,
-
-    /// Replicas of the allocator.
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 3], value_name = "COUNTS")]
-    replicas: Vec<i32>,
-
-    /// Runs over all servers, for each number of clients.
-    #[arg(long, default_value_t = 3, value_name = "COUNT")]
-    rounds: usize,
-
-    /// Changes to Ready.
-    #[arg(long, default_value_t = 300, value_name = "COUNT")]
-    changes: usize,
-
-    /// Real pods for the memory of the SDK server.
-    #[arg(long, default_value_t = 20, value_name = "COUNT")]
-    pods: i32,
-
-    /// Lives of servers for the writes.
-    #[arg(long, default_value_t = 10, value_name = "COUNT")]
-    lives: i32,
+    #[command(flatten)]
+    allocate: allocate::Args,
+    #[command(flatten)]
+    ready: ready::Args,
+    #[command(flatten)]
+    memory: memory::Args,
+    #[command(flatten)]
+    writes: writes::Args,
 }
 
 /// A part of the benchmarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Section {
-    /// Allocations per second, beside raw writes.
-    Allocation,
-    /// From the SDK's Ready to Ready in a watch.
+    /// Everything.
+    All,
+    /// Allocations and bare writes: rate, latency, CPU.
+    Allocate,
+    /// From the SDK's Ready to the watch event.
     Ready,
-    /// Memory of the SDK server, operator and allocator.
+    /// Memory of the SDK servers, the operator and the allocator.
     Memory,
-    /// Writes per life of a server.
+    /// Writes to the API server per life of a game server.
     Writes,
+}
+
+impl Section {
+    const EACH: [Self; 4] = [Self::Allocate, Self::Ready, Self::Memory, Self::Writes];
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = tokio::runtime::Builder::new_multi_thread()
+    let result = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)
         .and_then(|runtime| runtime.block_on(run(&args)));
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("The benchmarks failed: {error:#}");
+            progress(&format!("The benchmarks failed: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(args: &Args) -> Result<()> {
+/// Measures what was asked for; true if nothing failed.
+async fn run(args: &Args) -> Result<bool> {
     let cluster = Cluster::connect().await?;
     cluster.muster_ready().await?;
-    scene::describe(&cluster).await?;
-    let all = [
-        Section::Writes,
-        Section::Ready,
-        Section::Memory,
-        Section::Allocation,
-    ];
-    let sections = if args.sections.is_empty() {
-        &all[..]
-    } else {
-        &args.sections
-    };
-    for section in sections {
-        let name = format!("{section:?}").to_lowercase();
-        let scene = scene::Scene::new(&cluster, &name).await?;
-        let measured = async {
-            match section {
-                Section::Allocation => Box::pin(allocation::run(&scene, args)).await,
-                Section::Ready => Box::pin(ready::run(&scene, args)).await,
-                Section::Memory => Box::pin(memory::run(&scene, args)).await,
-                Section::Writes => Box::pin(writes::run(&scene, args)).await,
-            }
+    println!("{}", machine::facts(&cluster).await?);
+    let mut all_well = true;
+    for section in Section::EACH {
+        if !args.sections.contains(&Section::All) && !args.sections.contains(&section) {
+            continue;
+        }
+        let report = match section {
+            Section::All | Section::Allocate => allocate::run(&cluster, &args.allocate).await,
+            Section::Ready => ready::run(&cluster, &args.ready).await,
+            Section::Memory => memory::run(&cluster, &args.memory).await,
+            Section::Writes => writes::run(&cluster, &args.writes).await,
         };
-        // What was made goes away after Ctrl-C too.
-        let result = tokio::select! {
-            result = measured => result,
-            signal = tokio::signal::ctrl_c() => {
-                signal?;
-                Err(anyhow!("interrupted"))
+        match report {
+            Ok(report) => println!("\n{report}"),
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            // What the others say is worth having all the same.
+            Err(error) => {
+                all_well = false;
+                progress(&format!("{section:?} failed: {error:#}"));
             }
-        };
-        let removed = scene.remove().await;
-        result
-            .and(removed)
-            .with_context(|| format!("section {name}"))?;
+        }
     }
-    Ok(())
-}
-
-/// Prints a line of progress.
-fn progress(text: &str) {
-    eprintln!("… {text}");
-}
-
-/// Prints a part of the result.
-fn result(text: &str) {
-    println!("{text}");
+    Ok(all_well)
 }
