@@ -22,7 +22,7 @@ pub(crate) fn pod_template(_: &mut SchemaGenerator) -> Schema {
             "requests": quantities(),
         },
         "x-kubernetes-validations": [{
-            "rule": "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
+            "rule": "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || !isQuantity(string(self.requests[name])) || !isQuantity(string(self.limits[name])) || quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
             "message": "resources.requests must not be greater than resources.limits",
             "fieldPath": ".requests",
         }],

@@ -9,8 +9,9 @@ use crds::gameserver::GameServerStatusAddress;
 use crds::state::State;
 use jiff::Timestamp;
 
-/// A `Scheduled` write is only worth its cost when readiness takes longer than this.
-const SCHEDULED_AFTER: Duration = Duration::from_secs(1);
+/// A `Scheduled` write is only worth its cost when readiness takes longer than a second. The time
+/// of scheduling is in whole seconds, and may show up to one more than has passed.
+const SCHEDULED_AFTER: Duration = Duration::from_secs(2);
 
 /// What is known about a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -75,7 +75,7 @@ fn a_server_walks_from_ports_to_pod_to_place() {
             server(State::Creating, PodState::Alive(PodAlive::default())),
             "wait",
         ),
-        (server(State::Creating, early), "wait 800ms"),
+        (server(State::Creating, early), "wait 1.8s"),
         (server(State::Creating, late.clone()), "locate as Scheduled"),
         (server(State::Scheduled, late.clone()), "wait"),
         (server(State::RequestReady, late.clone()), "locate as Ready"),

@@ -170,6 +170,9 @@ fn checks_on(report: &mut Report, args: &TestArgs, cluster: &Cluster, up: &Up) -
                     "--features",
                     "cluster",
                     "--no-fail-fast",
+                    "--",
+                    // They wait more than they work; the harness lets as many run at once.
+                    "--test-threads=4",
                 ])
                 .env("KUBECONFIG", &up.kubeconfig)
                 .env("PATH", path),
