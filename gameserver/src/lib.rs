@@ -1,8 +1,7 @@
 //! The sample game server: echoes UDP and TCP, and obeys commands that drive the Agones SDK.
 //!
 //! Flags, environment and commands are those of Agones' simple-game-server, so that its manifests
-//! and test clients work. It speaks to the SDK server by the published crate `agones`, unmodified:
-//! what works here works for a game that was built for Agones.
+//! and test clients work.
 //!
 //! Start reading at [`server`]; [`command`] lists the commands.
 
@@ -28,7 +27,7 @@ pub enum Error {
         step: &'static str,
         /// The failure.
         #[source]
-        source: Box<agones::errors::Error>,
+        source: Box<tonic::Status>,
     },
     /// A port could not be opened.
     #[error("listening on {protocol} port {port} failed")]

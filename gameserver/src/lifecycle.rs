@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use agones::Sdk;
+use proto::agones::dev::sdk::Empty;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::sdk::Sdk;
 use crate::{Error, sdk};
 
 /// Time between attempts at a call that must succeed in the end.
@@ -28,7 +29,7 @@ pub(crate) async fn say_ready(mut sdk: Sdk, delay: Duration) {
 pub(crate) async fn send_health(sdk: Sdk, period: Duration, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut pings = sdk.health_check();
+    let mut pings = sdk.health();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -37,11 +38,11 @@ pub(crate) async fn send_health(sdk: Sdk, period: Duration, stop: CancellationTo
                 return;
             }
         }
-        if pings.send(()).await.is_err() {
+        if pings.send(Empty {}).await.is_err() {
             // The stream ended with the SDK server's; the next one starts with this ping.
             tracing::warn!("Health stream was closed and is opened again");
-            pings = sdk.health_check();
-            if pings.send(()).await.is_err() {
+            pings = sdk.health();
+            if pings.send(Empty {}).await.is_err() {
                 tracing::warn!("Health ping was lost");
             }
         }
@@ -56,11 +57,11 @@ pub(crate) async fn end_after_allocations(
 ) -> Result<(), Error> {
     let mut remaining = iterations;
     let mut last = None;
-    let mut changes = sdk.watch_gameserver().await.map_err(sdk::failed("watch"))?;
+    let mut changes = sdk.watch().await.map_err(sdk::failed("watch"))?;
     loop {
         let Ok(Some(server)) = changes.message().await else {
             tokio::time::sleep(RETRY).await;
-            changes = sdk.watch_gameserver().await.map_err(sdk::failed("watch"))?;
+            changes = sdk.watch().await.map_err(sdk::failed("watch"))?;
             continue;
         };
         let current = sdk::allocation(&server);

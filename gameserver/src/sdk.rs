@@ -1,13 +1,31 @@
-//! The SDK server, by the published client.
+//! The client of the SDK server beside this game server.
+//!
+//! The protocol is that of Agones, by the same generated code that our SDK server uses, so that the
+//! sample builds with nothing but Rust. That clients which were published for Agones work too is
+//! proven in `e2e/tests/sdk`.
 
 use std::time::Duration;
 
-use agones::{GameServer, Sdk};
+use proto::agones::dev::sdk::sdk_client::SdkClient;
+use proto::agones::dev::sdk::{self, Empty, GameServer, KeyValue};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Status, Streaming};
 
 use crate::Error;
 
 /// Where the SDK server listens. An address and not a name, so that no resolver is needed.
 const HOST: &str = "http://127.0.0.1";
+
+/// Time for the SDK server to come up, as in the clients of Agones.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// Time between attempts to reach it.
+const ATTEMPT: Duration = Duration::from_millis(50);
+
+/// Health pings that wait to be sent.
+const PINGS: usize = 10;
 
 /// Longest time between health pings: Agones' simple-game-server uses it always.
 const LONGEST_PERIOD: Duration = Duration::from_secs(2);
@@ -15,15 +33,96 @@ const LONGEST_PERIOD: Duration = Duration::from_secs(2);
 /// Annotation that every allocation changes, without the prefix.
 const LAST_ALLOCATED: &str = "/last-allocated";
 
-/// Connects; the client itself tries for 30 seconds.
-pub(crate) async fn connect(port: u16) -> Result<Sdk, Error> {
-    Sdk::new_with_host(Some(HOST.to_owned()), Some(port), None)
-        .await
-        .map_err(failed("connect"))
+/// The SDK of this game server.
+#[derive(Clone, Debug)]
+pub(crate) struct Sdk {
+    client: SdkClient<Channel>,
+}
+
+impl Sdk {
+    pub(crate) async fn ready(&mut self) -> Result<(), Status> {
+        self.client.ready(Empty {}).await.map(drop)
+    }
+
+    pub(crate) async fn allocate(&mut self) -> Result<(), Status> {
+        self.client.allocate(Empty {}).await.map(drop)
+    }
+
+    pub(crate) async fn shutdown(&mut self) -> Result<(), Status> {
+        self.client.shutdown(Empty {}).await.map(drop)
+    }
+
+    /// Reserves the server; the smallest unit is a second.
+    pub(crate) async fn reserve(&mut self, time: Duration) -> Result<(), Status> {
+        let seconds = i64::try_from(time.as_secs().max(1)).unwrap_or(i64::MAX);
+        let time = sdk::Duration { seconds };
+        self.client.reserve(time).await.map(drop)
+    }
+
+    pub(crate) async fn set_label(&mut self, key: String, value: String) -> Result<(), Status> {
+        let pair = KeyValue { key, value };
+        self.client.set_label(pair).await.map(drop)
+    }
+
+    pub(crate) async fn set_annotation(
+        &mut self,
+        key: String,
+        value: String,
+    ) -> Result<(), Status> {
+        let pair = KeyValue { key, value };
+        self.client.set_annotation(pair).await.map(drop)
+    }
+
+    pub(crate) async fn game_server(&mut self) -> Result<GameServer, Status> {
+        let answer = self.client.get_game_server(Empty {}).await?;
+        Ok(answer.into_inner())
+    }
+
+    pub(crate) async fn watch(&mut self) -> Result<Streaming<GameServer>, Status> {
+        let answer = self.client.watch_game_server(Empty {}).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Opens a stream of health pings. It ends when the sender is dropped; sending fails when the
+    /// SDK server has closed it.
+    pub(crate) fn health(&self) -> mpsc::Sender<Empty> {
+        let (sender, pings) = mpsc::channel(PINGS);
+        let mut client = self.client.clone();
+        tokio::spawn(async move {
+            // The sender learns of the end by its next ping.
+            drop(client.health(ReceiverStream::new(pings)).await);
+        });
+        sender
+    }
+}
+
+/// Connects, and returns the game server as the SDK server knows it.
+pub(crate) async fn connect(port: u16) -> Result<(Sdk, GameServer), Error> {
+    let endpoint = Endpoint::from_shared(format!("{HOST}:{port}"))
+        .map_err(|error| failed("connect")(Status::from_error(error.into())))?;
+    let mut sdk = Sdk {
+        client: SdkClient::new(endpoint.connect_timeout(CONNECT).connect_lazy()),
+    };
+    let mut last = Status::deadline_exceeded("no answer came");
+    let connected = tokio::time::timeout(CONNECT, async {
+        let mut attempts = tokio::time::interval(ATTEMPT);
+        loop {
+            attempts.tick().await;
+            match sdk.game_server().await {
+                Ok(server) => return server,
+                Err(status) => last = status,
+            }
+        }
+    })
+    .await;
+    match connected {
+        Ok(server) => Ok((sdk, server)),
+        Err(_) => Err(failed("connect")(last)),
+    }
 }
 
 /// Names the step that an SDK call was for.
-pub(crate) fn failed(step: &'static str) -> impl FnOnce(agones::errors::Error) -> Error {
+pub(crate) fn failed(step: &'static str) -> impl FnOnce(Status) -> Error {
     move |source| Error::Sdk {
         step,
         source: Box::new(source),

@@ -7,7 +7,6 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use agones::Sdk;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, mpsc};
@@ -17,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::command::{self, Command};
 use crate::config::Config;
+use crate::sdk::Sdk;
 use crate::{Error, lifecycle, sdk};
 
 /// Longest message over either protocol, in bytes.
@@ -37,23 +37,13 @@ pub struct Server {
 }
 
 /// What every task of the server shares.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Shared {
     sdk: Sdk,
     health: CancellationToken,
     watched: Arc<AtomicBool>,
     background: TaskTracker,
     end: mpsc::Sender<Result<(), Error>>,
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The client has no Debug.
-        formatter
-            .debug_struct("Shared")
-            .field("health", &self.health)
-            .finish_non_exhaustive()
-    }
 }
 
 /// What a client gets for a message.
@@ -80,11 +70,7 @@ impl Answer {
 impl Server {
     /// Connects to the SDK server and opens the sockets.
     pub async fn bind(config: Config) -> Result<Self, Error> {
-        let mut client = sdk::connect(config.sdk_port).await?;
-        let server = client
-            .get_gameserver()
-            .await
-            .map_err(sdk::failed("get the game server"))?;
+        let (client, server) = sdk::connect(config.sdk_port).await?;
         let port = if config.passthrough {
             sdk::first_port(&server).ok_or(Error::NoPort)?
         } else {
@@ -193,7 +179,7 @@ impl Shared {
                 self.health.cancel();
                 Ok(())
             }
-            Command::GameServer => match sdk.get_gameserver().await {
+            Command::GameServer => match sdk.game_server().await {
                 Ok(server) => return Some(Answer::Text(format!("NAME: {}", sdk::name(&server)))),
                 Err(error) => Err(error),
             },
@@ -244,7 +230,7 @@ impl Shared {
 }
 
 async fn log_changes(mut sdk: Sdk) {
-    let mut changes = match sdk.watch_gameserver().await {
+    let mut changes = match sdk.watch().await {
         Ok(changes) => changes,
         Err(error) => {
             tracing::error!(%error, "Watching the game server failed");
