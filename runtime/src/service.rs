@@ -1,5 +1,6 @@
 //! How a service starts and ends: the same for every binary.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -38,7 +39,22 @@ where
     Args: Parser,
     Error: std::error::Error + 'static,
 {
-    let args = match Args::try_parse() {
+    main_from(std::env::args_os(), threads, log, config, run)
+}
+
+/// [`main`] with another command line than the process's; its first word is the program's name.
+pub fn main_from<Args, Config, Error>(
+    command_line: impl IntoIterator<Item = OsString>,
+    threads: Threads,
+    log: impl FnOnce(&Args) -> &LogArgs,
+    config: impl FnOnce(Args) -> Result<Config, Problems>,
+    run: impl AsyncFnOnce(Config, CancellationToken) -> Result<(), Error>,
+) -> ExitCode
+where
+    Args: Parser,
+    Error: std::error::Error + 'static,
+{
+    let args = match Args::try_parse_from(command_line) {
         Ok(args) => args,
         Err(error) => {
             let code = if error.use_stderr() {
