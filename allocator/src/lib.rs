@@ -30,6 +30,7 @@ pub mod validate;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
+use kube::Client;
 use proto::allocation::allocation_service_server::AllocationServiceServer;
 use runtime::admin::Admin;
 use runtime::tls::Reloading;
@@ -83,96 +84,159 @@ pub enum Error {
 
 /// Runs the allocator until `stop` is cancelled.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
-    let admin = Admin::default();
-    admin.open(RUNNING);
-    admin.close(cache::CACHES, "starting");
-    let servers = Servers::default();
-    let metrics = Metrics::register(admin.registry(), servers.clone())?;
-    // First up and last down.
-    let admin_stop = CancellationToken::new();
-    let _admin_ends_with_us = admin_stop.clone().drop_guard();
-    let mut tasks = JoinSet::new();
-    let admin_server = admin.clone().serve(config.admin_address, admin_stop);
-    tasks.spawn(async move {
-        if let Err(error) = admin_server.await {
-            tracing::error!(%error, "Health and metrics could not be served");
-        }
-        "admin"
-    });
-    let client = client::infer().await?;
-    let tls = match config.tls.clone() {
-        Some(files) => {
-            let tls = Reloading::load(files)?;
-            let follow = tls.clone().follow(stop.clone());
-            tasks.spawn(async move {
-                follow.await;
-                "certificates"
-            });
-            Some(tls)
-        }
-        None => None,
-    };
-    let listener = TcpListener::bind(config.address)
+    Replica::new(client::infer().await?, config, replica())?
+        .run(stop)
         .await
-        .map_err(|source| Error::Listen {
-            address: config.address,
-            source,
-        })?;
-    let follow = Follow {
-        client: client.clone(),
-        namespaces: config.namespaces.clone(),
-        servers: servers.clone(),
-        admin: admin.clone(),
-        metrics: metrics.clone(),
-    };
-    tasks.spawn(async move {
-        cache::follow(follow).await;
-        "cache"
-    });
-    let (health_reporter, health) = tonic_health::server::health_reporter();
-    tasks.spawn(report_health(admin.clone(), health_reporter));
-    let allocator = Allocator::new(
-        servers.clone(),
-        client,
-        config.bounds,
-        metrics.clone(),
-        replica(),
-    );
-    let api = Api::new(allocator.clone(), servers, metrics.clone(), config.settings);
-    let server = Server {
-        router: serve::router(api, health),
-        tls,
-        connections: config.connections,
-        timeout: config.settings.timeout,
-        metrics,
-    };
-    let close = CancellationToken::new();
-    tracing::info!(address = %config.address, tls = config.tls.is_some(), "Serving allocations");
-    let mut serving = AbortOnDropHandle::new(tokio::spawn(server.serve(listener, close.clone())));
-    tokio::select! {
-        // Some tasks end by `stop` too.
-        biased;
-        () = stop.cancelled() => {}
-        Some(ended) = tasks.join_next() => {
-            return Err(Error::Ended(ended.unwrap_or("that panicked")));
+}
+
+/// One replica of the allocator before it runs: for processes that host more than it.
+#[derive(Debug)]
+pub struct Replica {
+    admin: Admin,
+    metrics: Metrics,
+    follow: Follow,
+    allocator: Allocator,
+    api: Api,
+    config: Config,
+}
+
+impl Replica {
+    /// A replica that reaches the API server by `client`, which must not repeat calls by itself.
+    /// No other replica may have the same `number`, before or after: [`replica`] gives one.
+    pub fn new(client: Client, config: Config, number: u128) -> Result<Self, Error> {
+        let admin = Admin::default();
+        admin.open(RUNNING);
+        admin.close(cache::CACHES, "starting");
+        let servers = Servers::default();
+        let metrics = Metrics::register(admin.registry(), servers.clone())?;
+        let follow = Follow {
+            client: client.clone(),
+            namespaces: config.namespaces.clone(),
+            servers: servers.clone(),
+            admin: admin.clone(),
+            metrics: metrics.clone(),
+        };
+        let allocator = Allocator::new(
+            servers.clone(),
+            client,
+            config.bounds,
+            metrics.clone(),
+            number,
+        );
+        let api = Api::new(
+            allocator.clone(),
+            servers,
+            metrics.clone(),
+            config.settings,
+        );
+        Ok(Self {
+            admin,
+            metrics,
+            follow,
+            allocator,
+            api,
+            config,
+        })
+    }
+
+    /// Readiness and metrics.
+    pub const fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// The allocation API, for callers in the same process.
+    pub const fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Follows the cluster without any listening socket, for as long as it is polled: callers come
+    /// by [`Replica::api`].
+    pub async fn follow(self) {
+        cache::follow(self.follow).await;
+    }
+
+    /// Serves until `stop` is cancelled.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
+        let Self {
+            admin,
+            metrics,
+            follow,
+            allocator,
+            api,
+            config,
+        } = self;
+        // First up and last down.
+        let admin_stop = CancellationToken::new();
+        let _admin_ends_with_us = admin_stop.clone().drop_guard();
+        let mut tasks = JoinSet::new();
+        let admin_server = admin.clone().serve(config.admin_address, admin_stop);
+        tasks.spawn(async move {
+            if let Err(error) = admin_server.await {
+                tracing::error!(%error, "Health and metrics could not be served");
+            }
+            "admin"
+        });
+        let tls = match config.tls.clone() {
+            Some(files) => {
+                let tls = Reloading::load(files)?;
+                let follow = tls.clone().follow(stop.clone());
+                tasks.spawn(async move {
+                    follow.await;
+                    "certificates"
+                });
+                Some(tls)
+            }
+            None => None,
+        };
+        let listener =
+            TcpListener::bind(config.address)
+                .await
+                .map_err(|source| Error::Listen {
+                    address: config.address,
+                    source,
+                })?;
+        tasks.spawn(async move {
+            cache::follow(follow).await;
+            "cache"
+        });
+        let (health_reporter, health) = tonic_health::server::health_reporter();
+        tasks.spawn(report_health(admin.clone(), health_reporter));
+        let server = Server {
+            router: serve::router(api, health),
+            tls,
+            connections: config.connections,
+            timeout: config.settings.timeout,
+            metrics,
+        };
+        let close = CancellationToken::new();
+        tracing::info!(address = %config.address, tls = config.tls.is_some(), "Serving allocations");
+        let mut serving =
+            AbortOnDropHandle::new(tokio::spawn(server.serve(listener, close.clone())));
+        tokio::select! {
+            // Some tasks end by `stop` too.
+            biased;
+            () = stop.cancelled() => {}
+            Some(ended) = tasks.join_next() => {
+                return Err(Error::Ended(ended.unwrap_or("that panicked")));
+            }
+            _ = &mut serving => return Err(Error::Ended("server")),
         }
-        _ = &mut serving => return Err(Error::Ended("server")),
+        admin.close(RUNNING, "shutting down");
+        tokio::time::sleep(config.shutdown_delay).await;
+        close.cancel();
+        let drain = async {
+            // A panic was logged by its own hook, and nothing is left to serve.
+            drop((&mut serving).await);
+            allocator.drain().await;
+        };
+        if tokio::time::timeout(config.drain_timeout, drain)
+            .await
+            .is_err()
+        {
+            tracing::warn!("Ended with requests in flight");
+        }
+        Ok(())
     }
-    admin.close(RUNNING, "shutting down");
-    tokio::time::sleep(config.shutdown_delay).await;
-    close.cancel();
-    let drain = async {
-        // A panic was logged by its own hook, and nothing is left to serve.
-        drop((&mut serving).await);
-        allocator.drain().await;
-    };
-    if tokio::time::timeout(config.drain_timeout, drain)
-        .await
-        .is_err()
-    {
-        tracing::warn!("Ended with requests in flight");
-    }
-    Ok(())
 }
 
 /// Keeps `grpc.health.v1.Health` in step with readiness.
@@ -193,7 +257,7 @@ async fn report_health(admin: Admin, reporter: HealthReporter) -> &'static str {
 }
 
 /// A number that no other process has: the keys of a hasher come from the system's randomness.
-fn replica() -> u128 {
+pub fn replica() -> u128 {
     let half = || u128::from(RandomState::new().hash_one(0_u8));
     (half() << 64) | half()
 }

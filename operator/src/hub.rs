@@ -15,12 +15,15 @@ pub(crate) mod ca;
 mod certificates;
 mod change;
 mod commit;
+mod direct;
 mod serve;
 mod session;
 mod snapshot;
 
 pub(crate) use certificates::{Certificates, manage as manage_ca};
 pub(crate) use serve::serve;
+
+pub use direct::{Hub, Session};
 
 /// Who waits for changes of which game server.
 #[derive(Debug, Default)]

@@ -30,7 +30,11 @@ impl std::fmt::Debug for Candidate {
 impl Candidate {
     /// Leads whenever it can, until `stop`. `lead` is called with a token that is cancelled when
     /// leadership is lost; it must end soon after.
-    pub(crate) async fn run(&self, stop: CancellationToken, lead: impl AsyncFn(CancellationToken)) {
+    pub(crate) async fn run<Leading: Future<Output = ()>>(
+        &self,
+        stop: CancellationToken,
+        lead: impl Fn(CancellationToken) -> Leading,
+    ) {
         let mut seen = Observation::default();
         while !stop.is_cancelled() {
             if self.try_hold(&mut seen).await != Some(true) {

@@ -36,4 +36,5 @@ mod world;
 
 pub use args::Args;
 pub use config::Config;
-pub use run::{Error, run};
+pub use hub::{Hub, Session};
+pub use run::{Error, Replica, run};

@@ -1,5 +1,6 @@
 //! The operator's life: gates, caches, hub, lease, controllers, and the way down.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use runtime::admin::Admin;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::transport::Channel;
 
 use crate::config::Config;
 use crate::controller::Controller;
-use crate::hub::{self, Certificates};
+use crate::hub::{self, Certificates, Hub};
 use crate::leader::Candidate;
 use crate::matchallocation::{self, Allocator};
 use crate::metrics::Metrics;
@@ -58,28 +60,87 @@ pub enum Error {
 
 /// Runs the operator until the token is cancelled.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
-    let admin = Admin::default();
-    admin.close("crds", "not looked for yet");
-    admin.close("caches", "not synced yet");
-    admin.close("hub", "has no certificate yet");
-    let metrics = Metrics::new(admin.registry()).map_err(Error::Metrics)?;
-    let allocator = Allocator::new(&config.allocator).map_err(Error::Allocator)?;
-    let client = connect().await?;
+    Replica::new(connect().await?, config)?.run(stop).await
+}
 
-    // Health is first up and last down.
-    let admin_stop = CancellationToken::new();
-    let serving_admin = tokio::spawn(
-        admin
-            .clone()
-            .serve(config.admin_address, admin_stop.clone()),
-    );
-    let world = World::new(config, &client, metrics);
-    let result = tokio::select! {
-        result = work(&world, &admin, Arc::new(allocator), &stop) => result,
-        ended = serving_admin => Err(Error::Serve { what: "health and metrics", source: early(ended) }),
-    };
-    admin_stop.cancel();
-    result
+/// One replica of the operator before it runs: for processes that host more than it.
+#[derive(Debug)]
+pub struct Replica {
+    world: Arc<World>,
+    admin: Admin,
+    allocator: Allocator,
+    listens: bool,
+}
+
+impl Replica {
+    /// A replica that reaches the API server by `client`, which must not repeat calls by itself.
+    pub fn new(client: Client, config: Config) -> Result<Self, Error> {
+        let admin = Admin::default();
+        admin.close("crds", "not looked for yet");
+        admin.close("caches", "not synced yet");
+        admin.close("hub", "has no certificate yet");
+        let metrics = Metrics::new(admin.registry()).map_err(Error::Metrics)?;
+        let allocator = Allocator::new(&config.allocator).map_err(Error::Allocator)?;
+        Ok(Self {
+            world: World::new(config, &client, metrics),
+            admin,
+            allocator,
+            listens: true,
+        })
+    }
+
+    /// Calls the allocator over this channel, whatever the configuration says.
+    #[must_use]
+    pub fn with_allocator(mut self, channel: Channel) -> Self {
+        self.allocator = Allocator::over(channel);
+        self
+    }
+
+    /// Opens no socket: health is told by [`Replica::admin`] alone, and the hub is reached by
+    /// [`Replica::hub`] alone.
+    #[must_use]
+    pub fn without_listeners(mut self) -> Self {
+        self.listens = false;
+        self
+    }
+
+    /// Readiness and metrics.
+    pub const fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// The hub, for SDK servers in the same process.
+    pub fn hub(&self) -> Hub {
+        Hub::new(Arc::clone(&self.world))
+    }
+
+    /// Runs until the token is cancelled.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
+        let Self {
+            world,
+            admin,
+            allocator,
+            listens,
+        } = self;
+        let allocator = Arc::new(allocator);
+        if !listens {
+            return work(&world, &admin, allocator, None, &stop).await;
+        }
+        // Health is first up and last down.
+        let admin_stop = CancellationToken::new();
+        let serving_admin = tokio::spawn(
+            admin
+                .clone()
+                .serve(world.config.admin_address, admin_stop.clone()),
+        );
+        let address = Some(world.config.hub_address);
+        let result = tokio::select! {
+            result = work(&world, &admin, allocator, address, &stop) => result,
+            ended = serving_admin => Err(Error::Serve { what: "health and metrics", source: early(ended) }),
+        };
+        admin_stop.cancel();
+        result
+    }
 }
 
 async fn connect() -> Result<Client, Error> {
@@ -95,6 +156,7 @@ async fn work(
     world: &Arc<World>,
     admin: &Admin,
     allocator: Arc<Allocator>,
+    hub_address: Option<SocketAddr>,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     if stop
@@ -125,14 +187,22 @@ async fn work(
         what: "the hub",
         source,
     };
-    let listener = TcpListener::bind(world.config.hub_address)
-        .await
-        .map_err(failed)?;
-    tracing::info!(address = %world.config.hub_address, "Serving the hub");
+    let listener = match hub_address {
+        Some(address) => {
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            tracing::info!(%address, "Serving the hub");
+            Some(listener)
+        }
+        None => None,
+    };
     admin.open("hub");
     // A replica whose hub has ended must not stay: SDK servers would find nobody behind it.
     let ending = stop.clone();
     let hub = async {
+        let Some(listener) = listener else {
+            stop.cancelled().await;
+            return Ok(());
+        };
         let ended = hub::serve(Arc::clone(world), certificates, listener, stop.clone()).await;
         ending.cancel();
         ended
@@ -144,10 +214,13 @@ async fn work(
         identity: world.config.identity.clone(),
         timing: world.config.lease,
     };
-    let leading = candidate.run(stop.clone(), async |lost| {
-        world.metrics.leader.set(1);
-        lead(world, &allocator, lost).await;
-        world.metrics.leader.set(0);
+    let leading = candidate.run(stop.clone(), |lost| {
+        let (world, allocator) = (Arc::clone(world), Arc::clone(&allocator));
+        async move {
+            world.metrics.leader.set(1);
+            lead(&world, &allocator, lost).await;
+            world.metrics.leader.set(0);
+        }
     });
     let (hub, ()) = tokio::join!(hub, leading);
     watching.cancel();

@@ -36,22 +36,38 @@ pub(crate) async fn authenticate(
         .and_then(|rest| rest.split(':').next());
     let pod_uid = extra(&user, POD_UID);
     let claimed = of_namespace == Some(hello.namespace.as_str())
-        && extra(&user, POD_NAME) == Some(hello.name.as_str())
-        && pod_uid.is_some();
-    let denied = || {
-        Status::permission_denied(format!(
-            "the token does not belong to the pod of game server {}/{}",
-            hello.namespace, hello.name
-        ))
+        && extra(&user, POD_NAME) == Some(hello.name.as_str());
+    let (true, Some(pod_uid)) = (claimed, pod_uid) else {
+        return Err(denied(hello));
     };
-    if !claimed || !world.config.serves(&hello.namespace) {
-        return Err(denied());
+    admit(world, hello, pod_uid).await
+}
+
+/// Returns the game server that this pod belongs to.
+pub(crate) async fn admit(
+    world: &World,
+    hello: &Hello,
+    pod_uid: &str,
+) -> Result<Arc<GameServer>, Status> {
+    if !world.config.serves(&hello.namespace) {
+        return Err(denied(hello));
     }
     let server = find_server(world, hello).await?;
     let pod = find_pod(world, hello).await?;
-    let belongs =
-        pod_uid == pod.metadata.uid.as_deref() && crate::gameserver::is_pod_of(&pod, &server);
-    if belongs { Ok(server) } else { Err(denied()) }
+    let belongs = pod.metadata.uid.as_deref() == Some(pod_uid)
+        && crate::gameserver::is_pod_of(&pod, &server);
+    if belongs {
+        Ok(server)
+    } else {
+        Err(denied(hello))
+    }
+}
+
+fn denied(hello: &Hello) -> Status {
+    Status::permission_denied(format!(
+        "the token does not belong to the pod of game server {}/{}",
+        hello.namespace, hello.name
+    ))
 }
 
 fn bearer(metadata: &MetadataMap) -> Result<&str, Status> {

@@ -56,17 +56,25 @@ pub(crate) async fn greet(
     };
     check(&hello)?;
     super::auth::authenticate(world, metadata, &hello).await?;
-    // An address is only shown to clients inside the cluster; one that does not parse is left out.
-    let pod_ips = hello
-        .pod_ips
-        .iter()
-        .take(MOST_IPS)
-        .filter_map(|ip| ip.parse().ok())
-        .collect();
-    Ok(Peer {
-        key: (hello.namespace, hello.name),
-        pod_ips,
-    })
+    Ok(Peer::of(hello))
+}
+
+impl Peer {
+    /// A caller that has proved that it is who it says.
+    pub(crate) fn of(hello: Hello) -> Self {
+        // An address is only shown to clients inside the cluster; one that does not parse is left
+        // out.
+        let pod_ips = hello
+            .pod_ips
+            .iter()
+            .take(MOST_IPS)
+            .filter_map(|ip| ip.parse().ok())
+            .collect();
+        Self {
+            key: (hello.namespace, hello.name),
+            pod_ips,
+        }
+    }
 }
 
 fn check(hello: &Hello) -> Result<(), Status> {

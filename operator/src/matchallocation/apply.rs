@@ -120,6 +120,7 @@ pub(crate) async fn apply(
             release(world, &server, policy).await?;
             done(Outcome::Released)
         }
+        Action::ReportReleased => done(Outcome::Released),
         Action::ReportLost => done(Outcome::Lost),
         Action::Finish { servers, policy } => {
             for server in servers {

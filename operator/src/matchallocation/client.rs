@@ -30,9 +30,22 @@ pub enum ConnectError {
     },
 }
 
-/// Calls the allocator. The connection is made when it is needed, and again when it broke.
+/// Calls the allocator.
 #[derive(Debug)]
-pub(crate) struct Allocator {
+pub(crate) struct Allocator(Route);
+
+/// How the allocator is reached.
+#[derive(Debug)]
+enum Route {
+    /// As it is configured. The connection is made when it is needed, and again when it broke.
+    Configured(Connection),
+    /// As the process that hosts us says.
+    Given(Channel),
+}
+
+/// A connection by the configuration.
+#[derive(Debug)]
+struct Connection {
     config: AllocatorConfig,
     /// With the files it was made from: certificates are replaced while we run.
     channel: Mutex<Option<(Files, Channel)>>,
@@ -49,10 +62,15 @@ impl Allocator {
     /// Checks the endpoint; files are read when they are needed.
     pub(crate) fn new(config: &AllocatorConfig) -> Result<Self, ConnectError> {
         Endpoint::from_shared(config.endpoint.clone()).map_err(ConnectError::Endpoint)?;
-        Ok(Self {
+        Ok(Self(Route::Configured(Connection {
             config: config.clone(),
             channel: Mutex::new(None),
-        })
+        })))
+    }
+
+    /// Uses a channel that exists.
+    pub(crate) const fn over(channel: Channel) -> Self {
+        Self(Route::Given(channel))
     }
 
     /// Asks for a server.
@@ -60,9 +78,12 @@ impl Allocator {
         &self,
         request: AllocationRequest,
     ) -> Result<AllocationResponse, Status> {
-        let channel = self.channel().map_err(|error| {
-            Status::unavailable(format!("allocator: {}", runtime::service::chain(&error)))
-        })?;
+        let channel = match &self.0 {
+            Route::Given(channel) => channel.clone(),
+            Route::Configured(connection) => connection.channel().map_err(|error| {
+                Status::unavailable(format!("allocator: {}", runtime::service::chain(&error)))
+            })?,
+        };
         let mut request = tonic::Request::new(request);
         request.set_timeout(LIMIT);
         let mut client = AllocationServiceClient::new(channel);
@@ -74,6 +95,9 @@ impl Allocator {
         }
     }
 
+}
+
+impl Connection {
     fn channel(&self) -> Result<Channel, ConnectError> {
         let files = self.read_files()?;
         let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::allocation::{MatchState, ReleasePolicy};
+use crds::allocation::{MatchAllocationStatus, MatchState, ReleasePolicy};
 use crds::meta;
 use crds::state::State;
 use crds::{GameServer, MatchAllocation};
@@ -37,6 +37,8 @@ pub(crate) enum Action {
         server: Target,
         policy: ReleasePolicy,
     },
+    /// The server was released after its time, but that was not reported: report it.
+    ReportReleased,
     /// The server ended or failed: report that.
     ReportLost,
     /// Release what is held, and let the request go.
@@ -90,6 +92,10 @@ pub(crate) fn plan(now: Timestamp, request: &MatchAllocation, observed: &Observe
             policy,
         }),
         (MatchState::Pending, None) => act(Action::Allocate),
+        // Release and report are two writes, between which we may have ended.
+        (MatchState::Allocated, None) if is_over(now, &status) && !has_failed(observed) => {
+            act(Action::ReportReleased)
+        }
         (MatchState::Allocated, None) => act(Action::ReportLost),
         (MatchState::Allocated, Some((server, _))) => {
             let Some(expiration) = status.expiration_time else {
@@ -109,6 +115,16 @@ pub(crate) fn plan(now: Timestamp, request: &MatchAllocation, observed: &Observe
             }
         }
     }
+}
+
+fn is_over(now: Timestamp, status: &MatchAllocationStatus) -> bool {
+    status.expiration_time.is_some_and(|end| end <= now)
+}
+
+fn has_failed(observed: &Observed) -> bool {
+    let is_failed =
+        |server: &Arc<GameServer>| matches!(server.state(), State::Unhealthy | State::Error);
+    observed.servers.iter().any(is_failed)
 }
 
 const fn act(action: Action) -> Plan {
@@ -185,6 +201,18 @@ mod tests {
             (plan.action, plan.requeue),
             (Action::Nothing, Some(Duration::from_secs(1)))
         );
+    }
+
+    #[test]
+    fn a_release_that_was_not_reported_is_no_loss() {
+        let due = request(MatchState::Allocated, Some("2026-01-01T00:00:10Z"));
+        let released = [Observed::default(), server(State::Shutdown)];
+        for observed in &released {
+            assert_eq!(step(&due, observed), Action::ReportReleased);
+        }
+        assert_eq!(step(&due, &server(State::Unhealthy)), Action::ReportLost);
+        let early = request(MatchState::Allocated, Some("2026-01-01T00:00:11Z"));
+        assert_eq!(step(&early, &released[0]), Action::ReportLost);
     }
 
     #[test]
