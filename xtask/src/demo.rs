@@ -1,19 +1,28 @@
-//! Runs the demonstration and the benchmarks on a cluster, from nothing to the result.
+//! Runs the demonstration and the benchmarks, from nothing to the result: in one process
+//! (`muster dev`), or on a cluster.
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::cluster::Cluster;
 use crate::images::{BuildArgs, Profile};
 use crate::install;
+use crate::muster::Muster;
 use crate::process::{self, progress};
 use crate::repository;
+
+/// Name of the cluster that is no cluster: `muster dev`.
+const EMBEDDED: &str = "embedded";
 
 /// Arguments of `cargo xtask demo`.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
+    /// Where it runs: embedded (one process, without root), local, kind, or the path of a
+    /// kubeconfig.
+    #[arg(long, default_value = EMBEDDED)]
+    cluster: String,
     #[command(flatten)]
     target: TargetArgs,
     /// Arguments for the demonstration itself.
@@ -24,6 +33,9 @@ pub(crate) struct DemoArgs {
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
+    /// The cluster: local, kind, or the path of a kubeconfig.
+    #[arg(long, default_value = "local")]
+    cluster: String,
     #[command(flatten)]
     target: TargetArgs,
     /// Arguments for the benchmarks themselves.
@@ -31,16 +43,13 @@ pub(crate) struct BenchArgs {
     arguments: Vec<String>,
 }
 
-/// Where it runs, and what stays.
+/// What is installed, and what stays.
 #[derive(Debug, Args)]
 struct TargetArgs {
-    /// The cluster: local, kind, or the path of a kubeconfig.
-    #[arg(long, default_value = "local")]
-    cluster: String,
-    /// Leaves the cluster and Muster running.
+    /// Leaves everything running.
     #[arg(long)]
     keep: bool,
-    /// Sets a value of the chart, as helm's `--set` does.
+    /// On a cluster: sets a value of the chart, as helm's `--set` does.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     values: Vec<String>,
 }
@@ -51,7 +60,15 @@ pub(crate) fn run_demo(args: &DemoArgs) -> Result<()> {
     if args.target.keep {
         arguments.push("--keep".to_owned());
     }
+    if args.cluster == EMBEDDED {
+        anyhow::ensure!(
+            args.target.values.is_empty(),
+            "--set: the embedded demonstration has no chart; choose a cluster with --cluster"
+        );
+        return in_process(args.target.keep, &arguments);
+    }
     on_cluster(
+        &args.cluster,
         &args.target,
         &["run", "--quiet", "--package", "e2e", "--bin", "demo"],
         &arguments,
@@ -69,13 +86,41 @@ pub(crate) fn run_bench(args: &BenchArgs) -> Result<()> {
         "--bin",
         "bench",
     ];
-    on_cluster(&args.target, &cargo, &args.arguments)
+    on_cluster(&args.cluster, &args.target, &cargo, &args.arguments)
+}
+
+/// Runs the demonstration against `muster dev`.
+fn in_process(keep: bool, arguments: &[String]) -> Result<()> {
+    let began = Instant::now();
+    let mut muster = Muster::start()?;
+    let ran = process::run(
+        repository::cargo()
+            .args(["run", "--quiet", "--package", "e2e", "--bin", "demo", "--"])
+            .arg(format!("--allocator={}", Muster::ALLOCATOR))
+            .args(arguments)
+            .env("KUBECONFIG", muster.kubeconfig()),
+    );
+    progress(&format!("total: {:.1} s", began.elapsed().as_secs_f64()));
+    if keep && ran.is_ok() {
+        progress(&format!(
+            "everything stays up until Ctrl-C; in another terminal:\n  export KUBECONFIG={}",
+            muster.kubeconfig().display()
+        ));
+        return muster.wait();
+    }
+    ran.with_context(|| process::log_tail(muster.log()))
+        .and(muster.end())
 }
 
 /// Brings everything up, runs a program of `e2e` against it, and removes what it brought.
-fn on_cluster(target: &TargetArgs, cargo: &[&str], arguments: &[String]) -> Result<()> {
+fn on_cluster(
+    cluster: &str,
+    target: &TargetArgs,
+    cargo: &[&str],
+    arguments: &[String],
+) -> Result<()> {
     let began = Instant::now();
-    let cluster = Cluster::parse(&target.cluster)?;
+    let cluster = Cluster::parse(cluster)?;
     let up = cluster.up()?;
     let was_installed = install::is_installed(&up.kubeconfig)?;
     let build = BuildArgs {

@@ -11,6 +11,7 @@ mod digest;
 mod images;
 mod install;
 mod kubernetes;
+mod muster;
 mod process;
 mod repository;
 mod suite;
@@ -41,7 +42,7 @@ enum Task {
     Install(install::InstallArgs),
     /// Deletes all game servers, Muster, and its custom resources.
     Uninstall(cluster::Selection),
-    /// Shows the way of a player from nothing: cluster, installation, fleet, allocation, UDP.
+    /// Shows the way of a player from nothing: control plane, fleet, allocation, UDP.
     Demo(demo::DemoArgs),
     /// Measures on a cluster.
     Bench(demo::BenchArgs),

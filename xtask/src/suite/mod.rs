@@ -169,6 +169,11 @@ fn checks_on(report: &mut Report, args: &TestArgs, cluster: &Cluster, up: &Up) -
                     "e2e",
                     "--features",
                     "cluster",
+                    // The other suites of this crate need no cluster, and have run.
+                    "--test",
+                    "cluster",
+                    "--test",
+                    "conformance",
                     "--no-fail-fast",
                     "--",
                     // They wait more than they work; the harness lets as many run at once.
