@@ -123,12 +123,7 @@ impl Replica {
             metrics.clone(),
             number,
         );
-        let api = Api::new(
-            allocator.clone(),
-            servers,
-            metrics.clone(),
-            config.settings,
-        );
+        let api = Api::new(allocator.clone(), servers, metrics.clone(), config.settings);
         Ok(Self {
             admin,
             metrics,
@@ -188,13 +183,12 @@ impl Replica {
             }
             None => None,
         };
-        let listener =
-            TcpListener::bind(config.address)
-                .await
-                .map_err(|source| Error::Listen {
-                    address: config.address,
-                    source,
-                })?;
+        let listener = TcpListener::bind(config.address)
+            .await
+            .map_err(|source| Error::Listen {
+                address: config.address,
+                source,
+            })?;
         tasks.spawn(async move {
             cache::follow(follow).await;
             "cache"

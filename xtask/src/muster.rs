@@ -37,8 +37,7 @@ impl Muster {
         process::run(repository::cargo().args(["build", "--package", "cli", "--bin", "muster"]))?;
         let target = repository::metadata()?.target_directory;
         let folder = target.join("muster-dev");
-        fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let log = folder.join("muster.log");
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut child = Command::new(target.join("debug/muster"))
@@ -69,9 +68,15 @@ impl Muster {
         // The channel closes with the program's output.
         if welcome.recv_timeout(START).is_err() {
             drop(muster.end());
-            bail!("muster dev did not start\n{}", process::log_tail(&muster.log));
+            bail!(
+                "muster dev did not start\n{}",
+                process::log_tail(&muster.log)
+            );
         }
-        progress(&format!("muster dev runs; its log is {}", muster.log.display()));
+        progress(&format!(
+            "muster dev runs; its log is {}",
+            muster.log.display()
+        ));
         Ok(muster)
     }
 
@@ -91,7 +96,10 @@ impl Muster {
         if status.success() {
             return Ok(());
         }
-        bail!("muster dev ended: {status}\n{}", process::log_tail(&self.log));
+        bail!(
+            "muster dev ended: {status}\n{}",
+            process::log_tail(&self.log)
+        );
     }
 
     /// Asks it to end, and waits.

@@ -54,8 +54,8 @@ pub(crate) async fn admit(
     }
     let server = find_server(world, hello).await?;
     let pod = find_pod(world, hello).await?;
-    let belongs = pod.metadata.uid.as_deref() == Some(pod_uid)
-        && crate::gameserver::is_pod_of(&pod, &server);
+    let belongs =
+        pod.metadata.uid.as_deref() == Some(pod_uid) && crate::gameserver::is_pod_of(&pod, &server);
     if belongs {
         Ok(server)
     } else {

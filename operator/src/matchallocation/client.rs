@@ -94,7 +94,6 @@ impl Allocator {
             )),
         }
     }
-
 }
 
 impl Connection {
