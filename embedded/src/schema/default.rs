@@ -1,0 +1,69 @@
+//! Fills in defaults.
+
+use serde_json::Value;
+
+use super::node::{Additional, Node};
+use super::prune::prune_default;
+
+/// Sets absent fields, and nulls where null is no value, to their defaults; then the same within
+/// what is there now.
+pub(super) fn default(value: &mut Value, schema: &Node) {
+    match value {
+        Value::Object(map) => {
+            for (name, property) in &schema.properties {
+                let Some(default) = &property.default else {
+                    continue;
+                };
+                match map.get_mut(name) {
+                    None => {
+                        map.insert(name.clone(), default.clone());
+                    }
+                    Some(field) => replace_null(field, property),
+                }
+            }
+            for (key, field) in map.iter_mut() {
+                if let Some(property) = schema.properties.get(key) {
+                    default(field, property);
+                } else if let Additional::Schema(additional) = &schema.additional {
+                    replace_null(field, additional);
+                    default(field, additional);
+                }
+            }
+        }
+        Value::Array(list) => {
+            if let Some(items) = &schema.items {
+                for item in list {
+                    replace_null(item, items);
+                    default(item, items);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn replace_null(value: &mut Value, schema: &Node) {
+    if value.is_null()
+        && !schema.is_nullable
+        && let Some(default) = &schema.default
+    {
+        *value = default.clone();
+    }
+}
+
+/// Prunes the defaults of a schema: they must not bring in what the schema does not know.
+pub(super) fn prune_defaults(schema: &mut Node) {
+    if let Some(mut default) = schema.default.take() {
+        prune_default(&mut default, schema);
+        schema.default = Some(default);
+    }
+    for property in schema.properties.values_mut() {
+        prune_defaults(property);
+    }
+    if let Additional::Schema(additional) = &mut schema.additional {
+        prune_defaults(additional);
+    }
+    if let Some(items) = &mut schema.items {
+        prune_defaults(items);
+    }
+}
