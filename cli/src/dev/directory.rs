@@ -1,0 +1,173 @@
+//! The directory of one instance: its lock, and the kubeconfig for its user.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use embedded::access::Credentials;
+use serde_json::{Value, json};
+
+/// Tokens of users, and the key that signs those of service accounts.
+const CREDENTIALS: &str = "credentials.json";
+
+/// A directory that no other instance uses.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    /// Locked as long as this lives; the system unlocks it however the process ends.
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes the directory, readable by its owner alone, and takes its lock.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path);
+        made.with_context(|| format!("make the directory {}", path.display()))?;
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("find the directory {}", path.display()))?;
+        let file = path.join("lock");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&file)
+            .with_context(|| format!("open {}", file.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Who holds it is a help and no more.
+                drop(lock.read_to_string(&mut holder));
+                bail!(
+                    "another `muster dev` (process {}) uses {}; end it, or give this one its own \
+                     with --dir and --port",
+                    holder.trim(),
+                    path.display()
+                );
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("lock {}", file.display()));
+            }
+        }
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .with_context(|| format!("write {}", file.display()))?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Where the node keeps its pods' files.
+    pub(crate) fn node(&self) -> PathBuf {
+        self.path.join("node")
+    }
+
+    /// The tokens and keys of an earlier run, so that its kubeconfig goes on working; or new ones.
+    pub(crate) fn credentials(&self) -> Result<Credentials> {
+        let path = self.path.join(CREDENTIALS);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| {
+                format!(
+                    "{} is damaged: delete it, and new ones are made",
+                    path.display()
+                )
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Credentials::generate()?)
+            }
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        }
+    }
+
+    /// Keeps them for the next run.
+    pub(crate) fn keep(&self, credentials: &Credentials) -> Result<()> {
+        let text = serde_json::to_string(credentials)?;
+        self.write_secret(CREDENTIALS, &text).map(drop)
+    }
+
+    /// Writes a file that only its owner can read, as a whole or not at all.
+    pub(crate) fn write_secret(&self, name: &str, content: &str) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        let fresh = self.path.join(format!(".{name}.new"));
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&fresh)
+            .and_then(|mut file| file.write_all(content.as_bytes()))
+            .and_then(|()| std::fs::rename(&fresh, &path))
+            .with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// How a user reaches the API server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access<'a> {
+    pub(crate) address: SocketAddr,
+    /// Certificate of the server's CA, PEM; none without TLS.
+    pub(crate) ca: Option<&'a str>,
+    pub(crate) token: &'a str,
+}
+
+/// A kubeconfig with one context, `muster-dev`. JSON is YAML too, and kubectl reads it.
+pub(crate) fn kubeconfig(access: &Access<'_>) -> Value {
+    let scheme = if access.ca.is_some() { "https" } else { "http" };
+    let mut cluster = json!({ "server": format!("{scheme}://{}", access.address) });
+    if let Some(ca) = access.ca {
+        cluster["certificate-authority-data"] = STANDARD.encode(ca).into();
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "muster-dev",
+        "clusters": [{ "name": "muster-dev", "cluster": cluster }],
+        "users": [{ "name": "muster-dev", "user": { "token": access.token } }],
+        "contexts": [{
+            "name": "muster-dev",
+            "context": { "cluster": "muster-dev", "user": "muster-dev", "namespace": "default" },
+        }],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_instance_is_told_who_is_first() {
+        let path = std::env::temp_dir().join(format!("muster-lock-{}", std::process::id()));
+        let first = Directory::open(&path).unwrap();
+        let error = Directory::open(&path).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
+        assert!(error.contains("--dir"), "{error}");
+        drop(first);
+        Directory::open(&path).unwrap();
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn a_kubeconfig_without_tls_names_no_certificate() {
+        let access = Access {
+            address: "127.0.0.1:1".parse().unwrap(),
+            ca: None,
+            token: "secret",
+        };
+        let config = kubeconfig(&access);
+        let cluster = &config["clusters"][0]["cluster"];
+        assert_eq!(cluster, &json!({ "server": "http://127.0.0.1:1" }));
+    }
+}
