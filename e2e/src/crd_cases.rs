@@ -6,9 +6,13 @@
 //! base can stand in several kinds. Values can be `$absent`, or generated: `{$text, $times}`,
 //! `{$list, $times}` and `{$map, $times}`, where `#` in a text becomes the index.
 
+mod check;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
+pub use check::check;
 
 /// Every file, by name.
 const FILES: [(&str, &str); 7] = [

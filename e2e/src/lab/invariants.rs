@@ -1,0 +1,384 @@
+//! What must hold at every moment, checked after every single write. Pure.
+//!
+//! The numbers in the comments are those of the invariants in the architecture paper.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::meta;
+use crds::state::State;
+use serde_json::Value;
+
+use super::mirror::{
+    Key, Mirror, annotation, is_being_deleted, is_live, label, name, number, owner, recorded_ports,
+    runs, state, text, uid,
+};
+
+/// Annotation by which the allocator marks what it has written.
+const ALLOCATION_ID: &str = "muster.dev/allocation-id";
+
+/// Whose write it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// A replica of the operator.
+    Operator,
+    /// A replica of the allocator.
+    Allocator,
+    /// The user of the scenario.
+    User,
+    /// The simulated node.
+    Node,
+    /// The API server's own controllers, such as the garbage collector.
+    System,
+}
+
+/// One write.
+#[derive(Clone, Copy, Debug)]
+pub struct Write<'a> {
+    /// Whose.
+    pub writer: Writer,
+    /// Of which object.
+    pub key: &'a Key,
+    /// The object before; none if it was made.
+    pub before: Option<&'a Value>,
+    /// The object after; none if it is gone.
+    pub after: Option<&'a Value>,
+}
+
+/// What must be remembered to judge the next write.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Servers that an allocation id was written to, ever.
+    allocations: BTreeMap<String, BTreeSet<String>>,
+    /// Most servers that each fleet was ever told to have, by its uid.
+    most_replicas: BTreeMap<String, i64>,
+    /// Servers that were Allocated with the label of a match, by the match's uid.
+    served: BTreeMap<String, BTreeSet<String>>,
+    /// Owners that a component of ours has deleted, by uid.
+    deleted_by_us: BTreeSet<String>,
+}
+
+impl Memory {
+    /// Judges a write; `mirror` is the state after it. Returns everything that is broken.
+    pub fn judge(&mut self, mirror: &Mirror, write: &Write<'_>) -> Vec<String> {
+        let mut broken = match write.key.kind.as_str() {
+            "GameServer" => self.game_server(mirror, write),
+            "GameServerSet" => self.set(mirror, write),
+            "Fleet" => self.fleet(write),
+            "MatchAllocation" => self.request(write),
+            "Pod" => pod(mirror, write),
+            _ => Vec::new(),
+        };
+        for text in &mut broken {
+            *text = format!(
+                "{} {} by {:?}: {text}",
+                write.key.kind, write.key.name, write.writer
+            );
+        }
+        broken
+    }
+
+    fn game_server(&mut self, mirror: &Mirror, write: &Write<'_>) -> Vec<String> {
+        let mut broken = Vec::new();
+        let ours = matches!(write.writer, Writer::Operator | Writer::Allocator);
+        match (write.before, write.after) {
+            (None, Some(after)) => {
+                broken.extend(self.too_many(mirror, write, after));
+                broken.extend(shared_ports(mirror, after));
+            }
+            (Some(before), after) => {
+                let goes = after.is_none_or(is_being_deleted) && !is_being_deleted(before);
+                let by_us = ours || self.is_deleted_by_us(before);
+                // 1: held servers are never deleted or replaced by us.
+                if goes && by_us && state(before).is_held() {
+                    broken.push(format!("a {} server was deleted", state(before)));
+                }
+                if let Some(after) = after {
+                    broken.extend(illegal_change(write.writer, before, after));
+                }
+            }
+            (None, None) => {}
+        }
+        if let Some(after) = write.after {
+            broken.extend(self.allocated(mirror, write, after));
+        }
+        broken
+    }
+
+    /// The garbage collector acts for whoever deleted the owner.
+    fn is_deleted_by_us(&self, server: &Value) -> bool {
+        owner(server).is_some_and(|owner| self.deleted_by_us.contains(owner.uid))
+    }
+
+    /// 2: a server has at most one allocation, an allocation at most one server.
+    fn allocated(&mut self, mirror: &Mirror, write: &Write<'_>, after: &Value) -> Vec<String> {
+        let mut broken = Vec::new();
+        let id = annotation(after, ALLOCATION_ID);
+        let known = write.before.map(|before| annotation(before, ALLOCATION_ID));
+        if !id.is_empty() && known != Some(id) {
+            let servers = self.allocations.entry(id.to_owned()).or_default();
+            servers.insert(uid(after).to_owned());
+            if servers.len() > 1 {
+                broken.push(format!("allocation {id} got a second server"));
+            }
+            let was = write.before.map(state).unwrap_or_default();
+            if was != State::Ready {
+                broken.push(format!("a {was} server was allocated"));
+            }
+            if write.before.is_some_and(is_being_deleted) {
+                broken.push("a server that is being deleted was allocated".to_owned());
+            }
+        }
+        let of_match = label(after, meta::MATCH_ALLOCATION_LABEL);
+        if !of_match.is_empty() && state(after) == State::Allocated {
+            let served = self.served.entry(of_match.to_owned()).or_default();
+            served.insert(name(after).to_owned());
+            let holders = mirror
+                .all("GameServer")
+                .filter(|server| {
+                    label(server, meta::MATCH_ALLOCATION_LABEL) == of_match
+                        && state(server) == State::Allocated
+                        && !is_being_deleted(server)
+                })
+                .count();
+            if holders > 1 {
+                broken.push(format!("match {of_match} holds {holders} servers"));
+            }
+        }
+        broken
+    }
+
+    /// A fleet never has more live servers than its size, its surge and what is held.
+    fn too_many(&self, mirror: &Mirror, write: &Write<'_>, server: &Value) -> Option<String> {
+        if write.writer != Writer::Operator {
+            return None;
+        }
+        let set = mirror.by_uid("GameServerSet", owner(server)?.uid)?;
+        let fleet = mirror.by_uid("Fleet", owner(set)?.uid)?;
+        let most = *self.most_replicas.get(uid(fleet))?;
+        let mut live = 0;
+        let mut held = 0;
+        for set in mirror.owned("GameServerSet", uid(fleet)) {
+            for server in mirror.owned("GameServer", uid(set)) {
+                live += i64::from(is_live(server));
+                held += i64::from(is_live(server) && state(server).is_held());
+            }
+        }
+        let bound = most + surge(fleet, most) + held;
+        (live > bound).then(|| format!("the fleet has {live} servers, more than {bound}"))
+    }
+
+    fn set(&mut self, mirror: &Mirror, write: &Write<'_>) -> Vec<String> {
+        let Some(before) = write.before else {
+            return Vec::new();
+        };
+        let goes = write.after.is_none_or(is_being_deleted) && !is_being_deleted(before);
+        if !goes || write.writer != Writer::Operator {
+            return Vec::new();
+        }
+        self.deleted_by_us.insert(uid(before).to_owned());
+        mirror
+            .owned("GameServer", uid(before))
+            .filter(|server| state(server).is_held() && !is_being_deleted(server))
+            .map(|server| format!("a set was deleted with the held server {}", name(server)))
+            .collect()
+    }
+
+    fn fleet(&mut self, write: &Write<'_>) -> Vec<String> {
+        let mut broken = Vec::new();
+        if let Some(after) = write.after {
+            let replicas = number(after, "/spec/replicas");
+            let most = self.most_replicas.entry(uid(after).to_owned()).or_default();
+            *most = replicas.max(*most);
+        }
+        let deletes = write.after.is_none_or(is_being_deleted)
+            && write.before.is_some_and(|before| !is_being_deleted(before));
+        if deletes && write.writer == Writer::Operator {
+            broken.push("the operator deleted a fleet".to_owned());
+        }
+        broken
+    }
+
+    /// 3: what a match is told was a server of that match.
+    fn request(&self, write: &Write<'_>) -> Vec<String> {
+        let Some(after) = write.after else {
+            return Vec::new();
+        };
+        let mut broken = Vec::new();
+        let server = text(after, "/status/gameServerName");
+        let told = write
+            .before
+            .map(|before| text(before, "/status/gameServerName"))
+            .unwrap_or_default();
+        if server != told {
+            if !told.is_empty() {
+                broken.push(format!("was told of {told} and then of {server}"));
+            }
+            let served = self.served.get(uid(after));
+            if !served.is_some_and(|served| served.contains(server)) {
+                broken.push(format!("was told of {server}, which was never held for it"));
+            }
+        }
+        let state = |object: &Value| text(object, "/status/state").to_owned();
+        let was = write.before.map(state).unwrap_or_default();
+        let is = state(after);
+        let is_final = ["Released", "Lost"].contains(&was.as_str());
+        if is != was && (is_final || was == "Allocated" && is == "Pending") {
+            broken.push(format!("went from {was} to {is}"));
+        }
+        broken
+    }
+}
+
+fn illegal_change(writer: Writer, before: &Value, after: &Value) -> Option<String> {
+    let (was, is) = (state(before), state(after));
+    if was == is {
+        return None;
+    }
+    let legal = was.can_become(is);
+    // Only what has no status yet may leave the first state by it.
+    let first = before.pointer("/status/state").is_none();
+    (!legal && !first && writer != Writer::User).then(|| format!("went from {was} to {is}"))
+}
+
+fn surge(fleet: &Value, replicas: i64) -> i64 {
+    match fleet.pointer("/spec/strategy/rollingUpdate/maxSurge") {
+        Some(Value::Number(count)) => count.as_i64().unwrap_or_default(),
+        Some(Value::String(percent)) => {
+            let percent: i64 = percent.trim_end_matches('%').parse().unwrap_or_default();
+            (replicas * percent).div_euclid(100)
+                + i64::from((replicas * percent).rem_euclid(100) > 0)
+        }
+        _ => 0,
+    }
+}
+
+/// A host port has at most as many holders as there are nodes.
+fn shared_ports(mirror: &Mirror, server: &Value) -> Vec<String> {
+    let nodes = mirror.all("Node").count().max(1);
+    let holders = |port: i64| {
+        let servers = mirror.all("GameServer").filter(|other| {
+            uid(other) != uid(server) && recorded_ports(other).contains(&port) && holds(mirror, other)
+        });
+        servers.count() + 1
+    };
+    recorded_ports(server)
+        .into_iter()
+        .filter(|port| *port != 0 && holders(*port) > nodes)
+        .map(|port| format!("port {port} has {} holders on {nodes} nodes", holders(port)))
+        .collect()
+}
+
+/// Whether a server's object or pod stands for its ports.
+fn holds(mirror: &Mirror, server: &Value) -> bool {
+    is_live(server)
+        || mirror
+            .owned("Pod", uid(server))
+            .any(|pod| runs(pod))
+}
+
+/// On one node, no host port has two pods.
+fn pod(mirror: &Mirror, write: &Write<'_>) -> Vec<String> {
+    let Some(pod) = write.after.filter(|pod| runs(pod)) else {
+        return Vec::new();
+    };
+    let node = text(pod, "/spec/nodeName");
+    let was_there = write
+        .before
+        .is_some_and(|before| text(before, "/spec/nodeName") == node);
+    if node.is_empty() || was_there {
+        return Vec::new();
+    }
+    let ports = super::mirror::host_ports(pod);
+    mirror
+        .all("Pod")
+        .filter(|other| {
+            uid(other) != uid(pod) && runs(other) && text(other, "/spec/nodeName") == node
+        })
+        .flat_map(|other| {
+            let taken = super::mirror::host_ports(other);
+            let other = name(other).to_owned();
+            let shared: Vec<_> = ports.iter().filter(|port| taken.contains(port)).collect();
+            shared
+                .into_iter()
+                .map(|port| format!("shares host port {port} with {other}"))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// What must hold when nothing moves any more: no orphans, and statuses that tell the truth.
+pub fn at_rest(mirror: &Mirror) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (kind, of) in [
+        ("GameServerSet", "Fleet"),
+        ("GameServer", "GameServerSet"),
+        ("Pod", "GameServer"),
+    ] {
+        for object in mirror.all(kind) {
+            let Some(owner) = owner(object).filter(|owner| owner.kind == of) else {
+                continue;
+            };
+            if mirror.by_uid(of, owner.uid).is_none() {
+                broken.push(format!("{kind} {} outlives its {of}", name(object)));
+            }
+        }
+    }
+    for server in mirror.all("GameServer") {
+        let has_pod = mirror.owned("Pod", uid(server)).next().is_some();
+        if is_live(server) && !has_pod && annotation(server, meta::DEV_ADDRESS_ANNOTATION).is_empty() {
+            broken.push(format!("GameServer {} has no pod", name(server)));
+        }
+    }
+    for (kind, children) in [("GameServerSet", None), ("Fleet", Some("GameServerSet"))] {
+        for parent in mirror.all(kind) {
+            let servers: Vec<_> = match children {
+                None => mirror.owned("GameServer", uid(parent)).collect(),
+                Some(children) => mirror
+                    .owned(children, uid(parent))
+                    .flat_map(|set| mirror.owned("GameServer", uid(set)))
+                    .collect(),
+            };
+            let count = |wanted: fn(&Value) -> bool| {
+                let found = servers.iter().filter(|server| wanted(server)).count();
+                i64::try_from(found).unwrap_or(i64::MAX)
+            };
+            for (field, true_count) in [
+                ("replicas", count(is_live)),
+                (
+                    "readyReplicas",
+                    count(|server| is_live(server) && state(server) == State::Ready),
+                ),
+                (
+                    "allocatedReplicas",
+                    count(|server| is_live(server) && state(server) == State::Allocated),
+                ),
+            ] {
+                let told = number(parent, &format!("/status/{field}"));
+                if told != true_count {
+                    broken.push(format!(
+                        "{kind} {} says {field} {told}, there are {true_count}",
+                        name(parent)
+                    ));
+                }
+            }
+        }
+    }
+    for request in mirror.all("MatchAllocation") {
+        let holders = mirror
+            .all("GameServer")
+            .filter(|server| {
+                label(server, meta::MATCH_ALLOCATION_LABEL) == uid(request)
+                    && state(server) == State::Allocated
+            })
+            .count();
+        let wanted = usize::from(text(request, "/status/state") == "Allocated");
+        if holders != wanted {
+            broken.push(format!(
+                "MatchAllocation {} is {} and holds {holders} servers",
+                name(request),
+                text(request, "/status/state")
+            ));
+        }
+    }
+    broken
+}

@@ -1,0 +1,21 @@
+//! The smallest schedule of every bug that the lab has found; `docs/fault-lab.md` lists them.
+
+use e2e::lab::run::{SINGLE, Setup, run};
+use e2e::lab::scenario::named;
+
+/// Runs a schedule a few times: which of two reconciles is polled first is not in our hands.
+fn check(scenario: &str, setup: Setup, schedule: &str) {
+    let scenario = named(scenario).unwrap();
+    let schedule = schedule.parse().unwrap();
+    for seed in 0..5 {
+        if let Err(failure) = run(&scenario, setup, &schedule, seed, Some(scenario.end)) {
+            panic!("{failure}\nseed {seed}, {}:\n{schedule}", scenario.name);
+        }
+    }
+}
+
+/// The release of a match whose time was up was reported as a loss of its server.
+#[test]
+fn a_release_that_was_not_reported_is_no_loss() {
+    check("expiry", SINGLE, "operator-0 after 9 writes: crash");
+}
