@@ -2,8 +2,8 @@
 //! every process group that the node had started and not yet seen end, and every process that
 //! has left such a group.
 //!
-//! It reads `+GROUP` and `-GROUP` from the node, a line each, and knows by the end of the input
-//! that the node is gone. It runs in a session of its own, so that Ctrl-C in the terminal does
+//! It reads `+GROUP NUMBER` and `-GROUP` from the node, a line each, and knows by the end of the
+//! input that the node is gone. The number is that of the process's mark. It runs in a session of its own, so that Ctrl-C in the terminal does
 //! not reach it.
 
 use std::collections::BTreeSet;
@@ -26,33 +26,48 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if rustix::process::setsid().is_err() {
         // We lead a group already, so Ctrl-C does not reach us either.
     }
-    let mut groups = BTreeSet::new();
+    let mut known = Known::default();
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };
-        note(&mut groups, &line);
+        known.note(&line);
     }
-    end(groups, GRACE);
+    end(known.groups, GRACE);
     if let Some(node) = arguments.into_iter().next() {
-        super::marks::sweep(&node.to_string_lossy(), |_| true);
+        // Greater numbers are of a node that was started since.
+        super::marks::sweep(&node.to_string_lossy(), |number| number <= known.last);
     }
     ExitCode::SUCCESS
 }
 
-/// Follows a line of the node.
-fn note(groups: &mut BTreeSet<i32>, line: &str) {
-    let (sign, number) = line.split_at_checked(1).unwrap_or_default();
-    // Group 0 would be our own, and 1 everybody.
-    let Some(group) = number.parse().ok().filter(|group| *group > 1) else {
-        return;
-    };
-    match sign {
-        "+" => {
-            groups.insert(group);
+/// What the node has told.
+#[derive(Debug, Default)]
+struct Known {
+    groups: BTreeSet<i32>,
+    /// The greatest number.
+    last: u64,
+}
+
+impl Known {
+    /// Follows a line of the node.
+    fn note(&mut self, line: &str) {
+        let (sign, rest) = line.split_at_checked(1).unwrap_or_default();
+        let mut words = rest.split(' ');
+        let group = words.next().and_then(|word| word.parse().ok());
+        // Group 0 would be our own, and 1 everybody.
+        let Some(group) = group.filter(|group| *group > 1) else {
+            return;
+        };
+        match sign {
+            "+" => {
+                self.groups.insert(group);
+                let number = words.next().and_then(|word| word.parse().ok());
+                self.last = self.last.max(number.unwrap_or(0));
+            }
+            "-" => {
+                self.groups.remove(&group);
+            }
+            _ => {}
         }
-        "-" => {
-            groups.remove(&group);
-        }
-        _ => {}
     }
 }
 
@@ -101,13 +116,15 @@ mod tests {
 
     #[test]
     fn lines_add_and_remove_groups() {
-        let mut groups = BTreeSet::new();
+        let mut known = Known::default();
         for line in [
-            "+7", "+8", "-7", "+0", "+1", "+-5", "x", "", "+", "ä9", "-99",
+            "+7 31", "+8 33", "+9 32", "+10", "-7", "-10", "+0 99", "+1 99", "+-5 99", "x", "",
+            "+", "ä9", "-99",
         ] {
-            note(&mut groups, line);
+            known.note(line);
         }
-        assert_eq!(groups, BTreeSet::from([8]));
+        assert_eq!(known.groups, BTreeSet::from([8, 9]));
+        assert_eq!(known.last, 33);
     }
 
     fn start(script: &str) -> (std::process::Child, i32) {

@@ -1,3 +1,5 @@
+//! Tables of [`super`]: what is decided for which input.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 

@@ -1,3 +1,5 @@
+//! Tables of [`super`]: what is decided for which input.
+
 use serde_json::{Value, json};
 
 use super::super::life::{Ended, Event, Unhealthy, Verdict};

@@ -184,7 +184,7 @@ impl Processes {
             helper: helper.clone(),
             node: strays.node.clone(),
             pipe: None,
-            groups: BTreeSet::new(),
+            groups: BTreeMap::new(),
         };
         guard.start().await?;
         Ok(Self {
@@ -242,7 +242,7 @@ impl Processes {
         let word = child.stdin.take();
         let process = Process { child, pid };
         self.record(pid)?;
-        self.guard.lock().await.note('+', pid).await;
+        self.guard.lock().await.add(pid, number).await;
         if let Some(mut word) = word {
             // If the shim has already ended, its exit says why.
             drop(word.write_all(GO).await);
@@ -256,7 +256,7 @@ impl Processes {
             guard::signal(group, Signal::KILL);
         }
         drop(fs::remove_file(self.records.join(pid.to_string())));
-        self.guard.lock().await.note('-', pid).await;
+        self.guard.lock().await.remove(pid).await;
         self.strays.live(|live| live.numbers.remove(&pid));
         self.strays.ended.notify_one();
     }
@@ -279,7 +279,8 @@ struct Guard {
     /// What marks begin with.
     node: String,
     pipe: Option<ChildStdin>,
-    groups: BTreeSet<u32>,
+    /// Groups with the numbers of their marks.
+    groups: BTreeMap<u32, u64>,
 }
 
 impl Guard {
@@ -295,25 +296,30 @@ impl Guard {
             .stderr(Stdio::null())
             .spawn()?;
         let mut pipe = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        for group in &self.groups {
-            pipe.write_all(format!("+{group}\n").as_bytes()).await?;
+        for (group, number) in &self.groups {
+            let line = format!("+{group} {number}\n");
+            pipe.write_all(line.as_bytes()).await?;
         }
         self.pipe = Some(pipe);
         Ok(())
     }
 
-    /// Tells the guard about a group. A guard that somebody ended is started again.
-    async fn note(&mut self, sign: char, group: u32) {
-        let line = format!("{sign}{group}\n");
+    async fn add(&mut self, group: u32, number: u64) {
+        self.groups.insert(group, number);
+        self.tell(&format!("+{group} {number}\n")).await;
+    }
+
+    async fn remove(&mut self, group: u32) {
+        self.groups.remove(&group);
+        self.tell(&format!("-{group}\n")).await;
+    }
+
+    /// A guard that somebody ended is started again.
+    async fn tell(&mut self, line: &str) {
         let told = match &mut self.pipe {
             Some(pipe) => pipe.write_all(line.as_bytes()).await,
             None => Err(io::ErrorKind::BrokenPipe.into()),
         };
-        if sign == '+' {
-            self.groups.insert(group);
-        } else {
-            self.groups.remove(&group);
-        }
         if told.is_err() {
             tracing::warn!("Guard of the processes ended and is started again");
             self.pipe = None;

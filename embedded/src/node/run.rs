@@ -36,6 +36,8 @@ use crate::status::Status;
 
 /// Time between two samples of usage.
 const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
+/// How long the node tries to say that it ends: somebody waits for the end.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause before the node tries again to register.
 const REGISTER_RETRY: Duration = Duration::from_secs(1);
 
@@ -198,7 +200,7 @@ impl Node {
             () = stop.cancelled() => {}
         }
         let farewell = write_status(&client, &identity, Readiness::Ending, &clock);
-        let farewell = tokio::time::timeout(CALL_TIMEOUT, farewell);
+        let farewell = tokio::time::timeout(FAREWELL_TIMEOUT, farewell);
         let (farewell, ()) = tokio::join!(farewell, workers.quit());
         workers.shared.processes.finish().await;
         if !matches!(farewell, Ok(Ok(_))) {

@@ -25,14 +25,16 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::Capacity;
 use super::register::{Identity, Readiness, keep_alive, register, write_status};
-use super::{CALL_TIMEOUT, Capacity};
 use crate::Clock;
 
 /// Calls to the API server at once.
 const CALLS: usize = 64;
 /// Pause before a call that failed is made again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long a node tries to say that it ends: somebody waits for the end.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Label of simulated nodes.
 pub const LABEL: &str = "muster.dev/simulated";
 
@@ -102,7 +104,7 @@ pub async fn run(config: Config, stop: CancellationToken) {
     }
     let farewells = identities.iter().map(|identity| {
         let write = write_status(&config.client, identity, Readiness::Ending, &config.clock);
-        tokio::time::timeout(CALL_TIMEOUT, write)
+        tokio::time::timeout(FAREWELL_TIMEOUT, write)
     });
     // A list, because the compiler cannot see that a closure over references is `Send`.
     let farewells: Vec<_> = farewells.collect();

@@ -1,3 +1,5 @@
+//! Tables of [`super`]: what is decided for which input.
+
 use std::net::Ipv4Addr;
 
 use expect_test::{Expect, expect};

@@ -1,3 +1,5 @@
+//! Tables of [`super`]: what is decided for which input.
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;

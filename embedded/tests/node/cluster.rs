@@ -128,7 +128,7 @@ impl Cluster {
         let waiting = await_condition(self.pods(), name, condition);
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(pod) => pod.unwrap().unwrap(),
-            Err(_) => panic!("{:#?}", self.pods().get(name).await.unwrap().status),
+            Err(late) => panic!("{late}: {:#?}", self.pods().get(name).await.unwrap().status),
         }
     }
 
