@@ -84,6 +84,7 @@ impl Store {
     }
 
     /// A store in memory that begins with the objects of this one.
+    #[must_use]
     pub fn copy(&self, retention: Retention) -> Self {
         let state = self
             .shared

@@ -129,7 +129,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
 
     create_namespace(&client(ADMIN)).await?;
     let operator =
-        operator::Replica::new(client("muster-dev:operator"), operator_config(&config)?)?;
+        operator::Replica::new(&client("muster-dev:operator"), operator_config(&config)?)?;
     let stopping = control_stop.clone();
     control.spawn(async move {
         let result = operator.run(stopping).await;

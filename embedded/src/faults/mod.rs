@@ -17,6 +17,7 @@ mod watch;
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch as signal};
 
@@ -48,7 +49,8 @@ struct State {
     /// Watches that are open, and how their streams are told of new faults.
     open: Vec<(Call, mpsc::UnboundedSender<WatchFault>)>,
     writes: u64,
-    crash_after: Option<u64>,
+    /// After which of its writes the replica stops, and for how long; none for good.
+    stops: Vec<(u64, Option<Duration>)>,
 }
 
 #[derive(Debug)]
@@ -109,13 +111,19 @@ impl Faults {
     pub fn clear(&self) {
         let mut state = self.lock();
         state.rules.clear();
-        state.crash_after = None;
+        state.stops.clear();
     }
 
     /// Lets the replica crash when so many of its writes have been executed, counted from its
     /// start; the answer to the last one is lost. Writes of leases are not counted.
     pub fn crash_after(&self, writes: u64) {
-        self.lock().crash_after = Some(writes);
+        self.lock().stops.push((writes, None));
+    }
+
+    /// Pauses the replica when so many of its writes have been executed, counted as for
+    /// [`Faults::crash_after`]; it is answered, and goes on, after this time.
+    pub fn pause_after(&self, writes: u64, by: Duration) {
+        self.lock().stops.push((writes, Some(by)));
     }
 
     /// Writes that were executed. Those of leases are not counted.
@@ -204,11 +212,24 @@ impl Faults {
         if call.resource == LEASES {
             return false;
         }
-        let crashes = {
+        let due: Vec<_> = {
             let mut state = self.lock();
             state.writes += 1;
-            state.crash_after == Some(state.writes)
+            let writes = state.writes;
+            state
+                .stops
+                .extract_if(.., |(after, _)| *after == writes)
+                .collect()
         };
+        for by in due.iter().filter_map(|(_, by)| *by) {
+            self.pause();
+            let faults = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(by).await;
+                faults.resume();
+            });
+        }
+        let crashes = due.iter().any(|(_, by)| by.is_none());
         if crashes {
             self.crash();
         }

@@ -207,6 +207,20 @@ async fn the_dead_write_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_after_writes_delays_the_answer() {
+    let (faults, counter) = (faults(&[]), Counter::default());
+    faults.pause_after(2, Duration::from_secs(30));
+    let create = format!("POST {PODS}");
+    let begin = Instant::now();
+    let mut answered = Vec::new();
+    for _ in 0..3 {
+        send(&faults, &counter, &create).await;
+        answered.push((begin.elapsed().as_secs(), counter.value()));
+    }
+    assert_eq!(answered, [(0, 1), (30, 2), (30, 3)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_holds_requests_and_loses_none() {
     let (faults, counter) = (faults(&[]), Counter::default());
     faults.pause();

@@ -11,7 +11,8 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Bytes, Frame};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::{mpsc, watch as signal};
 use tokio::time::Instant;
 
@@ -24,6 +25,28 @@ use crate::status::Status;
 /// An event that shall change places is held for at most this time.
 const SWAP_LIMIT: Duration = Duration::from_secs(2);
 
+/// What of an event is looked at. All events pass here, so that it pays to leave out the rest.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Event {
+    #[serde(rename = "type")]
+    kind: String,
+    object: Object,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Object {
+    metadata: Metadata,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    namespace: String,
+    name: String,
+}
+
 /// One event.
 #[derive(Clone, Debug)]
 struct Line {
@@ -34,19 +57,12 @@ struct Line {
 
 impl Line {
     fn new(text: Bytes) -> Self {
-        let event: Value = serde_json::from_slice(&text).unwrap_or_default();
-        let of = |field: &str| {
-            let path = format!("/object/metadata/{field}");
-            let value = event.pointer(&path).and_then(Value::as_str);
-            value.unwrap_or_default().to_owned()
-        };
-        let is_change = event
-            .get("type")
-            .and_then(Value::as_str)
-            .is_some_and(|kind| ["ADDED", "MODIFIED", "DELETED"].contains(&kind));
+        let event: Event = serde_json::from_slice(&text).unwrap_or_default();
+        let is_change = ["ADDED", "MODIFIED", "DELETED"].contains(&event.kind.as_str());
+        let Metadata { namespace, name } = event.object.metadata;
         Self {
             text,
-            object: is_change.then(|| (of("namespace"), of("name"))),
+            object: is_change.then_some((namespace, name)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod deletion;
+mod grants;
 mod pods;
 
 use std::sync::Arc;

@@ -117,7 +117,7 @@ async fn a_compaction_leaves_alone_who_is_up_to_date() {
 async fn selectors_hold_for_old_versions_too() {
     let (_embedded, client) = start();
     let api = config_maps(&client);
-    let mut object = config_map("a", "0");
+    let mut object = config_map("a", "start");
     object.metadata.labels = Some([("color".to_owned(), "red".to_owned())].into());
     let created = api.create(&PostParams::default(), &object).await.unwrap();
     let version = created.metadata.resource_version.unwrap();

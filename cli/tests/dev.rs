@@ -1,0 +1,201 @@
+//! `muster dev` as its user meets it: the real binary, real processes, real sockets.
+
+mod harness;
+
+use std::fs;
+
+use crds::{Fleet, GameServer};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::Api;
+use kube::api::{ListParams, PostParams};
+use serde_json::json;
+
+use harness::{Directory, Muster, echo, is_alive, processes};
+
+#[tokio::test]
+async fn a_server_is_allocated_and_answers_and_everything_ends_with_the_command() {
+    let directory = Directory::new();
+    let mut muster = Muster::start(&directory, &[]).await;
+    let fleets: Api<Fleet> = muster.api();
+    muster
+        .until(&fleets, "simple-server", |fleet| {
+            fleet
+                .status
+                .as_ref()
+                .is_some_and(|it| it.ready_replicas >= 2)
+        })
+        .await;
+    let answer = muster.allocate("simple-server").await;
+    let address = format!("{}:{}", answer.address, answer.ports[0].port);
+    assert_eq!(echo(&address, "hello").await, "ACK: hello");
+    let pods: Api<Pod> = muster.api();
+    let running = processes(&pods.list(&ListParams::default()).await.unwrap().items);
+    assert!(running.len() >= 4, "{running:?}");
+    assert!(running.iter().all(|id| is_alive(*id)));
+    let status = muster.terminate().await;
+    assert!(status.success(), "{status}\n{}", muster.said());
+    let left: Vec<_> = running.iter().filter(|id| is_alive(**id)).collect();
+    assert!(left.is_empty(), "{left:?} are left");
+}
+
+#[tokio::test]
+async fn a_kill_loses_no_acknowledged_object_and_leaves_no_process() {
+    let directory = Directory::new();
+    let data = directory.path().join("data").display().to_string();
+    let mut muster = Muster::start(&directory, &["--data", &data]).await;
+    let fleets: Api<Fleet> = muster.api();
+    let is_ready = |fleet: &Fleet| {
+        fleet
+            .status
+            .as_ref()
+            .is_some_and(|it| it.ready_replicas + it.allocated_replicas >= 3)
+    };
+    muster.until(&fleets, "simple-server", is_ready).await;
+    let maps: Api<ConfigMap> = muster.api();
+    let map = |number: usize| -> ConfigMap {
+        serde_json::from_value(json!({ "metadata": { "name": format!("kept-{number}") } })).unwrap()
+    };
+    for number in 0..20 {
+        maps.create(&PostParams::default(), &map(number))
+            .await
+            .unwrap();
+    }
+    let pods: Api<Pod> = muster.api();
+    let running = processes(&pods.list(&ListParams::default()).await.unwrap().items);
+    muster.kill().await;
+    harness::until("the processes to end", || {
+        running.iter().all(|id| !is_alive(*id))
+    })
+    .await;
+
+    let muster = Muster::start(&directory, &["--data", &data]).await;
+    let maps: Api<ConfigMap> = muster.api();
+    let kept = maps.list(&ListParams::default()).await.unwrap().items;
+    let kept = kept
+        .iter()
+        .filter(|map| map.metadata.name.as_ref().unwrap().starts_with("kept-"));
+    assert_eq!(kept.count(), 20);
+    // The processes are gone, so their servers are replaced, one by one and without a person.
+    let fleets: Api<Fleet> = muster.api();
+    let servers: Api<GameServer> = muster.api();
+    muster.until(&fleets, "simple-server", is_ready).await;
+    let pods: Api<Pod> = muster.api();
+    harness::until_async("every server to have a process", async || {
+        let pods = pods.list(&ListParams::default()).await.unwrap().items;
+        let servers = servers.list(&ListParams::default()).await.unwrap().items;
+        let alive = processes(&pods).iter().filter(|id| is_alive(**id)).count();
+        // A game and its SDK server each.
+        servers.len() == 4 && alive == 8
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_instance_is_told_who_is_in_its_way() {
+    let directory = Directory::new();
+    let muster = Muster::start(&directory, &["--no-examples"]).await;
+    let (status, said) = harness::refused(&directory, &["--no-examples"]).await;
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("another `muster dev`"), "{said}");
+
+    let other = Directory::new();
+    let port = muster.port().to_string();
+    let (status, said) = harness::refused(&other, &["--port", &port]).await;
+    assert_eq!(status.code(), Some(1), "{said}");
+    let expected = format!("Kubernetes API cannot listen on 127.0.0.1:{port}");
+    assert!(
+        said.contains(&expected) && said.contains("--port"),
+        "{said}"
+    );
+
+    // Data of one instance is not for another, whatever their directories.
+    let data = directory.path().join("data").display().to_string();
+    let third = Directory::new();
+    let first = Muster::start(&third, &["--no-examples", "--data", &data]).await;
+    let (status, said) = harness::refused(&other, &["--data", &data]).await;
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains(&data), "{said}");
+    drop(first);
+}
+
+#[tokio::test]
+async fn damaged_data_is_refused_and_not_touched() {
+    let directory = Directory::new();
+    let data = directory.path().join("data");
+    let path = data.display().to_string();
+    let mut muster = Muster::start(&directory, &["--no-examples", "--data", &path]).await;
+    assert!(muster.terminate().await.success());
+    let file = fs::read_dir(&data)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.metadata().unwrap().len() > 0)
+        .unwrap();
+    fs::write(&file, "this is no database").unwrap();
+    let (status, said) = harness::refused(&directory, &["--data", &path]).await;
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains(&path), "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "this is no database");
+}
+
+#[tokio::test]
+async fn a_bad_manifest_is_named_by_file_and_field_and_applied_once_it_is_mended() {
+    let directory = Directory::new();
+    let manifests = directory.path().join("manifests");
+    fs::create_dir(&manifests).unwrap();
+    let fleet = include_str!("../../examples/fleet.yaml");
+    let bad = fleet.replace("replicas: 3", "replicas: -3");
+    fs::write(manifests.join("bad.yaml"), bad).unwrap();
+    fs::write(manifests.join("torn.yaml"), "kind: [").unwrap();
+    fs::write(
+        manifests.join("good.yaml"),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: good }\n",
+    )
+    .unwrap();
+    let path = manifests.display().to_string();
+    let muster = Muster::start(&directory, &["--manifest", &path]).await;
+    let maps: Api<ConfigMap> = muster.api();
+    muster.until(&maps, "good", |_| true).await;
+    for words in [["bad.yaml", "spec.replicas"], ["torn.yaml", "not valid"]] {
+        harness::until("the manifests to be named", || {
+            let said = muster.said();
+            said.lines()
+                .any(|line| words.iter().all(|word| line.contains(word)))
+        })
+        .await;
+    }
+    fs::write(
+        manifests.join("bad.yaml"),
+        fleet.replace("replicas: 3", "replicas: 0"),
+    )
+    .unwrap();
+    let fleets: Api<Fleet> = muster.api();
+    muster.until(&fleets, "simple-server", |_| true).await;
+}
+
+#[tokio::test]
+async fn an_image_without_a_program_is_told_with_the_flag_that_helps() {
+    let directory = Directory::new();
+    let (status, said) = harness::refused(&directory, &["--image", "game=/no/such/game"]).await;
+    assert_eq!(status.code(), Some(64), "{said}");
+    assert!(said.contains("/no/such/game"), "{said}");
+
+    let muster = Muster::start(&directory, &["--no-examples"]).await;
+    let pods: Api<Pod> = muster.api();
+    let pod = serde_json::from_value(json!({
+        "metadata": { "name": "unknown" },
+        "spec": { "containers": [{ "name": "game", "image": "nobody/knows:1" }] },
+    }))
+    .unwrap();
+    pods.create(&PostParams::default(), &pod).await.unwrap();
+    muster
+        .until(&pods, "unknown", |pod| {
+            let status = pod.status.clone().unwrap_or_default();
+            let waiting = status
+                .container_statuses
+                .into_iter()
+                .flatten()
+                .find_map(|container| container.state?.waiting?.message);
+            waiting.is_some_and(|message| message.contains("--image"))
+        })
+        .await;
+}
