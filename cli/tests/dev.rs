@@ -1,4 +1,9 @@
 //! `muster dev` as its user meets it: the real binary, real processes, real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on panics"
+)]
 
 mod harness;
 

@@ -108,8 +108,9 @@ fn in_process(keep: bool, arguments: &[String]) -> Result<()> {
         ));
         return muster.wait();
     }
+    let ended = muster.end();
     ran.with_context(|| process::log_tail(muster.log()))
-        .and(muster.end())
+        .and(ended)
 }
 
 /// Brings everything up, runs a program of `e2e` against it, and removes what it brought.

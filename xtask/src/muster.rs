@@ -13,9 +13,9 @@ use crate::process::{self, progress};
 use crate::{repository, wait};
 
 /// Time from the start of the program to its welcome.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// Time from the signal to the end.
-const END: Duration = Duration::from_secs(60);
+const END: Duration = Duration::from_mins(1);
 /// What it prints when everything runs.
 const WELCOME: &str = "Muster runs";
 

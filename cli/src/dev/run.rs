@@ -172,8 +172,8 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     node_stop.cancel();
     let contained = all_of(&mut nodes).await;
     api.stop().await;
-    let served = all_of(&mut server).await;
-    ended.and(controlled).and(contained).and(served)
+    let closed = all_of(&mut server).await;
+    ended.and(controlled).and(contained).and(closed)
 }
 
 /// The first task that ends, which is one too many.

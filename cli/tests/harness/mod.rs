@@ -112,10 +112,10 @@ impl Muster {
     {
         let condition = |object: Option<&K>| object.is_some_and(&is_right);
         let met = await_condition(api.clone(), name, condition);
-        match tokio::time::timeout(PATIENCE, met).await {
-            Ok(result) => drop(result.unwrap()),
-            Err(_) => panic!("{name} did not become right\n{}", self.said()),
-        }
+        let Ok(result) = tokio::time::timeout(PATIENCE, met).await else {
+            panic!("{name} did not become right\n{}", self.said());
+        };
+        result.unwrap();
     }
 
     /// Allocates a server of a fleet.
