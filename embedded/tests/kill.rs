@@ -1,4 +1,5 @@
 //! A process that is killed at any instant loses nothing that it acknowledged, and damage is told.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;

@@ -20,6 +20,33 @@ pub struct Impersonation {
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
+/// 400: groups and the like alone are nobody. The message prints what was asked for as Go prints
+/// references to objects.
+fn without_user(wanted: &Impersonation) -> Status {
+    let mut references: Vec<String> = wanted
+        .groups
+        .iter()
+        .map(|group| format!("{{Group  {group}    }}"))
+        .collect();
+    for (key, values) in &wanted.extra {
+        references.extend(
+            values
+                .iter()
+                .map(|value| format!("{{UserExtra  {value}  authentication.k8s.io/v1  {key}}}")),
+        );
+    }
+    if !wanted.uid.is_empty() {
+        references.push(format!(
+            "{{UID  {}  authentication.k8s.io/v1  }}",
+            wanted.uid
+        ));
+    }
+    Status::bad_request(format!(
+        "requested [{}] without impersonating a user",
+        references.join(" ")
+    ))
+}
+
 /// The other user, if the caller may act as it.
 pub(super) fn impersonate(
     objects: &dyn Objects,
@@ -33,9 +60,7 @@ pub(super) fn impersonate(
         extra,
     } = wanted;
     if name.is_empty() {
-        return Err(Status::internal(
-            "a uid, groups or extras are impersonated without a user",
-        ));
+        return Err(without_user(wanted));
     }
     let ask = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
         let attributes = Attributes {

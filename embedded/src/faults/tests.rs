@@ -92,7 +92,7 @@ async fn send(faults: &Faults, counter: &Counter, text: &str) -> String {
             let retry = retry.map(|retry| format!(" after {}", retry.to_str().unwrap()));
             format!(
                 "{code} {}{}",
-                version.unwrap_or(body["reason"].as_str().unwrap_or_default()),
+                version.unwrap_or_else(|| body["reason"].as_str().unwrap_or_default()),
                 retry.unwrap_or_default()
             )
         }
@@ -264,7 +264,11 @@ async fn watched(rules: &[&str]) -> String {
                     _ => format!("{}{}", event["type"], object["code"]),
                 };
                 let late = begin.elapsed().as_secs();
-                let late = (late > 0).then(|| format!("@{late}")).unwrap_or_default();
+                let late = if late > 0 {
+                    format!("@{late}")
+                } else {
+                    String::new()
+                };
                 seen.push(text + &late);
             }
         }

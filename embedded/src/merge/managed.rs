@@ -275,6 +275,19 @@ pub(super) fn is_applied(entry: &Value) -> bool {
     text(entry, "operation") == "Apply"
 }
 
+/// Whether anyone owns the field at a path.
+pub fn is_owned(object: &Value, path: &[&str]) -> bool {
+    let entries = object.pointer("/metadata/managedFields");
+    let mut entries = entries.and_then(Value::as_array).into_iter().flatten();
+    entries.any(|entry| {
+        path.iter()
+            .try_fold(&entry["fieldsV1"], |below, name| {
+                below.get(fields::field_name(name))
+            })
+            .is_some()
+    })
+}
+
 /// Whether two entries are of the same manager, operation, subresource and, for updates, version.
 pub(super) fn same_owner(left: &Value, right: &Value) -> bool {
     let equal = |name: &str| text(left, name) == text(right, name);

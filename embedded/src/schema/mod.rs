@@ -39,10 +39,16 @@ impl Schema {
     /// Compiles an `openAPIV3Schema`; the error names the place, as for a CEL rule that cannot be
     /// compiled.
     pub fn compile(open_api_v3_schema: &Value) -> Result<Self, String> {
-        let mut root = Node::read(open_api_v3_schema, "openAPIV3Schema")?;
-        rules::check(&root, "openAPIV3Schema")?;
+        let mut root = read(open_api_v3_schema)?;
         default::prune_defaults(&mut root);
         Ok(Self { root })
+    }
+
+    /// What is wrong with the defaults of an `openAPIV3Schema`; `place` is where it stands in its
+    /// definition. The error is that of [`compile`](Self::compile).
+    pub fn check_defaults(open_api_v3_schema: &Value, place: &str) -> Result<Vec<Cause>, String> {
+        let root = read(open_api_v3_schema)?;
+        Ok(default::faults(&root, place))
     }
 
     /// Removes what the schema does not know, and nulls that mean nothing. Returns the paths of
@@ -107,6 +113,12 @@ impl Schema {
         }
         causes
     }
+}
+
+fn read(open_api_v3_schema: &Value) -> Result<Node, String> {
+    let root = Node::read(open_api_v3_schema, "openAPIV3Schema")?;
+    rules::check(&root, "openAPIV3Schema")?;
+    Ok(root)
 }
 
 fn is_fault_of_shape(cause: &Cause) -> bool {

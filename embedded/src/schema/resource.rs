@@ -87,11 +87,11 @@ fn at<'a>(path: &str, object: &'a Value) -> Result<Option<&'a Value>, String> {
     let mut current = object;
     let mut seen = String::new();
     for name in path.trim_start_matches('.').split('.') {
-        let Some(map) = current.as_object() else {
-            return Err(misfit(&seen, current, "map[string]interface {}"));
-        };
         seen.push('.');
         seen.push_str(name);
+        let Some(map) = current.as_object() else {
+            return Err(misfit(&seen, current, "map[string]interface{}"));
+        };
         match map.get(name) {
             Some(Value::Null) | None => return Ok(None),
             Some(value) => current = value,

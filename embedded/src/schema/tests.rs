@@ -573,6 +573,50 @@ fn defaults_reach_into_defaults() {
 }
 
 #[test]
+fn defaults_that_their_schema_refuses_are_named() {
+    let faults = |field: Value| -> Vec<String> {
+        Schema::check_defaults(&with_field(&field), "schema")
+            .unwrap()
+            .into_iter()
+            .map(|cause| format!("{}: {}", cause.field, cause.message))
+            .collect()
+    };
+    let place = "schema.properties[spec].properties[f]";
+    assert_eq!(
+        faults(json!({ "type": "integer", "default": "big" })),
+        [format!(
+            "{place}.default: Invalid value: \"string\":  in body must be of type integer: \"string\""
+        )]
+    );
+    assert_eq!(
+        faults(json!({
+            "type": "array",
+            "items": {
+                "type": "object", "properties": { "a": { "type": "integer" } },
+                "default": { "a": 1, "b": 2 },
+            },
+        })),
+        [format!(
+            "{place}.items.default: Invalid value: {{\"a\":1,\"b\":2}}: must not have unknown fields"
+        )]
+    );
+    let ruled = |count: i64| {
+        json!({
+            "type": "object", "properties": { "a": { "type": "integer" } },
+            "default": { "a": count },
+            "x-kubernetes-validations": [
+                { "rule": "self.a > 1", "message": "is small", "fieldPath": ".a" },
+            ],
+        })
+    };
+    assert_eq!(faults(ruled(2)), [""; 0]);
+    assert_eq!(
+        faults(ruled(1)),
+        [format!("{place}.default.a: Invalid value: is small")]
+    );
+}
+
+#[test]
 fn a_schema_that_cannot_be_compiled_names_the_place() {
     let error = |field: Value| Schema::compile(&with_field(&field)).unwrap_err();
     assert_eq!(

@@ -64,7 +64,8 @@ pub(crate) fn negotiate(
     served: Option<&Served>,
 ) -> Result<Wanted, Status> {
     let custom = served.is_some_and(Served::is_custom);
-    let (mut any, mut heard) = (false, Vec::new());
+    // Requests for built-in kinds are routed by whole media types, `application/*` is none.
+    let (mut any, mut is_routed, mut heard) = (false, custom, Vec::new());
     let mut clauses: Vec<(f32, Wanted)> = Vec::new();
     for header in headers.get_all(ACCEPT) {
         for clause in header.to_str().unwrap_or_default().split(',') {
@@ -73,7 +74,10 @@ pub(crate) fn negotiate(
                 continue;
             }
             any = true;
-            heard.extend(encoding(media_type(clause)));
+            let media_type = media_type(clause);
+            let known = encoding(media_type);
+            is_routed |= known.is_some() && media_type != RANGE;
+            heard.extend(known);
             // Custom resources have no protobuf, but their metadata does.
             clauses.extend(read(clause, offer).filter(|(_, wanted)| {
                 !custom || wanted.encoding != Encoding::Protobuf || wanted.form == Form::Metadata
@@ -83,12 +87,13 @@ pub(crate) fn negotiate(
     if !any {
         return Ok(Wanted::default());
     }
+    if !is_routed {
+        return Err(unheard_of(offer));
+    }
     // A stable sort keeps the client's order among equals.
     clauses.sort_by(|left, right| right.0.total_cmp(&left.0));
     clauses.first().map(|(_, wanted)| *wanted).ok_or_else(|| {
-        if heard.is_empty() && !custom {
-            unheard_of(offer)
-        } else if heard.contains(&Encoding::Yaml) && offer == Offer::Watch {
+        if heard.contains(&Encoding::Yaml) && offer == Offer::Watch {
             not_acceptable(STREAMS)
         } else {
             not_acceptable(WHOLE)
@@ -98,7 +103,7 @@ pub(crate) fn negotiate(
 
 fn encoding(media_type: &str) -> Option<Encoding> {
     match media_type {
-        "application/json" | "application/*" | "*/*" => Some(Encoding::Json),
+        "application/json" | RANGE | "*/*" => Some(Encoding::Json),
         "application/yaml" => Some(Encoding::Yaml),
         protobuf::MEDIA_TYPE => Some(Encoding::Protobuf),
         _ => None,
@@ -175,6 +180,8 @@ fn unheard_of(offer: Offer) -> Status {
     }
 }
 
+/// Any of the media types that are offered.
+const RANGE: &str = "application/*";
 const WHOLE: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 const STREAMS: &str =
     "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
@@ -194,6 +201,11 @@ mod tests {
     fn the_first_form_that_is_offered_is_chosen() {
         for (accept, offer, wanted) in [
             ("*/*", Offer::Object, (Encoding::Json, Form::Whole)),
+            (
+                "application/*,application/yaml",
+                Offer::Object,
+                (Encoding::Json, Form::Whole),
+            ),
             // As kubectl asks.
             (
                 "application/vnd.kubernetes.protobuf,application/json",
@@ -230,6 +242,12 @@ mod tests {
         for (accept, offer, wanted) in [
             (
                 "text/plain",
+                Offer::Object,
+                "406: Not Acceptable\n\nAvailable representations: application/json, \
+                 application/yaml, application/vnd.kubernetes.protobuf",
+            ),
+            (
+                "application/*, text/html",
                 Offer::Object,
                 "406: Not Acceptable\n\nAvailable representations: application/json, \
                  application/yaml, application/vnd.kubernetes.protobuf",

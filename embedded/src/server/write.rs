@@ -10,7 +10,7 @@ use super::call::Call;
 use super::catalog::Served;
 use super::params::WriteOptions;
 use super::rules;
-use crate::kinds::{Kind, builtin};
+use crate::kinds::{Kind, alias, builtin};
 use crate::merge::managed::{self, Writer};
 use crate::object::{Object, meta};
 use crate::objects::Change;
@@ -342,11 +342,13 @@ pub(crate) fn validate(
     }
 }
 
-/// 422 with what is wrong. A custom resource is called what it calls itself.
+/// 422 with what is wrong. A custom resource is called what it calls itself, and an object that
+/// several groups serve is of the group that stores it.
 fn invalid(kind: &Kind, value: &Value, causes: Vec<Cause>) -> Status {
     let own = value.get("kind").and_then(Value::as_str);
     let own = own.unwrap_or(&kind.kind);
-    Status::invalid(&kind.group, own, meta(value, "name"), causes)
+    let group = alias::storage(kind).map_or(kind.group.as_str(), |(group, ..)| group);
+    Status::invalid(group, own, meta(value, "name"), causes)
 }
 
 fn check_own_type(kind: &Kind, object: &Value) -> Vec<Cause> {

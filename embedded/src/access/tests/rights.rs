@@ -452,15 +452,17 @@ async fn only_who_may_acts_as_somebody_else() {
             .contains("cannot impersonate resource \"groups\"")
     );
     let nobody = Impersonation {
+        uid: "7".to_owned(),
         groups: vec![MASTERS.to_owned()],
+        extra: [("scopes".to_owned(), vec!["all".to_owned()])].into(),
         ..Impersonation::default()
     };
     assert_eq!(
-        world
-            .access
-            .impersonate(objects, &admin, &nobody)
-            .unwrap_err()
-            .code,
-        500
+        world.access.impersonate(objects, &admin, &nobody),
+        Err(Status::bad_request(
+            "requested [{Group  system:masters    } \
+             {UserExtra  all  authentication.k8s.io/v1  scopes} \
+             {UID  7  authentication.k8s.io/v1  }] without impersonating a user"
+        ))
     );
 }

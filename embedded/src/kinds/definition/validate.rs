@@ -190,10 +190,11 @@ fn part(version: &Value, key: &str, path: &str, causes: &mut Vec<Cause>) {
             let before = causes.len();
             let has_status = has(version, "subresources.status");
             schema::validate(open_api, &field, has_status, causes);
-            if causes.len() == before
-                && let Err(problem) = Schema::compile(open_api)
-            {
-                causes.push(invalid_text(field, "", &problem));
+            if causes.len() == before {
+                match Schema::check_defaults(open_api, &field) {
+                    Ok(faults) => causes.extend(faults),
+                    Err(problem) => causes.push(invalid_text(field, "", &problem)),
+                }
             }
         }
         "subresources" => scale(version, &format!("{path}.scale"), causes),

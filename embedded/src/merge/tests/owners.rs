@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{API_VERSION, custom, entries, plain, writer};
 use crate::merge::Shape;
 use crate::merge::fields::{self, Fields};
-use crate::merge::managed::{apply, keep_times, record_update};
+use crate::merge::managed::{apply, is_owned, keep_times, record_update};
 use crate::merge::typed;
 
 fn set(value: Value) -> Fields {
@@ -349,6 +349,22 @@ fn owners_of_parts_own_the_whole_once_it_is_one_unit() {
             "f:maps": { "k:{\"name\":\"a\",\"protocol\":\"TCP\"}": { "f:nested": { "f:a": {} } } },
         } }))
     );
+}
+
+#[test]
+fn a_field_is_owned_by_whoever_set_it_and_else_by_nobody() {
+    let mut new = json!({
+        "apiVersion": API_VERSION, "kind": "Shape", "metadata": { "name": "x", "uid": "u" }, "spec": { "replicas": 1 },
+    });
+    assert!(!is_owned(&new, &["spec", "replicas"]));
+    record_update(
+        None,
+        &mut new,
+        &writer("creator", API_VERSION, 0),
+        &custom(),
+    );
+    assert!(is_owned(&new, &["spec", "replicas"]));
+    assert!(!is_owned(&new, &["spec", "whole"]));
 }
 
 #[test]

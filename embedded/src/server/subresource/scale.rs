@@ -11,6 +11,7 @@ use super::super::request::Request;
 use super::super::write::{Intent, set_meta};
 use super::read;
 use crate::kinds::Scale;
+use crate::merge::managed::is_owned;
 use crate::merge::{json_patch, merge_patch};
 use crate::object::meta;
 use crate::status::Status;
@@ -130,8 +131,17 @@ impl Api {
         options: &WriteOptions,
         change: impl FnOnce(&Value) -> Result<Value, Status>,
     ) -> Result<Answer, Status> {
-        let intent = Intent::of(self, request.call, options, "scale");
+        let mut intent = Intent::of(self, request.call, options, "scale");
         let mut writing = self.begin();
+        let path: Vec<&str> = parts(&scale.spec_replicas_path).collect();
+        let served = request.served;
+        let key = served.key(request.namespace(), request.name());
+        let before = writing.get(&served.resource, &key);
+        if !before.is_some_and(|object| is_owned(object.value(), &path)) {
+            // The API server shows a scale only with the owners of its number, and whoever
+            // updates what nobody owns does not become an owner.
+            intent.manager = None;
+        }
         let object = self.update_in(
             &mut writing,
             request.served,

@@ -115,10 +115,10 @@ async fn a_fleet_is_scaled_and_its_replicas_are_owned() {
     assert_eq!(fleet.spec.replicas, 7);
     assert_eq!(fleet.metadata.generation, Some(3));
     let owners = fleet.metadata.managed_fields.unwrap();
-    let scaler = owners
+    let autoscaler = owners
         .iter()
         .find(|entry| entry.manager.as_deref() == Some("scaler"))
         .unwrap();
-    assert_eq!(scaler.operation.as_deref(), Some("Apply"));
-    assert_eq!(scaler.subresource.as_deref(), Some("scale"));
+    assert_eq!(autoscaler.operation.as_deref(), Some("Apply"));
+    assert_eq!(autoscaler.subresource.as_deref(), Some("scale"));
 }

@@ -24,7 +24,9 @@ pub(super) fn slice(new: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
         slice_ports(ports, causes);
     }
     let endpoints = items(new, "endpoints");
-    if endpoints.len() > MOST_ENDPOINTS {
+    if old.is_some_and(|old| old["endpoints"] == new["endpoints"]) {
+        // What was there before may stay, even if it does not fit another type of addresses.
+    } else if endpoints.len() > MOST_ENDPOINTS {
         causes.push(too_many("endpoints", endpoints.len(), MOST_ENDPOINTS));
     } else {
         for (index, endpoint) in endpoints.iter().enumerate() {
