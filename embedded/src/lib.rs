@@ -4,6 +4,7 @@
 //! Start reading at [`Embedded`], then [`server`], then [`store`].
 
 pub mod access;
+pub mod control;
 pub mod embedded;
 pub mod faults;
 pub mod kinds;
@@ -12,7 +13,6 @@ pub mod merge;
 pub mod node;
 pub mod object;
 pub mod objects;
-pub mod control;
 pub mod present;
 pub mod schema;
 pub mod server;

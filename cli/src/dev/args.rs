@@ -57,8 +57,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORTS", default_value = "7000-8000")]
     pub(crate) game_ports: String,
 
-    /// Serves the Kubernetes API without TLS. Whoever reaches the port may then do everything,
-    /// because kubectl sends no token over plain HTTP.
+    /// Serves the Kubernetes API without TLS, on a loopback address only. Whatever runs on this
+    /// machine may then do everything, and run programs as you, because kubectl sends no token over
+    /// plain HTTP.
     #[arg(long)]
     pub(crate) http: bool,
 }
@@ -185,6 +186,18 @@ impl TryFrom<Args> for Config {
                 u16::MAX - 4
             ));
         }
+        if args.address.is_unspecified() {
+            problems.push(format!(
+                "--address {}: must be an address that players can be given",
+                args.address
+            ));
+        }
+        if args.http && !args.address.is_loopback() {
+            problems.push(
+                "--http: only with a loopback --address, because nobody is asked who they are"
+                    .to_owned(),
+            );
+        }
         let dir = args.dir.or_else(state_directory);
         if dir.is_none() {
             problems.push(
@@ -260,7 +273,7 @@ mod tests {
     #[test]
     fn all_problems_are_told_at_once() {
         let line = "--dir /tmp/state --image game --image other=/no/such/program \
-                    --manifest /no/such/directory --nodes 1001 --port 65535";
+                    --manifest /no/such/directory --nodes 1001 --port 65535 --address 0.0.0.0 --http";
         let Problems(problems) = config(line).unwrap_err();
         let starts: Vec<_> = problems
             .iter()
@@ -274,7 +287,9 @@ mod tests {
                 "--image other",
                 "--manifest /no/such/directory",
                 "--nodes 1001",
-                "--port 65535"
+                "--port 65535",
+                "--address 0.0.0.0",
+                "--http"
             ]
         );
     }

@@ -26,6 +26,13 @@ const LARGEST: u64 = 3 * 1024 * 1024;
 /// What changes when a file does: time and length.
 type Stamp = (Option<SystemTime>, u64);
 
+/// A file as it was when it was applied, and what was wrong with it then.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    stamp: Stamp,
+    problems: Vec<String>,
+}
+
 /// The examples, in the order in which they make sense.
 const EXAMPLES: [(&str, &str); 4] = [
     (
@@ -52,49 +59,72 @@ pub(crate) async fn run(client: Client, manifests: Manifests, stop: Cancellation
         Manifests::None => {}
         Manifests::Examples => {
             for (name, text) in EXAMPLES {
-                apply_text(&client, name, text).await;
+                tell(name, &apply_text(&client, name, text).await);
             }
         }
         Manifests::Directory(directory) => {
             stop.run_until_cancelled(follow(&client, &directory)).await;
         }
     }
+    // There is nothing more to apply, and an end by itself would end everything.
+    stop.cancelled().await;
 }
 
 async fn follow(client: &Client, directory: &Path) {
-    let mut known: BTreeMap<PathBuf, Stamp> = BTreeMap::new();
+    let mut known: BTreeMap<PathBuf, Seen> = BTreeMap::new();
+    let mut unlisted = String::new();
     let mut interval = tokio::time::interval(LOOK);
     loop {
         interval.tick().await;
         let found = match list(directory).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "Manifests could not be listed"
-                );
+                let error = format!("{error:#}");
+                if error != unlisted {
+                    tracing::warn!(error, "Manifests could not be listed");
+                    unlisted = error;
+                }
                 continue;
             }
         };
+        unlisted.clear();
         for (path, stamp) in &found {
-            if known.get(path) == Some(stamp) {
+            let before = known.get(path);
+            // What was refused is tried again: what it needs may be in a later file.
+            if before.is_some_and(|seen| seen.stamp == *stamp && seen.problems.is_empty()) {
                 continue;
             }
-            match read(path).await {
-                Ok(text) => apply_text(client, &path.display().to_string(), &text).await,
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    tracing::error!(error, "Manifest could not be read");
-                }
+            let file = path.display().to_string();
+            let problems = match read(path).await {
+                Ok(text) => apply_text(client, &file, &text).await,
+                Err(error) => vec![format!("{error:#}")],
+            };
+            let seen = Seen {
+                stamp: *stamp,
+                problems,
+            };
+            if before != Some(&seen) {
+                tell(&file, &seen.problems);
             }
+            known.insert(path.clone(), seen);
         }
-        for path in known.keys().filter(|path| !found.contains_key(*path)) {
-            tracing::info!(
-                file = %path.display(),
-                "Manifest is gone; its objects stay until they are deleted with kubectl"
-            );
-        }
-        known = found;
+        known.retain(|path, _| {
+            let stays = found.contains_key(path);
+            if !stays {
+                tracing::info!(
+                    file = %path.display(),
+                    "Manifest is gone; its objects stay until they are deleted with kubectl"
+                );
+            }
+            stays
+        });
+    }
+}
+
+fn tell(file: &str, problems: &[String]) {
+    for problem in problems {
+        // As a field it stays on one line, whatever it quotes.
+        tracing::error!(file, problem, "Manifest has an error");
     }
 }
 
@@ -130,28 +160,25 @@ async fn read(path: &Path) -> Result<String> {
         .with_context(|| path.display().to_string())
 }
 
-/// Applies every object of a file; each that cannot be applied is logged, and the others go on.
-async fn apply_text(client: &Client, file: &str, text: &str) {
+/// Applies every object of a file. Returns what is wrong with those that cannot be applied; the
+/// others are.
+async fn apply_text(client: &Client, file: &str, text: &str) -> Vec<String> {
     let objects = match parse(text) {
         Ok(objects) => objects,
-        Err(error) => {
-            tracing::error!(file, error = format!("{error:#}"), "Manifest is not valid");
-            return;
-        }
+        Err(error) => return vec![format!("not valid: {error:#}")],
     };
+    let mut problems = Vec::new();
     for (position, object) in objects.into_iter().enumerate() {
         let named = describe(&object);
         match apply(client, &object).await {
             Ok(()) => tracing::info!(file, object = named, "Applied"),
-            Err(error) => tracing::error!(
-                file,
-                document = position + 1,
-                object = named,
-                error = format!("{error:#}"),
-                "Object was not applied"
-            ),
+            Err(error) => problems.push(format!(
+                "{named} (document {}): {error:#}",
+                position + 1
+            )),
         }
     }
+    problems
 }
 
 /// The objects of a YAML file, lists taken apart.

@@ -145,16 +145,17 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         let result = allocator.run(stopping).await;
         ("allocator", result.map_err(Into::into))
     });
-    let told = tokio::spawn(story::follow_fleets(
-        client(ADMIN),
-        began,
-        control_stop.clone(),
-    ));
-    let applied = tokio::spawn(manifests::run(
-        client(ADMIN),
-        config.manifests.clone(),
-        control_stop.clone(),
-    ));
+    let (storyteller, stopping) = (client(ADMIN), control_stop.clone());
+    control.spawn(async move {
+        story::follow_fleets(storyteller, began, stopping).await;
+        ("story", Ok(()))
+    });
+    let (applier, stopping) = (client(ADMIN), control_stop.clone());
+    let manifests = config.manifests.clone();
+    control.spawn(async move {
+        manifests::run(applier, manifests, stopping).await;
+        ("manifests", Ok(()))
+    });
     story::print_welcome(config.ports, &kubeconfig, began.elapsed());
 
     let ended = tokio::select! {
@@ -165,8 +166,6 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         ended = first_of(&mut server) => ended,
     };
     control_stop.cancel();
-    told.abort();
-    applied.abort();
     let controlled = all_of(&mut control).await;
     tracing::info!("Ending game servers");
     node_stop.cancel();

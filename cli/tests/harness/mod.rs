@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::net::UdpSocket;
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use tonic::transport::Endpoint;
 
 /// Longest wait for anything.
@@ -69,7 +70,7 @@ impl Muster {
     /// Starts it and waits for its welcome.
     pub(crate) async fn start(directory: &Directory, arguments: &[&str]) -> Self {
         let port = free_ports();
-        let (child, said) = spawn(directory, port, arguments);
+        let (child, said, _readers) = spawn(directory, port, arguments);
         until("the welcome", || {
             said.lock().unwrap().contains("Muster runs")
         })
@@ -146,7 +147,7 @@ impl Muster {
             .unwrap()
     }
 
-    /// Ends it as a power cut does.
+    /// Ends it without warning.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
@@ -154,16 +155,22 @@ impl Muster {
 
 /// Starts it where it must refuse to run. Returns its exit status and what it wrote.
 pub(crate) async fn refused(directory: &Directory, arguments: &[&str]) -> (ExitStatus, String) {
-    let (mut child, said) = spawn(directory, free_ports(), arguments);
+    let (mut child, said, readers) = spawn(directory, free_ports(), arguments);
     let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
     let status = ended.unwrap().unwrap();
-    // Its last words may still be on their way through the pipe.
-    until("the reason", || !said.lock().unwrap().is_empty()).await;
+    // Its last words may still be on their way through the pipes, until these end.
+    for reader in readers {
+        reader.await.unwrap();
+    }
     let text = said.lock().unwrap().clone();
     (status, text)
 }
 
-fn spawn(directory: &Directory, port: u16, arguments: &[&str]) -> (Child, Said) {
+fn spawn(
+    directory: &Directory,
+    port: u16,
+    arguments: &[&str],
+) -> (Child, Said, [JoinHandle<()>; 2]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
     command
         .args(["dev", "--dir"])
@@ -182,12 +189,14 @@ fn spawn(directory: &Directory, port: u16, arguments: &[&str]) -> (Child, Said) 
         .spawn()
         .unwrap();
     let said = Said::default();
-    collect(child.stdout.take().unwrap(), &said);
-    collect(child.stderr.take().unwrap(), &said);
-    (child, said)
+    let readers = [
+        collect(child.stdout.take().unwrap(), &said),
+        collect(child.stderr.take().unwrap(), &said),
+    ];
+    (child, said, readers)
 }
 
-fn collect(stream: impl AsyncRead + Unpin + Send + 'static, said: &Said) {
+fn collect(stream: impl AsyncRead + Unpin + Send + 'static, said: &Said) -> JoinHandle<()> {
     let said = Arc::clone(said);
     let mut lines = BufReader::new(stream).lines();
     tokio::spawn(async move {
@@ -196,7 +205,7 @@ fn collect(stream: impl AsyncRead + Unpin + Send + 'static, said: &Said) {
             said.push_str(&line);
             said.push('\n');
         }
-    });
+    })
 }
 
 /// Ports of the instances begin here: below those that the node and the system give away.

@@ -5,6 +5,7 @@
 //! history is not kept over a restart, as if it had been compacted.
 
 use std::fmt;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -139,21 +140,26 @@ struct Waiting {
 }
 
 impl Disk {
-    /// Opens the file in a directory, or makes both.
+    /// Opens the file in a directory, or makes both: readable by their owner alone, because
+    /// Secrets are in it.
     pub(super) fn open(directory: &Path) -> Result<(Self, Contents), Error> {
-        std::fs::create_dir_all(directory).map_err(|source| Error::Directory {
+        let failed = |source| Error::Directory {
             path: directory.to_owned(),
             source,
-        })?;
-        let path = directory.join(FILE);
-        let opened = if path.exists() {
-            // The check costs a read of the file, and tells damage apart from a panic later.
-            Database::builder()
-                .set_check_integrity_on_open(true)
-                .open(&path)
-        } else {
-            Database::create(&path)
         };
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(failed)?;
+        let path = directory.join(FILE);
+        if !path.exists() {
+            create(directory, &path)?;
+        }
+        // The check costs a read of the file, and tells damage apart from a panic later.
+        let opened = Database::builder()
+            .set_check_integrity_on_open(true)
+            .open(&path);
         let database = opened.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => Error::Locked {
                 path: directory.to_owned(),
@@ -298,6 +304,28 @@ fn prepare(database: &Database, path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Makes an empty store. It gets its name when it is whole: whoever is killed before leaves
+/// nothing that could be taken for damaged data.
+fn create(directory: &Path, path: &Path) -> Result<(), Error> {
+    let failed = |source| Error::Directory {
+        path: directory.to_owned(),
+        source,
+    };
+    let fresh = directory.join(format!("{FILE}.new"));
+    // Made first, because the database would make it readable by everybody.
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)
+        .map_err(failed)?;
+    let database = Database::create(&fresh).map_err(|error| unusable(&fresh, error.into()))?;
+    prepare(&database, &fresh)?;
+    drop(database);
+    std::fs::rename(&fresh, path).map_err(failed)
+}
+
 /// The counter, and objects as JSON by resource and key.
 type Raw = (u64, Vec<(String, Vec<u8>)>);
 
@@ -318,6 +346,7 @@ fn read(database: &Database, path: &Path) -> Result<Contents, Error> {
     };
     let (revision, raw) = raw().map_err(|error| unusable(path, error))?;
     let mut objects = Vec::with_capacity(raw.len());
+    let mut newest = revision;
     for (key, json) in raw {
         let value: Value = serde_json::from_slice(&json).map_err(|source| Error::Object {
             path: path.to_owned(),
@@ -329,6 +358,8 @@ fn read(database: &Database, path: &Path) -> Result<Contents, Error> {
             .and_then(Value::as_str)
             .and_then(|text| text.parse().ok())
             .unwrap_or(revision);
+        // The counter is written with each object; if it is behind, versions still go on.
+        newest = newest.max(version);
         let (resource, key) = key.split_once('\0').unwrap_or(("", &key));
         objects.push((
             resource.to_owned(),
@@ -336,7 +367,10 @@ fn read(database: &Database, path: &Path) -> Result<Contents, Error> {
             Arc::new(Object::new(value, version)),
         ));
     }
-    Ok(Contents { revision, objects })
+    Ok(Contents {
+        revision: newest,
+        objects,
+    })
 }
 
 fn commit(database: &Database, writes: &[(Arc<str>, Arc<Event>)]) -> Result<Batch, redb::Error> {
