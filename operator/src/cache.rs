@@ -163,6 +163,12 @@ impl<K: Kind> Cache<K> {
         self.apply(object);
     }
 
+    /// Takes note that an object is gone, as a write of ours was told before the watch said so.
+    pub(crate) fn lost(&self, object: &K) {
+        let (namespace, name) = key(object);
+        self.remove(&namespace, &name, object.uid().as_deref());
+    }
+
     /// Waits until every scope was listed once.
     pub(crate) async fn wait_until_synced(&self) {
         let scopes = self.scopes.len();

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crds::Fleet;
+use crds::{Fleet, FleetStatus};
 
 use crate::controller::{Outcome, Reconciled};
+use crate::error::Error;
 use crate::world::World;
 
 mod accept;
@@ -31,25 +32,42 @@ pub(crate) async fn reconcile(world: Arc<World>, fleet: Arc<Fleet>) -> Reconcile
     } else {
         Outcome::Changed
     };
-    apply::apply(&world, &fleet, plan.actions).await?;
-
     let previous = fleet.status.clone().unwrap_or_default();
     let status = status::status(now, &desired, &observed, &acceptance, &previous);
-    if status == previous {
+    // Servers are gone with their set, perhaps because the fleet is and its watch is late: the
+    // garbage collector would delete a new set at once, for as long as the watch takes. The write
+    // tells.
+    let creates = |action: &plan::Action| matches!(action, plan::Action::Create { .. });
+    let lacks_sets = status.replicas < previous.replicas && plan.actions.iter().any(creates);
+    if lacks_sets && !write_status(&world, &fleet, &status).await? {
+        return Ok((Outcome::Unchanged, None));
+    }
+    apply::apply(&world, &fleet, plan.actions).await?;
+    if lacks_sets || status == previous {
         return Ok((outcome, None));
     }
     if let Some(left) = world.status_pace.take(&desired.uid) {
         return Ok((outcome, Some(left)));
     }
-    let written: Result<Fleet, _> = world.api.apply_status(&fleet.metadata, &status).await;
+    if write_status(&world, &fleet, &status).await? {
+        outcome = Outcome::Changed;
+    }
+    Ok((outcome, None))
+}
+
+/// Writes a status; returns whether the fleet still exists.
+async fn write_status(world: &World, fleet: &Fleet, status: &FleetStatus) -> Result<bool, Error> {
+    let written: Result<Fleet, _> = world.api.apply_status(&fleet.metadata, status).await;
     match written {
         Ok(written) => {
             world.fleets.wrote(&written);
-            outcome = Outcome::Changed;
+            Ok(true)
         }
-        // Deleted meanwhile: nobody reads this status any more.
-        Err(error) if error.is_not_found() => {}
-        Err(error) => return Err(error),
+        // Deleted meanwhile, and the watch is late.
+        Err(error) if error.is_not_found() => {
+            world.fleets.lost(fleet);
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
-    Ok((outcome, None))
 }

@@ -60,7 +60,7 @@ pub enum Error {
 
 /// Runs the operator until the token is cancelled.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
-    Replica::new(connect().await?, config)?.run(stop).await
+    Replica::new(&connect().await?, config)?.run(stop).await
 }
 
 /// One replica of the operator before it runs: for processes that host more than it.
@@ -74,7 +74,7 @@ pub struct Replica {
 
 impl Replica {
     /// A replica that reaches the API server by `client`, which must not repeat calls by itself.
-    pub fn new(client: Client, config: Config) -> Result<Self, Error> {
+    pub fn new(client: &Client, config: Config) -> Result<Self, Error> {
         let admin = Admin::default();
         admin.close("crds", "not looked for yet");
         admin.close("caches", "not synced yet");
@@ -82,7 +82,7 @@ impl Replica {
         let metrics = Metrics::new(admin.registry()).map_err(Error::Metrics)?;
         let allocator = Allocator::new(&config.allocator).map_err(Error::Allocator)?;
         Ok(Self {
-            world: World::new(config, &client, metrics),
+            world: World::new(config, client, metrics),
             admin,
             allocator,
             listens: true,
@@ -124,7 +124,8 @@ impl Replica {
         } = self;
         let allocator = Arc::new(allocator);
         if !listens {
-            return work(&world, &admin, allocator, None, &stop).await;
+            // Boxed, because it is large and would lie in every caller's future.
+            return Box::pin(work(&world, &admin, allocator, None, &stop)).await;
         }
         // Health is first up and last down.
         let admin_stop = CancellationToken::new();
@@ -135,7 +136,7 @@ impl Replica {
         );
         let address = Some(world.config.hub_address);
         let result = tokio::select! {
-            result = work(&world, &admin, allocator, address, &stop) => result,
+            result = Box::pin(work(&world, &admin, allocator, address, &stop)) => result,
             ended = serving_admin => Err(Error::Serve { what: "health and metrics", source: early(ended) }),
         };
         admin_stop.cancel();

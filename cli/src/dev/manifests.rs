@@ -172,10 +172,7 @@ async fn apply_text(client: &Client, file: &str, text: &str) -> Vec<String> {
         let named = describe(&object);
         match apply(client, &object).await {
             Ok(()) => tracing::info!(file, object = named, "Applied"),
-            Err(error) => problems.push(format!(
-                "{named} (document {}): {error:#}",
-                position + 1
-            )),
+            Err(error) => problems.push(format!("{named} (document {}): {error:#}", position + 1)),
         }
     }
     problems

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tower::Layer as _;
 
-use super::invariants::{Memory, Write, Writer};
+use super::invariants::{Memory, Write, Writer, stolen};
 use super::mirror::{Key, Mirror, state, text};
 
 /// Namespace of the scenario's objects.
@@ -84,8 +84,9 @@ impl Template {
                     Self::make().await
                 })
             };
-            let made = std::thread::spawn(make).join();
-            made.map_err(|_| "the template panicked".to_owned())?
+            let result = std::thread::spawn(make).join();
+            result
+                .map_err(|_| "the template panicked".to_owned())?
                 .map_err(|error| format!("{error:#}"))
         });
         template.as_ref().map_err(|error| anyhow!("{error}"))
@@ -116,7 +117,9 @@ impl Cluster {
 
     /// A client of somebody; what goes wrong for a replica is between it and the API server.
     pub fn client(&self, user: &str, faults: Option<&Faults>) -> Client {
-        let service = self.server.service(Identity::User(User::authenticated(user, &[MASTERS])));
+        let service = self
+            .server
+            .service(Identity::User(User::authenticated(user, &[MASTERS])));
         match faults {
             Some(faults) => Client::new(faults.layer().layer(service), NAMESPACE),
             None => Client::new(service, NAMESPACE),
@@ -198,7 +201,17 @@ impl Watchdog {
             return;
         };
         let key = Key::of(object);
-        if ["Lease", "Event"].contains(&key.kind.as_str()) {
+        if key.kind == "Event" {
+            return;
+        }
+        if key.kind == "Lease" {
+            let taken = before
+                .zip(after)
+                .and_then(|(before, after)| stolen(before, after));
+            if let Some(text) = taken {
+                journal.note("  BROKEN", text.clone());
+                self.lock().broken.push(text);
+            }
             return;
         }
         journal.note("  write", line(user, &key, before, after));

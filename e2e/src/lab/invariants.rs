@@ -213,8 +213,8 @@ impl Memory {
             if !told.is_empty() {
                 broken.push(format!("was told of {told} and then of {server}"));
             }
-            let served = self.served.get(uid(after));
-            if !served.is_some_and(|served| served.contains(server)) {
+            let holders = self.served.get(uid(after));
+            if !holders.is_some_and(|holders| holders.contains(server)) {
                 broken.push(format!("was told of {server}, which was never held for it"));
             }
         }
@@ -240,6 +240,24 @@ fn illegal_change(writer: Writer, before: &Value, after: &Value) -> Option<Strin
     (!legal && !first && writer != Writer::User).then(|| format!("went from {was} to {is}"))
 }
 
+/// A lease changes hands only when its holder gave it up or did not renew it in time. All clocks
+/// of the lab are one.
+pub fn stolen(before: &Value, after: &Value) -> Option<String> {
+    let holder = |lease: &Value| text(lease, "/spec/holderIdentity").to_owned();
+    let (was, is) = (holder(before), holder(after));
+    if was.is_empty() || is.is_empty() || was == is {
+        return None;
+    }
+    let time = |lease: &Value| {
+        text(lease, "/spec/renewTime")
+            .parse::<jiff::Timestamp>()
+            .ok()
+    };
+    let age = time(after)?.duration_since(time(before)?).as_secs();
+    let valid = number(before, "/spec/leaseDurationSeconds");
+    (age < valid).then(|| format!("{is} took the lease of {was} after {age} of {valid} seconds"))
+}
+
 fn surge(fleet: &Value, replicas: i64) -> i64 {
     match fleet.pointer("/spec/strategy/rollingUpdate/maxSurge") {
         Some(Value::Number(count)) => count.as_i64().unwrap_or_default(),
@@ -257,7 +275,9 @@ fn shared_ports(mirror: &Mirror, server: &Value) -> Vec<String> {
     let nodes = mirror.all("Node").count().max(1);
     let holders = |port: i64| {
         let servers = mirror.all("GameServer").filter(|other| {
-            uid(other) != uid(server) && recorded_ports(other).contains(&port) && holds(mirror, other)
+            uid(other) != uid(server)
+                && recorded_ports(other).contains(&port)
+                && holds(mirror, other)
         });
         servers.count() + 1
     };
@@ -270,10 +290,7 @@ fn shared_ports(mirror: &Mirror, server: &Value) -> Vec<String> {
 
 /// Whether a server's object or pod stands for its ports.
 fn holds(mirror: &Mirror, server: &Value) -> bool {
-    is_live(server)
-        || mirror
-            .owned("Pod", uid(server))
-            .any(|pod| runs(pod))
+    is_live(server) || mirror.owned("Pod", uid(server)).any(|pod| runs(pod))
 }
 
 /// On one node, no host port has two pods.
@@ -325,7 +342,10 @@ pub fn at_rest(mirror: &Mirror) -> Vec<String> {
     }
     for server in mirror.all("GameServer") {
         let has_pod = mirror.owned("Pod", uid(server)).next().is_some();
-        if is_live(server) && !has_pod && annotation(server, meta::DEV_ADDRESS_ANNOTATION).is_empty() {
+        if is_live(server)
+            && !has_pod
+            && annotation(server, meta::DEV_ADDRESS_ANNOTATION).is_empty()
+        {
             broken.push(format!("GameServer {} has no pod", name(server)));
         }
     }

@@ -69,7 +69,10 @@ impl Machines {
             machines.add_node(node, index).await?;
         }
         let looking = machines.clone();
-        machines.0.tasks.spawn(async move { looking.look_after().await });
+        machines
+            .0
+            .tasks
+            .spawn(async move { looking.look_after().await });
         Ok(machines)
     }
 

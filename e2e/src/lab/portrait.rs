@@ -6,9 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::mirror::{
-    Mirror, is_being_deleted, label, name, number, owner, state, text, uid,
-};
+use super::mirror::{Mirror, is_being_deleted, label, name, number, owner, state, text, uid};
 
 /// Paints the state.
 pub fn portrait(mirror: &Mirror) -> String {
@@ -109,8 +107,8 @@ fn server_line(mirror: &Mirror, server: &Value) -> String {
 
 fn counts(object: &Value) -> String {
     let count = |field: &str| number(object, &format!("/status/{field}"));
-    let is_current = number(object, "/status/observedGeneration")
-        == number(object, "/metadata/generation");
+    let is_current =
+        number(object, "/status/observedGeneration") == number(object, "/metadata/generation");
     format!(
         "{} ready, {} allocated, {} in all, {} ended{}",
         count("readyReplicas"),

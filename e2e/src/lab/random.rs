@@ -43,6 +43,11 @@ fn mishap(random: &mut fastrand::Rng, setup: Setup) -> Mishap {
             replica,
             writes: random.u64(1..20),
         },
+        16 if random.bool() => Mishap::Pause {
+            replica,
+            writes: random.u64(1..20),
+            by: seconds(random, 40_000),
+        },
         16 => at(random, SERVER.to_owned(), Event::Compact),
         17 => at(random, replica, Event::Cut),
         18 => at(random, replica, Event::Crash),

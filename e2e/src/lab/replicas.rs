@@ -149,9 +149,9 @@ impl Replicas {
 
     /// Whether every replica runs and is ready.
     pub fn are_ready(&self) -> bool {
-        self.slots().values().all(|slot| {
-            slot.running.as_ref().is_some_and(Running::is_ready)
-        })
+        self.slots()
+            .values()
+            .all(|slot| slot.running.as_ref().is_some_and(Running::is_ready))
     }
 
     fn begin(&self, place: (Component, usize), incarnation: usize) -> Result<()> {
@@ -220,7 +220,7 @@ impl Replicas {
         let config = operator::Config::try_from(args)
             .map_err(|problems| anyhow!("configure the operator: {problems:?}"))?;
         let client = self.0.cluster.client(identity, Some(faults));
-        let replica = operator::Replica::new(client, config)?
+        let replica = operator::Replica::new(&client, config)?
             .with_allocator(self.channel())
             .without_listeners();
         let gone = CancellationToken::new();

@@ -27,6 +27,8 @@ const REST_LIMIT: Duration = Duration::from_mins(30);
 const QUIET: Duration = Duration::from_secs(12);
 /// The same where no end is known yet. Longer than any delay of our components without faults.
 const LONG_QUIET: Duration = Duration::from_secs(90);
+/// By far more writes than any scenario needs.
+const MOST_WRITES: u64 = 1_500;
 /// Entries of the journal that are shown after a failure.
 const SHOWN: usize = 400;
 
@@ -143,20 +145,27 @@ impl Lab {
         done: impl Fn(&Mirror) -> Option<String>,
     ) -> Result<()> {
         let begin = Instant::now();
-        let mut why = String::new();
+        let mut changes = self.cluster.watchdog().changes();
+        changes.mark_changed();
+        let mut missing = None;
         while begin.elapsed() < limit {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            self.check()?;
-            // A write may land long after its caller has given up.
-            if joined {
-                self.end_unclaimed();
+            // To look is dear, and in vain where nothing was written.
+            if changes.has_changed()? {
+                changes.borrow_and_update();
+                self.check()?;
+                // A write may land long after its caller has given up.
+                if joined {
+                    self.end_unclaimed();
+                }
+                missing = self.read(&done);
             }
-            match self.read(&done) {
-                None if self.cluster.watchdog().last_write().elapsed() >= QUIET => return Ok(()),
-                None => why = "writes went on".to_owned(),
-                Some(text) => why = text,
+            let is_quiet = self.cluster.watchdog().last_write().elapsed() >= QUIET;
+            if missing.is_none() && is_quiet {
+                return Ok(());
             }
         }
+        let why = missing.unwrap_or_else(|| "writes went on".to_owned());
         bail!("the end was not reached within {limit:?}: {why}")
     }
 
@@ -196,7 +205,11 @@ pub fn run(
             what: format!("{error:#}"),
             journal: String::new(),
         })?;
-        let result = act(&cluster, scenario, setup, schedule, seed, expected).await;
+        let result = tokio::select! {
+            biased;
+            () = storm(&cluster) => Err(anyhow!("more than {MOST_WRITES} writes")),
+            result = act(&cluster, scenario, setup, schedule, seed, expected) => result,
+        };
         result.map_err(|error| {
             let mut journal = String::new();
             let entries = cluster.journal().entries();
@@ -210,6 +223,14 @@ pub fn run(
             }
         })
     })
+}
+
+/// Ends when too much is written: two that undo each other's work at once would leave virtual time
+/// no moment to pass.
+async fn storm(cluster: &Cluster) {
+    let mut changes = cluster.watchdog().changes();
+    // The watchdog lives as long as the cluster.
+    drop(changes.wait_for(|count| *count > MOST_WRITES).await);
 }
 
 async fn act(
@@ -236,7 +257,9 @@ async fn act(
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     (scenario.setup)(&lab).await.context("set up")?;
-    lab.rest(SETUP_LIMIT, false, unsettled).await.context("set up")?;
+    lab.rest(SETUP_LIMIT, false, unsettled)
+        .await
+        .context("set up")?;
 
     let writes_before: Vec<_> = writes(&lab);
     cluster.journal().note("lab", "acts from here on");
@@ -307,6 +330,10 @@ fn arm(
     writes: &[(String, u64)],
 ) -> Result<impl Future<Output = Result<()>> + use<>> {
     let mut timed = Vec::new();
+    let before = |replica: &str| {
+        let known = writes.iter().find(|(name, _)| name == replica);
+        known.map_or(0, |(_, count)| *count)
+    };
     for mishap in &schedule.0 {
         let find = |replica: &str| {
             let faults = lab.replicas.faults(replica);
@@ -314,13 +341,14 @@ fn arm(
         };
         match mishap {
             Mishap::Call { replica, rule } => find(replica)?.add(rule.clone()),
-            Mishap::Crash { replica, writes: k } => {
-                let before = writes
-                    .iter()
-                    .find(|(name, _)| name == replica)
-                    .map_or(0, |(_, count)| *count);
-                find(replica)?.crash_after(before + k);
+            Mishap::Crash { replica, writes } => {
+                find(replica)?.crash_after(before(replica) + writes);
             }
+            Mishap::Pause {
+                replica,
+                writes,
+                by,
+            } => find(replica)?.pause_after(before(replica) + writes, *by),
             Mishap::At {
                 replica,
                 time,

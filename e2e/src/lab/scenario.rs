@@ -260,7 +260,11 @@ async fn scale(lab: &Lab, replicas: i32) -> Result<()> {
 async fn change_image(lab: &Lab, image: &str) -> Result<()> {
     let containers = json!([{ "name": "game", "image": image }]);
     let pod = json!({ "spec": { "containers": containers } });
-    patch_fleet(lab, json!({ "spec": { "template": { "spec": { "template": pod } } } })).await
+    patch_fleet(
+        lab,
+        json!({ "spec": { "template": { "spec": { "template": pod } } } }),
+    )
+    .await
 }
 
 async fn delete_fleet(lab: &Lab) -> Result<()> {

@@ -3,6 +3,7 @@
 //! ```text
 //! operator-0 patch gameservers #2: commit-timeout
 //! operator-0 after 7 writes: crash
+//! operator-0 after 7 writes: pause 30s
 //! operator-1 at 12s: pause 20s
 //! allocator-2 at 3s: cut
 //! server at 10s: compact
@@ -37,6 +38,15 @@ pub enum Mishap {
         /// Writes from the beginning.
         writes: u64,
     },
+    /// A replica stands still after so many of its writes.
+    Pause {
+        /// Such as `operator-0`.
+        replica: String,
+        /// Writes from the beginning.
+        writes: u64,
+        /// For how long.
+        by: Duration,
+    },
     /// Something happens at a time.
     At {
         /// Such as `operator-0`, or [`SERVER`].
@@ -68,9 +78,10 @@ impl Mishap {
     /// Whom it concerns.
     pub fn replica(&self) -> &str {
         match self {
-            Self::Call { replica, .. } | Self::Crash { replica, .. } | Self::At { replica, .. } => {
-                replica
-            }
+            Self::Call { replica, .. }
+            | Self::Crash { replica, .. }
+            | Self::Pause { replica, .. }
+            | Self::At { replica, .. } => replica,
         }
     }
 }
@@ -81,6 +92,14 @@ impl fmt::Display for Mishap {
             Self::Call { replica, rule } => write!(formatter, "{replica} {rule}"),
             Self::Crash { replica, writes } => {
                 write!(formatter, "{replica} after {writes} writes: crash")
+            }
+            Self::Pause {
+                replica,
+                writes,
+                by,
+            } => {
+                let by = Seconds(*by);
+                write!(formatter, "{replica} after {writes} writes: pause {by}")
             }
             Self::At {
                 replica,
@@ -129,13 +148,19 @@ impl FromStr for Mishap {
         }
         if let Some(writes) = when.strip_prefix("after ") {
             let writes = writes.strip_suffix(" writes").ok_or_else(wrong)?;
-            if what != "crash" {
-                return Err(wrong());
-            }
-            return Ok(Self::Crash {
-                replica,
-                writes: writes.parse().map_err(|_| wrong())?,
-            });
+            let writes = writes.parse().map_err(|_| wrong())?;
+            return match what.split_once(' ') {
+                None if what == "crash" => Ok(Self::Crash { replica, writes }),
+                Some(("pause", by)) => {
+                    let Seconds(by) = by.parse()?;
+                    Ok(Self::Pause {
+                        replica,
+                        writes,
+                        by,
+                    })
+                }
+                _ => Err(wrong()),
+            };
         }
         Ok(Self::Call {
             replica,
@@ -174,6 +199,7 @@ mod tests {
     fn schedules_round_trip() {
         let text = "operator-0 patch gameservers #2: commit-timeout\n\
             operator-0 after 7 writes: crash\n\
+            operator-0 after 7 writes: pause 30s\n\
             operator-1 at 12.5s: pause 20s\n\
             allocator-2 at 3s: cut\n\
             operator-0 watch pods #1: lag 3 5s\n\
@@ -184,6 +210,7 @@ mod tests {
             "operator-0 at 3: crash",
             "operator-0 at 3s: sing",
             "operator-0 after x writes: crash",
+            "operator-0 after 7 writes: cut",
         ] {
             assert!(wrong.parse::<Schedule>().is_err(), "{wrong}");
         }

@@ -1,6 +1,7 @@
 //! Random schedules from a seed, over all scenarios.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use e2e::lab::random::{schedule, shrink};
 use e2e::lab::run::{Failure, REPLICATED, SINGLE, Setup, run};
@@ -12,6 +13,10 @@ const SCHEDULES: u64 = 2_000;
 /// A schedule that is made smaller counts as failing if one of so many runs fails: which of two
 /// reconciles is polled first comes from hash maps and is not in our hands.
 const TRIES: u64 = 3;
+/// Schedules that run at once.
+const WORKERS: usize = 2;
+/// A worker that has seen so many failures gives up.
+const MOST_FAILURES: usize = 5;
 
 fn plan(seed: u64) -> (Scenario, Setup, Schedule) {
     let mut random = fastrand::Rng::with_seed(seed);
@@ -45,36 +50,79 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().expect("a number"))
 }
 
-#[test]
-fn random_schedules_end_as_if_nothing_had_been() {
-    let seeds = match number("LAB_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("LAB_SCHEDULES").unwrap_or(SCHEDULES),
-    };
-    let next = AtomicU64::new(seeds.start);
-    let begin = std::time::Instant::now();
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return Vec::new();
-            }
-            let (scenario, setup, schedule) = plan(seed);
-            if let Err(failure) = run(&scenario, setup, &schedule, seed, Some(scenario.end)) {
-                next.store(seeds.end, Ordering::Relaxed);
-                return vec![(seed, failure)];
+/// CPU time of this thread, where the system tells it.
+fn cpu_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or_default())
+}
+
+/// What came of some seeds.
+#[derive(Default)]
+struct Work {
+    failures: Vec<(u64, Failure)>,
+    finished: u64,
+    cpu: Duration,
+    /// The dearest seed: much more than the others have is a sign of a storm of calls.
+    dearest: (Duration, u64),
+}
+
+/// Takes one seed after the other.
+fn work(next: &AtomicU64, end: u64) -> Work {
+    let mut work = Work::default();
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end {
+            return work;
+        }
+        let (scenario, setup, schedule) = plan(seed);
+        let begin = cpu_time();
+        let result = run(&scenario, setup, &schedule, seed, Some(scenario.end));
+        let cpu = cpu_time().saturating_sub(begin);
+        work.finished += 1;
+        work.cpu += cpu;
+        work.dearest = work.dearest.max((cpu, seed));
+        if let Err(failure) = result {
+            println!("seed {seed} failed: {}", failure.what);
+            work.failures.push((seed, failure));
+            if work.failures.len() >= MOST_FAILURES {
+                next.store(end, Ordering::Relaxed);
             }
         }
+    }
+}
+
+#[test]
+fn random_schedules_end_as_if_nothing_had_been() {
+    let seeds = if let Some(seed) = number("LAB_SEED") {
+        seed..seed + 1
+    } else {
+        let first = number("LAB_FIRST").unwrap_or(0);
+        first..first + number("LAB_SCHEDULES").unwrap_or(SCHEDULES)
     };
-    let failures: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
+    let next = AtomicU64::new(seeds.start);
+    let begin = Instant::now();
+    let work = || work(&next, seeds.end);
+    let done: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
         workers
             .into_iter()
-            .flat_map(|worker| worker.join().unwrap())
+            .map(|worker| worker.join().unwrap())
             .collect()
     });
-    println!("{} schedules in {:?}", seeds.end - seeds.start, begin.elapsed());
-    if let Some((seed, failure)) = failures.first() {
-        panic!("{}", report(*seed, failure));
+    let finished: u64 = done.iter().map(|work| work.finished).sum();
+    let cpu: Duration = done.iter().map(|work| work.cpu).sum();
+    let (most, seed) = done
+        .iter()
+        .map(|work| work.dearest)
+        .max()
+        .unwrap_or_default();
+    let took = begin.elapsed();
+    println!(
+        "{finished} schedules in {took:.1?}, {cpu:.1?} of CPU time, at most {most:.1?} (seed {seed})"
+    );
+    let mut failures = done.into_iter().flat_map(|work| work.failures);
+    if let Some((seed, failure)) = failures.next() {
+        panic!("{}", report(seed, &failure));
     }
 }

@@ -19,3 +19,20 @@ fn check(scenario: &str, setup: Setup, schedule: &str) {
 fn a_release_that_was_not_reported_is_no_loss() {
     check("expiry", SINGLE, "operator-0 after 9 writes: crash");
 }
+
+/// A set that was deleted with its fleet got new servers for as long as the operator did not see
+/// its deletion.
+#[test]
+fn a_deleted_set_gets_no_servers() {
+    check(
+        "deletion",
+        SINGLE,
+        "operator-0 watch gameserversets #1: lag 4 10s",
+    );
+}
+
+/// A fleet that was deleted got new sets for as long as the operator did not see its deletion.
+#[test]
+fn a_deleted_fleet_gets_no_sets() {
+    check("deletion", SINGLE, "operator-0 watch fleets #1: lag 4 10s");
+}
