@@ -1,7 +1,7 @@
 //! The API server: one request in, one answer out, without a socket.
 //!
-//! [`Api::handle`] is the whole of it. Over it are [`service`], which is a client's way in inside
-//! the process, and [`listen`], which is that of everybody else. Requests that write hold the
+//! [`Api::handle`] is the whole of it. Over it are `service`, which is a client's way in inside
+//! the process, and `listen`, which is that of everybody else. Requests that write hold the
 //! store's write lock from reading to committing, so that writes have one order; what is answered
 //! has reached the disk.
 
