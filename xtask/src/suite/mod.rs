@@ -147,6 +147,18 @@ fn cluster_stages(report: &mut Report, args: &TestArgs) -> Result<()> {
 
 fn checks_on(report: &mut Report, args: &TestArgs, cluster: &Cluster, up: &Up) -> Result<()> {
     let kubectl = cluster.kubectl()?;
+    // Before the operator is there: it would act on what the cases make.
+    report.stage("conformance on the cluster", |tests| {
+        let definitions = format!("{}/crds", install::CHART);
+        process::output(kubectl.command().args([
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "-f",
+            &definitions,
+        ]))?;
+        tests.run(cluster_tests("conformance", up).arg("the_real_api_server"))
+    })?;
     report.stage("install", |_| install::install(cluster, &args.build, &[]))?;
     report.stage("manifest on the cluster", |_| {
         process::output(kubectl.command().args([
@@ -162,24 +174,9 @@ fn checks_on(report: &mut Report, args: &TestArgs, cluster: &Cluster, up: &Up) -
     let tested = report.stage("e2e", |tests| {
         let path = Cluster::search_path()?;
         tests.run(
-            repository::cargo()
-                .args([
-                    "test",
-                    "--package",
-                    "e2e",
-                    "--features",
-                    "cluster",
-                    // The other suites of this crate need no cluster, and have run.
-                    "--test",
-                    "cluster",
-                    "--test",
-                    "conformance",
-                    "--no-fail-fast",
-                    "--",
-                    // They wait more than they work; the harness lets as many run at once.
-                    "--test-threads=4",
-                ])
-                .env("KUBECONFIG", &up.kubeconfig)
+            cluster_tests("cluster", up)
+                // They wait more than they work; the harness lets as many run at once.
+                .args(["--", "--test-threads=4"])
                 .env("PATH", path),
         )
     });
@@ -187,6 +184,16 @@ fn checks_on(report: &mut Report, args: &TestArgs, cluster: &Cluster, up: &Up) -
         evidence::collect(&kubectl)?;
     }
     tested
+}
+
+/// A suite of `e2e` against a cluster.
+fn cluster_tests(suite: &str, up: &Up) -> Command {
+    let mut command = repository::cargo();
+    command
+        .args(["test", "--package", "e2e", "--features", "cluster"])
+        .args(["--no-fail-fast", "--test", suite])
+        .env("KUBECONFIG", &up.kubeconfig);
+    command
 }
 
 /// Licenses, sources and duplicates; advisories need a database from the network.
