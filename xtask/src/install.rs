@@ -113,7 +113,7 @@ pub(crate) fn install(cluster: &Cluster, options: &BuildArgs, values: &[String])
 }
 
 /// Applies the definitions of custom resources, which Helm installs but never upgrades.
-fn apply_definitions(kubectl: &Kubectl) -> Result<()> {
+pub(crate) fn apply_definitions(kubectl: &Kubectl) -> Result<()> {
     process::output(
         kubectl
             .command()

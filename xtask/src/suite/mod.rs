@@ -149,14 +149,7 @@ fn checks_on(report: &mut Report, args: &TestArgs, cluster: &Cluster, up: &Up) -
     let kubectl = cluster.kubectl()?;
     // Before the operator is there: it would act on what the cases make.
     report.stage("conformance on the cluster", |tests| {
-        let definitions = format!("{}/crds", install::CHART);
-        process::output(kubectl.command().args([
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "-f",
-            &definitions,
-        ]))?;
+        install::apply_definitions(&kubectl)?;
         tests.run(cluster_tests("conformance", up).arg("the_real_api_server"))
     })?;
     report.stage("install", |_| install::install(cluster, &args.build, &[]))?;
