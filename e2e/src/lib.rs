@@ -15,4 +15,5 @@ pub mod http_client;
 pub mod lab;
 pub mod measure;
 pub mod objects;
+pub mod program;
 pub mod wait;

@@ -10,14 +10,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::Clock;
 use crate::access::{self, Access, Credentials, User};
 use crate::control;
 use crate::kubelet::Kubelet;
 use crate::objects::Objects;
-use crate::server::{Api, ApiService, Identity, Observer, Parts, Uids, read_json, serve};
+use crate::server::{Api, ApiService, Identity, Observer, Parts, read_json, serve};
 use crate::status::Status;
 use crate::store::{self, Retention, Store};
+use crate::{Clock, Uids};
 
 /// The namespaces that every cluster has.
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];

@@ -25,3 +25,6 @@ pub use self::embedded::{Builder, Embedded, Error};
 
 /// Tells the time. The caller gives it, so that tests can make time.
 pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
+
+/// Makes uids; every call gives another.
+pub type Uids = Arc<dyn Fn() -> String + Send + Sync>;

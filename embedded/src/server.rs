@@ -51,7 +51,6 @@ use self::negotiate::{Encoding, Form, Offer, Wanted, negotiate};
 use self::params::{ListOptions, WriteOptions};
 use self::request::Request;
 use self::route::{Route, Target, route, verb};
-use crate::Clock;
 use crate::access::{Access, Attributes, Impersonation, User};
 use crate::kinds::{Kind, Kinds, builtin};
 use crate::kubelet::Kubelet;
@@ -59,14 +58,12 @@ use crate::merge::managed;
 use crate::objects::Change;
 use crate::status::{Details, Status, qualified};
 use crate::store::{Query, Store, Writing};
+use crate::{Clock, Uids};
 
 pub(crate) use self::body::json as read_json;
 pub use self::call::Payload;
 pub(crate) use self::listen::serve;
 pub use self::service::{ApiService, Identity};
-
-/// Makes uids; every call gives another.
-pub type Uids = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Hears of every committed write, while no other write can happen.
 pub type Observer = Arc<dyn Fn(&Committed<'_>) + Send + Sync>;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use embedded::Embedded;
+use embedded::Uids;
 use embedded::access::{Credentials, MASTERS, User};
 use embedded::faults::{Faults, Journal};
-use embedded::server::{Committed, Identity, Uids};
+use embedded::server::{Committed, Identity};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PostParams;
 use kube::{Api, Client};

@@ -21,15 +21,14 @@ mod user;
 mod tests;
 
 use std::fmt;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::Clock;
 use crate::kinds::Kind;
 use crate::objects::Objects;
 use crate::status::Status;
+use crate::{Clock, Uids};
 
 pub use self::credentials::{Credentials, Identity, Secret};
 pub use self::impersonate::Impersonation;
@@ -41,9 +40,6 @@ use self::tokens::{Flaw, Tokens};
 
 /// Who signs tokens of service accounts, as in most clusters.
 pub const ISSUER: &str = "https://kubernetes.default.svc";
-
-/// Makes a new uid at each call.
-pub type Uids = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Why credentials cannot be made or used.
 #[derive(Debug, thiserror::Error)]

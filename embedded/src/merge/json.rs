@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::schema::show;
 use crate::status::Status;
 
 /// Operations that one patch may have.
@@ -56,19 +57,8 @@ pub fn merge_patch(object: &mut Value, patch: &Value) -> Result<(), Status> {
 pub(super) fn no_value_of(value: &Value, target: &str) -> String {
     format!(
         "json: cannot unmarshal {} into Go value of type {target}",
-        json_type(value)
+        show::type_name(value)
     )
-}
-
-fn json_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 fn undecodable(reason: &str) -> Status {
@@ -98,7 +88,7 @@ fn check_operation(operation: &Value) -> Result<(), Status> {
             Some(other) => {
                 return Err(undecodable(&format!(
                     "json: cannot unmarshal {} into Go struct field jsonPatchOp.{name} of type string",
-                    json_type(other)
+                    show::type_name(other)
                 )));
             }
         }

@@ -92,18 +92,6 @@ pub(crate) fn json(text: &[u8]) -> Result<Value, String> {
     decode(Format::Json, text).map(|decoded| decoded.value)
 }
 
-/// What Go calls a JSON value.
-pub(crate) fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
 /// The first bytes of a body, as error messages quote them.
 pub(crate) fn summary(body: &[u8]) -> String {
     const LONGEST: usize = 30;

@@ -10,7 +10,7 @@ use super::protobuf;
 use super::write::set_meta;
 use crate::kinds::builtin;
 use crate::object::meta;
-use crate::schema::metadata;
+use crate::schema::{metadata, show};
 use crate::status::{Cause, Status};
 
 /// Decodes the body of a write to an object of a kind: checks what it says it is, drops what
@@ -43,7 +43,7 @@ pub(crate) fn decode(
              struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
              \"json:\\\"kind,omitempty\\\"\" }} ({})",
             kind.kind,
-            body::type_name(&value),
+            show::type_name(&value),
             body::summary(&call.body)
         )));
     }

@@ -16,6 +16,7 @@ use super::{rules, write};
 use crate::kinds::builtin;
 use crate::merge::{json_patch, managed, merge_patch, strategic_patch};
 use crate::object::{Object, meta};
+use crate::schema::show;
 use crate::status::{Cause, Status};
 use crate::store::Writing;
 
@@ -136,7 +137,7 @@ impl Api {
             return Err(Status::bad_request(format!(
                 "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot \
                  unmarshal {} into Go value of type map[string]interface {{}}",
-                body::type_name(&applied)
+                show::type_name(&applied)
             )));
         }
         // Unknown fields are refused when the configuration is merged.

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use e2e::cluster::Cluster;
+use e2e::program;
 
 use crate::scratch::{Interrupted, progress};
 
@@ -67,23 +68,13 @@ impl Section {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(&args)));
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            progress(&format!("The benchmarks failed: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    program::run(run(&args), |error| {
+        progress(&format!("The benchmarks failed: {error:#}"));
+    })
 }
 
-/// Measures what was asked for; true if nothing failed.
-async fn run(args: &Args) -> Result<bool> {
+/// Measures what was asked for; a success if nothing failed.
+async fn run(args: &Args) -> Result<ExitCode> {
     let cluster = Cluster::connect().await?;
     cluster.muster_ready().await?;
     println!("{}", machine::facts(&cluster).await?);
@@ -108,5 +99,9 @@ async fn run(args: &Args) -> Result<bool> {
             }
         }
     }
-    Ok(all_well)
+    Ok(if all_well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

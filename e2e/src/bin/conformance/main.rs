@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use e2e::conformance::{InProcess, Server, Suite};
+use e2e::program;
 
 /// The conformance suite of the API server, against the cluster that KUBECONFIG names.
 #[derive(Debug, Parser)]
@@ -49,18 +50,10 @@ struct Target {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(&args)));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            println!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run(
+        async { run(&args).await.map(|()| ExitCode::SUCCESS) },
+        |error| println!("{error:#}"),
+    )
 }
 
 async fn run(args: &Args) -> Result<()> {

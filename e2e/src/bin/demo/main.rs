@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use e2e::cluster::Cluster;
+use e2e::program;
 
 use crate::account::Account;
 use crate::steps::Demo;
@@ -46,18 +47,10 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(&args)));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            println!("\nThe demonstration failed: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run(
+        async { run(&args).await.map(|()| ExitCode::SUCCESS) },
+        |error| println!("\nThe demonstration failed: {error:#}"),
+    )
 }
 
 async fn run(args: &Args) -> Result<()> {

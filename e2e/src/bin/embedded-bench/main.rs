@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use e2e::measure::Table;
+use e2e::program;
 use embedded::Embedded;
 use embedded::access::{MASTERS, User};
 use embedded::server::Identity;
@@ -45,18 +46,10 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(&args)));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("The benchmark failed: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run(
+        async { run(&args).await.map(|()| ExitCode::SUCCESS) },
+        |error| eprintln!("The benchmark failed: {error:#}"),
+    )
 }
 
 async fn run(args: &Args) -> Result<()> {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::quantity::{self, Quantity};
 use super::types::{Field, Struct, Type, Types};
+use crate::schema::show;
 
 /// Where the decoder is, twice: for unknown fields with indexes, for wrong types without.
 #[derive(Default)]
@@ -261,15 +262,7 @@ impl Decoder<'_> {
     }
 
     fn mismatch(&self, value: &Value, owner: Option<Owner<'_>>, go_type: &str) -> String {
-        let found = match value {
-            Value::Null => "null",
-            Value::Bool(_) => "bool",
-            Value::Number(_) => "number",
-            Value::String(_) => "string",
-            Value::Array(_) => "array",
-            Value::Object(_) => "object",
-        };
-        self.mismatch_of(found, owner, go_type)
+        self.mismatch_of(show::type_name(value), owner, go_type)
     }
 
     fn mismatch_of(&self, found: &str, owner: Option<Owner<'_>>, go_type: &str) -> String {

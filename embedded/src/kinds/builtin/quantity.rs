@@ -106,6 +106,16 @@ impl Quantity {
         }
     }
 
+    /// In thousandths, rounded up; the most that can be told if it is more.
+    pub(crate) fn thousandths(self) -> i64 {
+        told(ceil(self.nanos, MILLI))
+    }
+
+    /// In whole units, rounded up; the most that can be told if it is more.
+    pub(crate) fn units(self) -> i64 {
+        told(ceil(self.nanos, NANO))
+    }
+
     /// The sum of two, in the form of the first.
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {
@@ -193,6 +203,10 @@ fn scale_up(mantissa: i128, exponent: i32) -> i128 {
 }
 
 /// Division that rounds away from zero.
+fn told(amount: i128) -> i64 {
+    i64::try_from(amount).unwrap_or(if amount < 0 { i64::MIN } else { i64::MAX })
+}
+
 fn ceil(value: i128, by: i128) -> i128 {
     let quotient = value / by;
     if value % by == 0 {

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::schema::show;
+
 /// What a field of metadata holds.
 enum Shape {
     Text,
@@ -72,7 +74,7 @@ pub fn read(object: &mut Value) -> Result<Vec<String>, String> {
         other => {
             return Err(format!(
                 "json: cannot unmarshal {} into Go value of type v1.ObjectMeta",
-                type_name(other)
+                show::type_name(other)
             ));
         }
     }
@@ -179,7 +181,7 @@ fn read_field(
                 return Ok(false);
             }
             let time: Timestamp = text.parse().map_err(|_| {
-                let shown = super::show::quoted(text);
+                let shown = show::quoted(text);
                 let layout = "\"2006-01-02T15:04:05Z07:00\"";
                 Misfit::Other(format!(
                     "parsing time {shown} as {layout}: cannot parse {shown} as \"2006\""
@@ -243,17 +245,6 @@ fn read_field(
 fn found(value: &Value) -> String {
     match value {
         Value::Number(number) if number.as_i64().is_none() => format!("number {number}"),
-        other => type_name(other).to_owned(),
-    }
-}
-
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
+        other => show::type_name(other).to_owned(),
     }
 }
