@@ -14,9 +14,9 @@ use super::path::Path;
 use super::server::{Answer, Question, Server};
 
 /// Longest time for a case.
-const LONGEST: Duration = Duration::from_mins(1);
+const LONGEST: Duration = Duration::from_mins(2);
 /// Longest time for events to come, or for something to be so.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Time between two looks at something that is waited for.
 const PERIOD: Duration = Duration::from_millis(50);
 

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::process;
 
 /// Programs, and the Debian package that brings each.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("runc", "runc"),
@@ -18,6 +18,7 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("conntrack", "conntrack"),
     ("ip", "iproute2"),
     ("openssl", "openssl"),
+    ("curl", "curl"),
     ("gcc", "gcc libc6-dev"),
     ("setsid", "util-linux"),
 ];
