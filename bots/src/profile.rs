@@ -1,0 +1,172 @@
+//! The networks that players have, by name, and what must hold on each.
+
+use std::time::Duration;
+
+use crate::link::{LinkConfig, Loss, Spikes};
+
+/// A network and what must hold on it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Profile {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it does to packets, in each direction.
+    pub link: LinkConfig,
+    /// A time without any packet, with its start after the join.
+    pub blackout: Option<(Duration, Duration)>,
+    /// When the client's port changes, after the join.
+    pub rebind: Option<Duration>,
+    /// What a client must see.
+    pub rules: Rules,
+}
+
+/// What must hold for every bot.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// Most mispredictions; none is checked without.
+    pub mispredictions: Option<u64>,
+    /// Most ticks for which the server had no input, as a share of all.
+    pub starvation: Option<f64>,
+    /// Whether the session has to go on after a full resynchronization. Without it, none may be
+    /// needed.
+    pub may_resync: bool,
+    /// Longest time from the end of a blackout, or from a change of the port, to the next
+    /// snapshot.
+    pub resumes_within: Option<Duration>,
+    /// Whether the session must have ended instead.
+    pub expires: bool,
+    /// Most bits per second down, headers included.
+    pub down: Option<u64>,
+}
+
+/// What must hold everywhere.
+const RULES: Rules = Rules {
+    mispredictions: None,
+    starvation: None,
+    may_resync: true,
+    resumes_within: None,
+    expires: false,
+    down: None,
+};
+
+const fn milliseconds(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+const fn link(delay: u64, jitter: u64, loss: Loss) -> LinkConfig {
+    LinkConfig {
+        delay: milliseconds(delay),
+        jitter: milliseconds(jitter),
+        loss,
+        ..LinkConfig::CLEAN
+    }
+}
+
+const fn quiet(name: &'static str, link: LinkConfig, rules: Rules) -> Profile {
+    Profile {
+        name,
+        link,
+        blackout: None,
+        rebind: None,
+        rules,
+    }
+}
+
+const fn blackout(name: &'static str, seconds: u64, rules: Rules) -> Profile {
+    Profile {
+        name,
+        link: link(20, 2, Loss::NONE),
+        blackout: Some((Duration::from_secs(3), Duration::from_secs(seconds))),
+        rebind: None,
+        rules,
+    }
+}
+
+/// A session that goes on after everything was lost for a while.
+const RESUMES: Rules = Rules {
+    resumes_within: Some(Duration::from_secs(2)),
+    ..RULES
+};
+
+/// Every profile but the flood, which is about the server and not about the link.
+pub const PROFILES: [Profile; 10] = [
+    quiet(
+        "clean",
+        LinkConfig::CLEAN,
+        Rules {
+            mispredictions: Some(0),
+            starvation: Some(0.0),
+            may_resync: false,
+            ..RULES
+        },
+    ),
+    quiet(
+        "fiber",
+        link(20, 2, Loss::even(0.001)),
+        Rules {
+            starvation: Some(0.0001),
+            may_resync: false,
+            ..RULES
+        },
+    ),
+    quiet(
+        "4g",
+        link(60, 20, Loss::bursts(0.01, 3.0)),
+        Rules {
+            starvation: Some(0.001),
+            may_resync: false,
+            ..RULES
+        },
+    ),
+    quiet(
+        "bad-wifi",
+        LinkConfig {
+            spikes: Some(Spikes {
+                every: Duration::from_secs(5),
+                length: milliseconds(300),
+                delay: milliseconds(200),
+            }),
+            ..link(40, 5, Loss::even(0.03))
+        },
+        Rules {
+            resumes_within: Some(Duration::from_secs(2)),
+            down: Some(600_000),
+            ..RULES
+        },
+    ),
+    quiet(
+        "hostile",
+        LinkConfig {
+            duplicated: 0.02,
+            reordered: 0.05,
+            ..link(150, 50, Loss::even(0.1))
+        },
+        RULES,
+    ),
+    blackout("blackout-2", 2, RESUMES),
+    blackout("blackout-10", 10, RESUMES),
+    blackout("blackout-25", 25, RESUMES),
+    blackout(
+        "blackout-31",
+        31,
+        Rules {
+            expires: true,
+            ..RULES
+        },
+    ),
+    Profile {
+        rebind: Some(Duration::from_secs(3)),
+        ..quiet(
+            "rebind",
+            link(20, 2, Loss::NONE),
+            Rules {
+                resumes_within: Some(milliseconds(1_500)),
+                ..RULES
+            },
+        )
+    },
+];
+
+/// The profile of a name.
+pub fn named(name: &str) -> Option<&'static Profile> {
+    PROFILES.iter().find(|profile| profile.name == name)
+}
