@@ -2,6 +2,10 @@
 //!
 //! A write that was answered is seen at once, so that the next plan does not repeat it. Newer
 //! resource versions win (Kubernetes defines their order within one kind).
+//!
+//! The list with which a watch begins anew may be older than what was seen before. What it lacks is
+//! kept until the watch has had time to tell of it again: a plan that missed objects would make
+//! them a second time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -15,6 +19,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, reflector::store::Writer};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Kind, Namespaced};
@@ -25,6 +30,10 @@ const PAGE: u32 = 500;
 
 /// Time limit of one page.
 const PAGE_LIMIT: Duration = Duration::from_secs(30);
+
+/// An object that a list lacks is taken for gone when the watch that follows has not told of it
+/// within this time. What has happened since the list, the API server sends at once.
+const UNLISTED: Duration = Duration::from_secs(2);
 
 /// Told of every change: the object before and after, none where it did not or does not exist.
 pub(crate) type Listener<K> = Box<dyn Fn(Option<&Arc<K>>, Option<&Arc<K>>) + Send + Sync>;
@@ -53,8 +62,42 @@ struct Inner<K: Kind> {
     by_owner: BTreeMap<String, BTreeSet<(String, String)>>,
     /// Written by ourselves since a list began that may have been read before the write.
     written: BTreeSet<(String, String)>,
-    /// Uids of objects that are gone: a late answer about one must not bring it back.
-    gone: VecDeque<String>,
+    /// Objects that are gone: a late answer about one must not bring it back.
+    gone: VecDeque<Grave>,
+}
+
+/// An object that is gone.
+struct Grave {
+    uid: String,
+    loss: Loss,
+}
+
+/// How it is known that an object is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    /// The API server said so.
+    Told,
+    /// A list lacked it, and the watch did not tell of it.
+    Unlisted,
+}
+
+/// Where an object comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// A watch or a list.
+    Read,
+    /// The answer to a write of ours, which may come late.
+    Written,
+}
+
+/// What the last list of a scope said.
+#[derive(Default)]
+struct Listing {
+    listed: BTreeSet<(String, String)>,
+    /// Objects that it lacked and that the watch has not told of since, with their uids.
+    lacked: BTreeMap<(String, String), Option<String>>,
+    /// When these are gone.
+    due: Option<Instant>,
 }
 
 impl<K: Kind> std::fmt::Debug for Cache<K> {
@@ -160,13 +203,13 @@ impl<K: Kind> Cache<K> {
         let mut object = object.clone();
         (self.prune)(&mut object);
         self.lock().written.insert(key(&object));
-        self.apply(object);
+        self.apply(object, Origin::Written);
     }
 
     /// Takes note that an object is gone, as a write of ours was told before the watch said so.
     pub(crate) fn lost(&self, object: &K) {
         let (namespace, name) = key(object);
-        self.remove(&namespace, &name, object.uid().as_deref());
+        self.remove(&namespace, &name, object.uid().as_deref(), Loss::Told);
     }
 
     /// Waits until every scope was listed once.
@@ -193,39 +236,59 @@ impl<K: Kind> Cache<K> {
                 .boxed()
         });
         let mut events = futures::stream::select_all(streams);
-        let mut listed: Vec<BTreeSet<(String, String)>> = vec![BTreeSet::new(); self.scopes.len()];
+        let mut listings: Vec<Listing> = Vec::new();
+        listings.resize_with(self.scopes.len(), Listing::default);
         let kind = K::kind(&());
-        while let Some(Some((scope, event))) = stop.run_until_cancelled(events.next()).await {
+        loop {
+            let due = listings.iter().filter_map(|listing| listing.due).min();
+            let next = async {
+                tokio::select! {
+                    biased;
+                    event = events.next() => event.map(Some),
+                    () = sleep_until(due) => Some(None),
+                }
+            };
+            let (scope, event) = match stop.run_until_cancelled(next).await {
+                Some(Some(Some(next))) => next,
+                Some(Some(None)) => {
+                    self.bury_unlisted(&mut listings);
+                    continue;
+                }
+                // Told to stop, or without a scope to watch.
+                Some(None) | None => return,
+            };
+            let Some(listing) = listings.get_mut(scope) else {
+                continue;
+            };
             match event {
                 Ok(Event::Init) => {
                     metrics.watch_restarts.with_label_values(&[&kind]).inc();
-                    if let Some(listed) = listed.get_mut(scope) {
-                        listed.clear();
-                    }
+                    *listing = Listing::default();
                     self.lock().written.clear();
                 }
                 Ok(Event::InitApply(guard)) => {
                     if let Some(object) = self.decode(guard, &metrics) {
-                        if let Some(listed) = listed.get_mut(scope) {
-                            listed.insert(key(&object));
-                        }
-                        self.apply(object);
+                        listing.listed.insert(key(&object));
+                        self.apply(object, Origin::Read);
                     }
                 }
                 Ok(Event::InitDone) => {
-                    self.retain(scope, listed.get(scope));
+                    listing.lacked = self.lacked(scope, &listing.listed);
+                    listing.due = (!listing.lacked.is_empty()).then(|| Instant::now() + UNLISTED);
                     self.synced.send_modify(|done| {
                         done.insert(scope);
                     });
                 }
                 Ok(Event::Apply(guard)) => {
                     if let Some(object) = self.decode(guard, &metrics) {
-                        self.apply(object);
+                        listing.lacked.remove(&key(&object));
+                        self.apply(object, Origin::Read);
                     }
                 }
                 Ok(Event::Delete(guard)) => {
                     let namespace = guard.namespace().unwrap_or_default();
-                    self.remove(&namespace, &guard.name_any(), guard.uid().as_deref());
+                    let uid = guard.uid();
+                    self.remove(&namespace, &guard.name_any(), uid.as_deref(), Loss::Told);
                 }
                 Err(error) => {
                     tracing::warn!(%kind, error = runtime::service::chain(&error), "Watch failed");
@@ -254,7 +317,7 @@ impl<K: Kind> Cache<K> {
                 for DeserializeGuard(object) in page.items {
                     if let Ok(mut object) = object {
                         (self.prune)(&mut object);
-                        self.apply(object);
+                        self.apply(object, Origin::Read);
                     }
                 }
                 match page.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -291,14 +354,14 @@ impl<K: Kind> Cache<K> {
         }
     }
 
-    fn apply(&self, object: K) {
+    fn apply(&self, object: K, origin: Origin) {
         let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let (namespace, name) = key(&object);
         let before;
         let after = Arc::new(object);
         {
             let mut inner = self.lock();
-            if after.uid().is_some_and(|uid| inner.gone.contains(&uid)) {
+            if !inner.admits(after.as_ref(), origin) {
                 return;
             }
             before = self.get(&namespace, &name);
@@ -323,13 +386,13 @@ impl<K: Kind> Cache<K> {
     }
 
     /// Removes an object; with a uid, only if it is still that one.
-    fn remove(&self, namespace: &str, name: &str, uid: Option<&str>) {
+    fn remove(&self, namespace: &str, name: &str, uid: Option<&str>, loss: Loss) {
         let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let before;
         {
             let mut inner = self.lock();
             if let Some(uid) = uid {
-                inner.bury(uid);
+                inner.bury(uid, loss);
             }
             before = self.get(namespace, name);
             let Some(before) = &before else { return };
@@ -344,20 +407,35 @@ impl<K: Kind> Cache<K> {
         self.tell(before.as_ref(), None);
     }
 
-    /// Removes the objects of a scope that a fresh list did not contain.
-    fn retain(&self, scope: usize, listed: Option<&BTreeSet<(String, String)>>) {
-        let (Some(listed), Some(scope)) = (listed, self.scopes.get(scope)) else {
-            return;
+    /// The objects of a scope that a list does not contain.
+    fn lacked(
+        &self,
+        scope: usize,
+        listed: &BTreeSet<(String, String)>,
+    ) -> BTreeMap<(String, String), Option<String>> {
+        let Some(scope) = self.scopes.get(scope) else {
+            return BTreeMap::new();
         };
         let written = std::mem::take(&mut self.lock().written);
-        for object in self.all() {
-            let key = key(object.as_ref());
-            let inside = scope
-                .namespace
-                .as_ref()
-                .is_none_or(|namespace| *namespace == key.0);
-            if inside && !listed.contains(&key) && !written.contains(&key) {
-                self.remove(&key.0, &key.1, object.uid().as_deref());
+        let is_inside = |key: &(String, String)| match &scope.namespace {
+            Some(namespace) => *namespace == key.0,
+            None => true,
+        };
+        self.all()
+            .iter()
+            .map(|object| (key(object.as_ref()), object.uid()))
+            .filter(|(key, _)| is_inside(key) && !listed.contains(key) && !written.contains(key))
+            .collect()
+    }
+
+    /// Removes what lists lacked and watches have not told of in time.
+    fn bury_unlisted(&self, listings: &mut [Listing]) {
+        let now = Instant::now();
+        let due = |listing: &&mut Listing| listing.due.is_some_and(|due| due <= now);
+        for listing in listings.iter_mut().filter(due) {
+            listing.due = None;
+            for (key, uid) in std::mem::take(&mut listing.lacked) {
+                self.remove(&key.0, &key.1, uid.as_deref(), Loss::Unlisted);
             }
         }
     }
@@ -377,11 +455,32 @@ impl<K: Kind> Cache<K> {
 const GRAVES: usize = 1024;
 
 impl<K: Kind> Inner<K> {
-    fn bury(&mut self, uid: &str) {
+    fn bury(&mut self, uid: &str, loss: Loss) {
         if self.gone.len() >= GRAVES {
             self.gone.pop_front();
         }
-        self.gone.push_back(uid.to_owned());
+        self.gone.push_back(Grave {
+            uid: uid.to_owned(),
+            loss,
+        });
+    }
+
+    /// Whether an object is not known to be gone. One that was only not listed is there after all
+    /// when it is read again.
+    fn admits(&mut self, object: &K, origin: Origin) -> bool {
+        let uid = object.uid().unwrap_or_default();
+        let Some(index) = self.gone.iter().rposition(|grave| grave.uid == uid) else {
+            return true;
+        };
+        let was_told = self
+            .gone
+            .get(index)
+            .is_some_and(|grave| grave.loss == Loss::Told);
+        let is_there = origin == Origin::Read && !was_told;
+        if is_there {
+            self.gone.remove(index);
+        }
+        is_there
     }
 
     fn forget_owner(&mut self, object: &K) {
@@ -407,6 +506,13 @@ where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
     watcher::watcher(api, config).default_backoff()
+}
+
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn key<K: Kind>(object: &K) -> (String, String) {

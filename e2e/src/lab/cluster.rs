@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tower::Layer as _;
 
-use super::invariants::{Memory, Write, Writer, stolen};
-use super::mirror::{Key, Mirror, state, text};
+use super::invariants::{Memory, Write, stolen};
+use super::mirror::{Key, Mirror, Writer, state, text};
 
 /// Namespace of the scenario's objects.
 pub const NAMESPACE: &str = "lab";
@@ -27,6 +27,8 @@ pub const SYSTEM: &str = "muster-system";
 
 /// When every run begins.
 pub const BEGIN: &str = "2026-01-01T00:00:00Z";
+/// By far more writes than any scenario needs.
+const MOST_WRITES: u64 = 1_500;
 /// Time that the controllers of a new API server need.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -170,6 +172,8 @@ pub struct Watchdog {
     inner: Arc<Mutex<Inner>>,
     /// Counts the writes that matter.
     changes: watch::Sender<u64>,
+    /// Why the run cannot go on.
+    storm: watch::Sender<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -191,6 +195,7 @@ impl Watchdog {
                 last: Instant::now(),
             })),
             changes: watch::Sender::new(0),
+            storm: watch::Sender::new(None),
         }
     }
 
@@ -202,10 +207,10 @@ impl Watchdog {
             return;
         };
         let key = Key::of(object);
-        if key.kind == "Event" {
-            return;
-        }
-        if key.kind == "Lease" {
+        let writer = writer(user);
+        let shared = after.cloned().map(Arc::new);
+        if ["Event", "Lease"].contains(&key.kind.as_str()) {
+            self.lock().mirror.apply(key, writer, shared);
             let taken = before
                 .zip(after)
                 .and_then(|(before, after)| stolen(before, after));
@@ -219,10 +224,9 @@ impl Watchdog {
         {
             let mut inner = self.lock();
             inner.last = Instant::now();
-            let shared = after.cloned().map(Arc::new);
-            inner.mirror.apply(key.clone(), shared);
+            inner.mirror.apply(key.clone(), writer, shared);
             let write = Write {
-                writer: writer(user),
+                writer,
                 key: &key,
                 before,
                 after,
@@ -235,6 +239,25 @@ impl Watchdog {
             inner.broken.extend(broken);
         }
         self.changes.send_modify(|count| *count += 1);
+        if *self.changes.borrow() > MOST_WRITES {
+            self.give_up(format!("more than {MOST_WRITES} writes"));
+        }
+    }
+
+    /// Ends the run at once: components that do so much leave virtual time no moment to pass.
+    pub fn give_up(&self, why: String) {
+        self.storm.send_replace(Some(why));
+    }
+
+    /// Waits until the run cannot go on; returns why.
+    pub async fn storm(&self) -> String {
+        let mut storm = self.storm.subscribe();
+        let why = storm.wait_for(Option::is_some).await;
+        // The sender lives as long as we do.
+        why.map(|why| why.clone())
+            .ok()
+            .flatten()
+            .unwrap_or_default()
     }
 
     /// Looks at the state.

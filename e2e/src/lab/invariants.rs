@@ -9,27 +9,12 @@ use crds::state::State;
 use serde_json::Value;
 
 use super::mirror::{
-    Key, Mirror, annotation, is_being_deleted, is_live, label, name, number, owner, recorded_ports,
-    runs, state, text, uid,
+    Entry, Key, Mirror, Writer, annotation, is_being_deleted, is_live, label, name, number, owner,
+    owners, recorded_ports, runs, state, text, uid,
 };
 
 /// Annotation by which the allocator marks what it has written.
 const ALLOCATION_ID: &str = "muster.dev/allocation-id";
-
-/// Whose write it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writer {
-    /// A replica of the operator.
-    Operator,
-    /// A replica of the allocator.
-    Allocator,
-    /// The user of the scenario.
-    User,
-    /// The simulated node.
-    Node,
-    /// The API server's own controllers, such as the garbage collector.
-    System,
-}
 
 /// One write.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +64,7 @@ impl Memory {
 
     fn game_server(&mut self, mirror: &Mirror, write: &Write<'_>) -> Vec<String> {
         let mut broken = Vec::new();
-        let ours = matches!(write.writer, Writer::Operator | Writer::Allocator);
+        let ours = write.writer.is_ours();
         match (write.before, write.after) {
             (None, Some(after)) => {
                 broken.extend(self.too_many(mirror, write, after));
@@ -323,23 +308,58 @@ fn pod(mirror: &Mirror, write: &Write<'_>) -> Vec<String> {
         .collect()
 }
 
-/// What must hold when nothing moves any more: no orphans, and statuses that tell the truth.
-pub fn at_rest(mirror: &Mirror) -> Vec<String> {
-    let mut broken = Vec::new();
-    for (kind, of) in [
-        ("GameServerSet", "Fleet"),
-        ("GameServer", "GameServerSet"),
-        ("Pod", "GameServer"),
-    ] {
-        for object in mirror.all(kind) {
-            let Some(owner) = owner(object).filter(|owner| owner.kind == of) else {
-                continue;
-            };
-            if mirror.by_uid(of, owner.uid).is_none() {
-                broken.push(format!("{kind} {} outlives its {of}", name(object)));
-            }
+/// What our components make and nobody owns, by kind and name, with `*` for every name. Each of
+/// these is no leak, because there can be only one in its namespace, or because it ends by itself.
+const STAYS: [(&str, &str); 5] = [
+    // Which replica leads.
+    ("Lease", "muster-operator"),
+    // The authority that signs the hubs' certificates, and what it is known by.
+    ("Secret", "muster-hub-ca"),
+    ("ConfigMap", "muster-hub-ca"),
+    // Covers all servers of the namespace that must not be evicted.
+    (
+        "PodDisruptionBudget",
+        "muster-gameserver-safe-to-evict-false",
+    ),
+    // The API server ends it after an hour.
+    ("Event", "*"),
+];
+
+/// Objects of any kind that should not be there when nothing moves any more.
+fn leaks(mirror: &Mirror) -> Vec<String> {
+    let uids: BTreeSet<&str> = mirror
+        .entries()
+        .map(|(_, entry)| uid(&entry.object))
+        .collect();
+    let leak = |key: &Key, entry: &Entry| {
+        let owners = owners(&entry.object);
+        let stays =
+            |(kind, name): &(&str, &str)| key.kind == *kind && [&key.name, "*"].contains(name);
+        if is_being_deleted(&entry.object) {
+            Some("is still there, though it was deleted".to_owned())
+        } else if !owners.is_empty() && !owners.iter().any(|owner| uids.contains(owner)) {
+            Some("outlives its owner".to_owned())
+        } else if owners.is_empty() && entry.maker.is_ours() && !STAYS.iter().any(stays) {
+            Some(format!(
+                "was made by the {:?} and has no owner",
+                entry.maker
+            ))
+        } else {
+            None
         }
-    }
+    };
+    mirror
+        .entries()
+        .filter_map(|(key, entry)| {
+            let what = leak(key, entry)?;
+            Some(format!("{} {} {what}", key.kind, key.name))
+        })
+        .collect()
+}
+
+/// What must hold when nothing moves any more: nothing is left over, and statuses tell the truth.
+pub fn at_rest(mirror: &Mirror) -> Vec<String> {
+    let mut broken = leaks(mirror);
     for server in mirror.all("GameServer") {
         let has_pod = mirror.owned("Pod", uid(server)).next().is_some();
         if is_live(server)

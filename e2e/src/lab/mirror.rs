@@ -29,17 +29,55 @@ impl Key {
     }
 }
 
-/// All objects.
+/// Whose write it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// A replica of the operator.
+    Operator,
+    /// A replica of the allocator.
+    Allocator,
+    /// The user of the scenario.
+    User,
+    /// The simulated node.
+    Node,
+    /// The API server's own controllers, such as the garbage collector.
+    System,
+}
+
+impl Writer {
+    /// Whether it is what the lab is there to prove.
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::Operator | Self::Allocator)
+    }
+}
+
+/// An object, and who made it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// As it is now.
+    pub object: Arc<Value>,
+    /// Who made it.
+    pub maker: Writer,
+}
+
+/// All objects, of every kind.
 #[derive(Clone, Debug, Default)]
-pub struct Mirror(BTreeMap<Key, Arc<Value>>);
+pub struct Mirror(BTreeMap<Key, Entry>);
 
 impl Mirror {
     /// Takes in a write.
-    pub fn apply(&mut self, key: Key, after: Option<Arc<Value>>) {
-        match after {
-            Some(object) => self.0.insert(key, object),
-            None => self.0.remove(&key),
+    pub fn apply(&mut self, key: Key, writer: Writer, after: Option<Arc<Value>>) {
+        let Some(object) = after else {
+            self.0.remove(&key);
+            return;
         };
+        let maker = self.0.get(&key).map_or(writer, |entry| entry.maker);
+        self.0.insert(key, Entry { object, maker });
+    }
+
+    /// Every object, by kind, namespace and name.
+    pub fn entries(&self) -> impl Iterator<Item = (&Key, &Entry)> {
+        self.0.iter()
     }
 
     /// The objects of a kind, by namespace and name.
@@ -52,7 +90,7 @@ impl Mirror {
         self.0
             .range(first..)
             .take_while(move |(key, _)| key.kind == kind)
-            .map(|(_, object)| object)
+            .map(|(_, entry)| &entry.object)
     }
 
     /// The objects of a kind whose controller has this uid.
@@ -67,11 +105,12 @@ impl Mirror {
 
     /// One object.
     pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<&Arc<Value>> {
-        self.0.get(&Key {
+        let entry = self.0.get(&Key {
             kind: kind.to_owned(),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-        })
+        });
+        entry.map(|entry| &entry.object)
     }
 
     /// The object of a kind with this uid.
@@ -102,6 +141,13 @@ pub fn owner(object: &Value) -> Option<Owner<'_>> {
         name: text(controller, "/name"),
         uid: text(controller, "/uid"),
     })
+}
+
+/// Uids of everything that an object belongs to.
+pub fn owners(object: &Value) -> Vec<&str> {
+    let owners = object.pointer("/metadata/ownerReferences");
+    let owners = owners.and_then(Value::as_array).into_iter().flatten();
+    owners.map(|owner| text(owner, "/uid")).collect()
 }
 
 /// The text at a path; empty if there is none.

@@ -8,6 +8,10 @@ use serde_json::Value;
 
 use super::mirror::{Mirror, is_being_deleted, label, name, number, owner, state, text, uid};
 
+/// Kinds that are painted in detail, or are not part of the end: what was told on the way to it
+/// depends on what went wrong.
+const PAINTED: [&str; 5] = ["Fleet", "GameServerSet", "GameServer", "Pod", "Event"];
+
 /// Paints the state.
 pub fn portrait(mirror: &Mirror) -> String {
     let mut lines = Vec::new();
@@ -59,11 +63,9 @@ pub fn portrait(mirror: &Mirror) -> String {
             }
         ));
     }
-    for kind in ["ConfigMap", "PodDisruptionBudget"] {
-        for object in mirror.all(kind) {
-            if name(object) != "kube-root-ca.crt" {
-                lines.push(format!("{kind} {}", name(object)));
-            }
+    for (key, entry) in mirror.entries() {
+        if entry.maker.is_ours() && !PAINTED.contains(&key.kind.as_str()) {
+            lines.push(format!("{} {}", key.kind, key.name));
         }
     }
     let pods = mirror.all("Pod").count();

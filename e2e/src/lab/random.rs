@@ -13,23 +13,60 @@ const MOST: usize = 6;
 /// A schedule for these replicas.
 pub fn schedule(random: &mut fastrand::Rng, setup: Setup) -> Schedule {
     let count = random.usize(1..=MOST);
-    Schedule((0..count).map(|_| mishap(random, setup)).collect())
+    let mut mishaps: Vec<_> = (0..count).map(|_| mishap(random, setup)).collect();
+    if random.u8(..4) == 0 {
+        mishaps.extend(stale_list(random, setup));
+    }
+    Schedule(mishaps)
+}
+
+/// A replica must fill a cache anew, and gets an old list.
+fn stale_list(random: &mut fastrand::Rng, setup: Setup) -> [Mishap; 2] {
+    let is_operator = random.u8(..10) < 7;
+    let replica = replica(random, setup, is_operator);
+    let resource = pick(random, cached(is_operator), "gameservers");
+    relist(&replica, resource, 0, random.u64(1..40))
+}
+
+/// The watch of a replica expires after so many events, and the list that follows is as it was so
+/// many changes ago.
+pub fn relist(replica: &str, resource: &str, events: u64, changes: u64) -> [Mishap; 2] {
+    let expires = (Verb::Watch, Fault::Watch(WatchFault::Expire(events)));
+    [expires, (Verb::List, Fault::Stale(changes))].map(|(verb, fault)| Mishap::Call {
+        replica: replica.to_owned(),
+        rule: Rule {
+            pattern: Pattern {
+                verb: VerbPattern::One(verb),
+                resource: Some(resource.to_owned()),
+            },
+            nth: 1,
+            fault,
+        },
+    })
+}
+
+/// What a replica has a cache of.
+const fn cached(is_operator: bool) -> &'static [&'static str] {
+    if is_operator {
+        &["gameservers", "pods", "gameserversets", "fleets", "nodes"]
+    } else {
+        &["gameservers", "nodes"]
+    }
+}
+
+fn replica(random: &mut fastrand::Rng, setup: Setup, is_operator: bool) -> String {
+    let (component, count) = if is_operator {
+        ("operator", setup.operators)
+    } else {
+        ("allocator", setup.allocators)
+    };
+    format!("{component}-{}", random.usize(..count.max(1)))
 }
 
 fn mishap(random: &mut fastrand::Rng, setup: Setup) -> Mishap {
-    let operators = (0..setup.operators).map(|index| format!("operator-{index}"));
-    let allocators = (0..setup.allocators).map(|index| format!("allocator-{index}"));
     // The operator does most of what can go wrong.
     let is_operator = random.u8(..10) < 7;
-    let replicas: Vec<String> = if is_operator {
-        operators.collect()
-    } else {
-        allocators.collect()
-    };
-    let replica = replicas
-        .get(random.usize(..replicas.len().max(1)))
-        .cloned()
-        .unwrap_or_else(|| "operator-0".to_owned());
+    let replica = replica(random, setup, is_operator);
     match random.u8(..20) {
         0..10 => Mishap::Call {
             replica,
@@ -133,12 +170,7 @@ fn call_rule(random: &mut fastrand::Rng, is_operator: bool) -> Rule {
 }
 
 fn watch_rule(random: &mut fastrand::Rng, is_operator: bool) -> Rule {
-    let resources: &[&str] = if is_operator {
-        &["gameservers", "pods", "gameserversets", "fleets", "nodes"]
-    } else {
-        &["gameservers", "nodes"]
-    };
-    let resource = pick(random, resources, "gameservers").to_owned();
+    let resource = pick(random, cached(is_operator), "gameservers").to_owned();
     let fault = match random.u8(..7) {
         0 => WatchFault::Drop(random.u64(..6)),
         1 => WatchFault::Expire(random.u64(..6)),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use embedded::faults::{Faults, Traffic};
 use kube::Client;
 use tokio::time::Instant;
 
@@ -15,7 +16,7 @@ use super::invariants::at_rest;
 use super::mirror::Mirror;
 use super::node::{Machines, allocated};
 use super::portrait::portrait;
-use super::replicas::Replicas;
+use super::replicas::{Component, Replicas};
 use super::scenario::Scenario;
 use super::schedule::{Event, Mishap, SERVER, Schedule};
 
@@ -27,8 +28,6 @@ const REST_LIMIT: Duration = Duration::from_mins(30);
 const QUIET: Duration = Duration::from_secs(12);
 /// The same where no end is known yet. Longer than any delay of our components without faults.
 const LONG_QUIET: Duration = Duration::from_secs(90);
-/// By far more writes than any scenario needs.
-const MOST_WRITES: u64 = 1_500;
 /// Entries of the journal that are shown after a failure.
 const SHOWN: usize = 400;
 
@@ -58,8 +57,46 @@ pub const REPLICATED: Setup = Setup {
 pub struct Outcome {
     /// The state at the end.
     pub portrait: String,
-    /// Writes of each replica while the scenario was acted, by its name.
-    pub writes: Vec<(String, u64)>,
+    /// Every process there was, in the order of their starts.
+    pub processes: Vec<Process>,
+}
+
+impl Outcome {
+    /// The process of this name, such as `operator-0`.
+    pub fn process(&self, name: &str) -> Option<&Process> {
+        self.processes.iter().find(|process| process.name == name)
+    }
+
+    /// Whether a process crashed: its successor has another name.
+    pub fn has_crashed(&self, name: &str) -> bool {
+        self.process(&format!("{name}-1")).is_some()
+    }
+
+    /// Writes of all processes of a component while the scenario was acted.
+    pub fn writes(&self, component: Component) -> u64 {
+        let of_component = self
+            .processes
+            .iter()
+            .filter(|process| process.name.starts_with(component.as_str()));
+        of_component.map(|process| process.writes).sum()
+    }
+
+    /// Lists that were answered otherwise than they were.
+    pub fn stale_lists(&self) -> u64 {
+        let stale = |process: &Process| process.traffic.stale_lists;
+        self.processes.iter().map(stale).sum()
+    }
+}
+
+/// What a process did.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Such as `operator-0`, and `operator-0-1` for who was started after its first crash.
+    pub name: String,
+    /// Writes while the scenario was acted.
+    pub writes: u64,
+    /// Everything it called in its life.
+    pub traffic: Traffic,
 }
 
 /// Why a run is not as it should be.
@@ -148,8 +185,12 @@ impl Lab {
         let mut changes = self.cluster.watchdog().changes();
         changes.mark_changed();
         let mut missing = None;
+        let mut disturbed = begin;
         while begin.elapsed() < limit {
             tokio::time::sleep(Duration::from_secs(1)).await;
+            if self.replicas.are_disturbed() {
+                disturbed = Instant::now();
+            }
             // To look is dear, and in vain where nothing was written.
             if changes.has_changed()? {
                 changes.borrow_and_update();
@@ -160,7 +201,8 @@ impl Lab {
                 }
                 missing = self.read(&done);
             }
-            let is_quiet = self.cluster.watchdog().last_write().elapsed() >= QUIET;
+            let last = self.cluster.watchdog().last_write().max(disturbed);
+            let is_quiet = last.elapsed() >= QUIET;
             if missing.is_none() && is_quiet {
                 return Ok(());
             }
@@ -207,7 +249,7 @@ pub fn run(
         })?;
         let result = tokio::select! {
             biased;
-            () = storm(&cluster) => Err(anyhow!("more than {MOST_WRITES} writes")),
+            why = cluster.watchdog().storm() => Err(anyhow!(why)),
             result = act(&cluster, scenario, setup, schedule, seed, expected) => result,
         };
         result.map_err(|error| {
@@ -223,14 +265,6 @@ pub fn run(
             }
         })
     })
-}
-
-/// Ends when too much is written: two that undo each other's work at once would leave virtual time
-/// no moment to pass.
-async fn storm(cluster: &Cluster) {
-    let mut changes = cluster.watchdog().changes();
-    // The watchdog lives as long as the cluster.
-    drop(changes.wait_for(|count| *count > MOST_WRITES).await);
 }
 
 async fn act(
@@ -293,19 +327,17 @@ async fn act(
         }
     }
     lab.check()?;
-    let writes = writes(&lab)
-        .into_iter()
-        .map(|(name, count)| {
-            let before = writes_before
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map_or(0, |(_, count)| *count);
-            (name, count - before)
-        })
-        .collect();
+    let process = |faults: &Faults| {
+        let name = faults.name().to_owned();
+        Process {
+            writes: faults.writes() - writes_of(&writes_before, &name),
+            traffic: *faults.traffic().borrow(),
+            name,
+        }
+    };
     Ok(Outcome {
         portrait: lab.read(portrait),
-        writes,
+        processes: lab.replicas.all_faults().iter().map(process).collect(),
     })
 }
 
@@ -313,6 +345,11 @@ async fn act(
 fn unsettled(mirror: &Mirror) -> Option<String> {
     let problems = at_rest(mirror);
     (!problems.is_empty()).then(|| problems.join("; "))
+}
+
+fn writes_of(writes: &[(String, u64)], replica: &str) -> u64 {
+    let known = writes.iter().find(|(name, _)| name == replica);
+    known.map_or(0, |(_, count)| *count)
 }
 
 fn writes(lab: &Lab) -> Vec<(String, u64)> {
@@ -330,10 +367,7 @@ fn arm(
     writes: &[(String, u64)],
 ) -> Result<impl Future<Output = Result<()>> + use<>> {
     let mut timed = Vec::new();
-    let before = |replica: &str| {
-        let known = writes.iter().find(|(name, _)| name == replica);
-        known.map_or(0, |(_, count)| *count)
-    };
+    let before = |replica: &str| writes_of(writes, replica);
     for mishap in &schedule.0 {
         let find = |replica: &str| {
             let faults = lab.replicas.faults(replica);

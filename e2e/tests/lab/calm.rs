@@ -3,11 +3,20 @@
 use e2e::lab::run::{REPLICATED, SINGLE, Setup, run};
 use e2e::lab::scenario::{ALL, Scenario};
 use e2e::lab::schedule::Schedule;
+use embedded::faults::Traffic;
 
 fn ends(scenario: &Scenario, setup: Setup) -> String {
     let outcome = run(scenario, setup, &Schedule::default(), 1, None);
     let outcome = outcome.unwrap_or_else(|failure| panic!("{scenario:?}: {failure}"));
-    println!("{scenario:?}: {:?}", outcome.writes);
+    for process in &outcome.processes {
+        let Traffic {
+            refused, busiest, ..
+        } = process.traffic;
+        println!(
+            "{scenario:?}: {} made {} writes, {refused} calls were refused, {busiest} in a second",
+            process.name, process.writes
+        );
+    }
     outcome.portrait
 }
 

@@ -13,6 +13,8 @@ const SCHEDULES: u64 = 2_000;
 /// A schedule that is made smaller counts as failing if one of so many runs fails: which of two
 /// reconciles is polled first comes from hash maps and is not in our hands.
 const TRIES: u64 = 3;
+/// Of so many schedules, one at least answers with an old list.
+const MANY: u64 = 200;
 /// Schedules that run at once.
 const WORKERS: usize = 2;
 /// A worker that has seen so many failures gives up.
@@ -62,6 +64,11 @@ fn cpu_time() -> Duration {
 struct Work {
     failures: Vec<(u64, Failure)>,
     finished: u64,
+    /// Lists that were answered otherwise than they were.
+    stale_lists: u64,
+    /// Most refused calls of one process, and most calls of one within a second.
+    refused: u64,
+    busiest: u64,
     cpu: Duration,
     /// The dearest seed: much more than the others have is a sign of a storm of calls.
     dearest: (Duration, u64),
@@ -82,11 +89,20 @@ fn work(next: &AtomicU64, end: u64) -> Work {
         work.finished += 1;
         work.cpu += cpu;
         work.dearest = work.dearest.max((cpu, seed));
-        if let Err(failure) = result {
-            println!("seed {seed} failed: {}", failure.what);
-            work.failures.push((seed, failure));
-            if work.failures.len() >= MOST_FAILURES {
-                next.store(end, Ordering::Relaxed);
+        match result {
+            Ok(outcome) => {
+                work.stale_lists += outcome.stale_lists();
+                for process in &outcome.processes {
+                    work.refused = work.refused.max(process.traffic.refused);
+                    work.busiest = work.busiest.max(process.traffic.busiest);
+                }
+            }
+            Err(failure) => {
+                println!("seed {seed} failed: {}", failure.what);
+                work.failures.push((seed, failure));
+                if work.failures.len() >= MOST_FAILURES {
+                    next.store(end, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -111,6 +127,9 @@ fn random_schedules_end_as_if_nothing_had_been() {
             .collect()
     });
     let finished: u64 = done.iter().map(|work| work.finished).sum();
+    let stale_lists: u64 = done.iter().map(|work| work.stale_lists).sum();
+    let refused = done.iter().map(|work| work.refused).max();
+    let busiest = done.iter().map(|work| work.busiest).max();
     let cpu: Duration = done.iter().map(|work| work.cpu).sum();
     let (most, seed) = done
         .iter()
@@ -121,8 +140,16 @@ fn random_schedules_end_as_if_nothing_had_been() {
     println!(
         "{finished} schedules in {took:.1?}, {cpu:.1?} of CPU time, at most {most:.1?} (seed {seed})"
     );
+    println!(
+        "{stale_lists} old lists; at most {refused:?} refused calls of a process, and {busiest:?} \
+         calls within a second"
+    );
     let mut failures = done.into_iter().flat_map(|work| work.failures);
     if let Some((seed, failure)) = failures.next() {
         panic!("{}", report(seed, &failure));
     }
+    assert!(
+        stale_lists > 0 || finished < MANY,
+        "no list was another than it is"
+    );
 }

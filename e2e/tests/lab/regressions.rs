@@ -31,6 +31,37 @@ fn a_deleted_set_gets_no_servers() {
     );
 }
 
+/// Servers that a list lacked were made a second time.
+#[test]
+fn an_old_list_makes_no_server_twice() {
+    check(
+        "fleet_create",
+        SINGLE,
+        "operator-0 watch gameservers #1: expire 0\noperator-0 list gameservers #1: stale 25",
+    );
+}
+
+/// Pods that a list lacked were made again and again, and each attempt was refused.
+#[test]
+fn an_old_list_makes_no_storm_of_pods() {
+    check(
+        "rollback",
+        SINGLE,
+        "operator-0 watch pods #1: expire 3\noperator-0 list pods #1: stale 12",
+    );
+}
+
+/// A match that a list lacked was never seen again.
+#[test]
+fn an_old_list_hides_no_match() {
+    check(
+        "expiry",
+        SINGLE,
+        "operator-0 watch matchallocations #1: expire 3\n\
+         operator-0 list matchallocations #1: stale 12",
+    );
+}
+
 /// A fleet that was deleted got new sets for as long as the operator did not see its deletion.
 #[test]
 fn a_deleted_fleet_gets_no_sets() {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use e2e::lab::run::{Outcome, Setup, run};
+use e2e::lab::run::{Outcome, Process, Setup, run};
 use e2e::lab::scenario::named;
 use e2e::lab::schedule::{Mishap, Schedule};
 
@@ -20,9 +20,8 @@ const OTHER: &str = "operator-1";
 /// Writes that every replica makes, leader or not: those of its hub.
 const OF_HUB: u64 = 6;
 
-fn writes(outcome: &Outcome, replica: &str) -> u64 {
-    let found = outcome.writes.iter().find(|(name, _)| name == replica);
-    found.expect("nobody has crashed").1
+fn process<'a>(outcome: &'a Outcome, name: &str) -> &'a Process {
+    outcome.process(name).expect("every replica was started")
 }
 
 /// Pauses the leader after its first, second, … write, until it makes no more writes.
@@ -36,8 +35,8 @@ fn pause_after_each_write(scenario: &str) {
         Some(scenario.end),
     );
     let calm = calm.unwrap_or_else(|failure| panic!("{failure}\n{}", scenario.name));
-    let most = writes(&calm, LEADER);
-    let mut taken_over = 0;
+    let most = process(&calm, LEADER).writes;
+    let (mut taken_over, mut woke, mut wrote, mut refused) = (0, 0, 0, 0);
     for after in 1..=most {
         let pause = Mishap::Pause {
             replica: LEADER.to_owned(),
@@ -50,9 +49,34 @@ fn pause_after_each_write(scenario: &str) {
         let outcome = outcome.unwrap_or_else(|failure| {
             panic!("{failure}\n{}, seed {after}:\n{schedule}", scenario.name)
         });
-        taken_over += u64::from(writes(&outcome, OTHER) > OF_HUB);
+        taken_over += u64::from(process(&outcome, OTHER).writes > OF_HUB);
+        let traffic = process(&outcome, LEADER).traffic;
+        assert_eq!(
+            traffic.pauses, traffic.wakings,
+            "{}: the run ended before the leader woke up",
+            scenario.name
+        );
+        woke += traffic.wakings;
+        wrote += traffic.woken_writes;
+        refused += traffic.woken_refused;
     }
-    println!("{}: {most} runs, taken over in {taken_over}", scenario.name);
+    println!(
+        "{}: {most} runs, taken over in {taken_over}, woke up in {woke} with {wrote} writes, \
+         {refused} refused",
+        scenario.name
+    );
+    // Which write comes when is not wholly in our hands, so that a run may end before its pause.
+    assert!(
+        4 * woke >= 3 * most,
+        "{}: the leader was paused in {woke} of {most} runs",
+        scenario.name
+    );
+    // With a single write, nothing is left to be done after it.
+    assert!(
+        most == 1 || refused > 0,
+        "{}: nothing that the old leader wrote was refused, of {wrote} writes",
+        scenario.name
+    );
     assert!(
         most < 2 * OF_HUB || taken_over > 0,
         "{}: nobody took over",

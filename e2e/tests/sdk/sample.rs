@@ -6,9 +6,9 @@ use agones::Sdk;
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 use e2e::echo;
-use gameserver::args::CommandLine;
-use gameserver::config::Config;
-use gameserver::server::Server;
+use gameserver::echo::args::CommandLine;
+use gameserver::echo::config::Config;
+use gameserver::echo::server::Server;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ struct Sample {
     tcp: SocketAddr,
     sdk: Sdk,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), gameserver::Error>>,
+    task: JoinHandle<Result<(), gameserver::echo::Error>>,
 }
 
 async fn sample(server: &Running, flags: &[&str]) -> Result<Sample> {
@@ -70,7 +70,7 @@ impl Sample {
     }
 
     /// Waits until the process would end.
-    async fn ended(self) -> Result<Result<(), gameserver::Error>> {
+    async fn ended(self) -> Result<Result<(), gameserver::echo::Error>> {
         Ok(soon("the end", self.task).await??)
     }
 }
@@ -134,7 +134,7 @@ async fn the_sample_server_crashes_and_quits_on_demand() -> Result<()> {
     let crashing = sample(&server, &["-ready=false"]).await?;
     drop(echo::send(crashing.udp, "CRASH").await?);
     let error = crashing.ended().await?.err().context("it ended well")?;
-    ensure!(matches!(error, gameserver::Error::Crash), "{error}");
+    ensure!(matches!(error, gameserver::echo::Error::Crash), "{error}");
     let quitting = sample(&server, &["-ready=false"]).await?;
     drop(echo::send(quitting.udp, "QUIT").await?);
     quitting.ended().await??;

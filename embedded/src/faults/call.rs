@@ -73,6 +73,8 @@ pub struct Call {
     pub subresource: String,
     /// Whether nothing shall be stored.
     pub dry_run: bool,
+    /// Whether it asks for the first page of a list.
+    pub is_paged: bool,
 }
 
 impl Call {
@@ -100,10 +102,9 @@ impl Call {
             _ => ("", rest),
         };
         let part = |index: usize| rest.get(index).copied().unwrap_or_default().to_owned();
-        let has = |wanted: &[&str]| {
-            let query = request.uri().query().unwrap_or_default();
-            query.split('&').any(|pair| wanted.contains(&pair))
-        };
+        let query = request.uri().query().unwrap_or_default();
+        let has = |wanted: &[&str]| query.split('&').any(|pair| wanted.contains(&pair));
+        let sets = |parameter: &str| query.split('&').any(|pair| pair.starts_with(parameter));
         let (resource, name) = (part(0), part(1));
         let verb = match *request.method() {
             Method::POST => Verb::Create,
@@ -121,6 +122,7 @@ impl Call {
             name,
             subresource: part(2),
             dry_run: has(&["dryRun=All"]),
+            is_paged: sets("limit=") && !sets("continue="),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::call::Pattern;
+use super::call::{Call, Pattern, Verb};
 
 /// Text that is no fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +48,8 @@ pub enum Fault {
     Delay(Duration),
     /// Executed, and answered after this time. `delay-answer 3s`.
     DelayAnswer(Duration),
-    /// A list answered as it was this many changes ago, if that is still kept. `stale 10`.
+    /// A list answered as it was this many changes ago, if that is still kept. Counts only lists in
+    /// pages, as those ask who fill a cache. `stale 10`.
     Stale(u64),
     /// A fault of the stream of a watch.
     Watch(WatchFault),
@@ -80,6 +81,14 @@ pub struct Rule {
     pub nth: u64,
     /// What happens to it.
     pub fault: Fault,
+}
+
+impl Rule {
+    /// Whether a call is counted.
+    pub(super) fn fits(&self, call: &Call) -> bool {
+        let can_be_stale = call.verb == Verb::List && call.is_paged;
+        self.pattern.fits(call) && (can_be_stale || !matches!(self.fault, Fault::Stale(_)))
+    }
 }
 
 impl fmt::Display for Fault {

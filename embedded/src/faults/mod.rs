@@ -11,6 +11,7 @@ mod call;
 mod fault;
 mod journal;
 mod service;
+mod traffic;
 mod watch;
 
 #[cfg(test)]
@@ -20,11 +21,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch as signal};
+use tokio::time::Instant;
 
 pub use call::{Call, Pattern, Verb, VerbPattern};
 pub use fault::{Fault, ParseError, Rule, Seconds, WatchFault};
 pub use journal::{Entry, Journal};
 pub use service::{AnswerBody, FaultLayer, FaultService};
+pub use traffic::Traffic;
 
 /// Calls about these are part of being alive, and are counted only where they are named.
 pub(crate) const LEASES: &str = "leases";
@@ -39,6 +42,7 @@ struct Inner {
     journal: Journal,
     state: Mutex<State>,
     mode: signal::Sender<Mode>,
+    traffic: signal::Sender<Traffic>,
     /// Counts how often every watch was cut.
     cuts: signal::Sender<u64>,
 }
@@ -51,6 +55,10 @@ struct State {
     writes: u64,
     /// After which of its writes the replica stops, and for how long; none for good.
     stops: Vec<(u64, Option<Duration>)>,
+    /// Requests and events that are held back on their way from or to the replica.
+    held: u64,
+    /// Requests that are executed later, whatever becomes of the replica.
+    late: u64,
 }
 
 #[derive(Debug)]
@@ -78,6 +86,7 @@ impl Faults {
             journal,
             state: Mutex::default(),
             mode: signal::Sender::new(Mode::Running),
+            traffic: signal::Sender::new(Traffic::default()),
             cuts: signal::Sender::new(0),
         }))
     }
@@ -131,6 +140,24 @@ impl Faults {
         self.lock().writes
     }
 
+    /// What the replica has called, and its changes.
+    pub fn traffic(&self) -> signal::Receiver<Traffic> {
+        self.0.traffic.subscribe()
+    }
+
+    /// How many of the faults that have begun are not over: a pause, and every request and event
+    /// that is held back. Of a replica that has crashed, only requests that may still be executed
+    /// count. A fault that has not begun does not count, nor does an answer that never comes.
+    pub fn pending(&self) -> u64 {
+        let mode = *self.0.mode.borrow();
+        let state = self.lock();
+        match mode {
+            Mode::Running => state.late + state.held,
+            Mode::Paused => state.late + state.held + 1,
+            Mode::Crashed => state.late,
+        }
+    }
+
     /// Cuts the replica off for good.
     pub fn crash(&self) {
         self.set(Mode::Crashed);
@@ -172,6 +199,11 @@ impl Faults {
             changes
         });
         if changed {
+            self.count(|traffic| match next {
+                Mode::Running => traffic.wake(Instant::now()),
+                Mode::Paused => traffic.pauses += 1,
+                Mode::Crashed => {}
+            });
             self.note(match next {
                 Mode::Running => "resumed",
                 Mode::Paused => "paused",
@@ -194,7 +226,7 @@ impl Faults {
         let mut state = self.lock();
         let mut due = Vec::new();
         state.rules.retain_mut(|counted| {
-            if !counted.rule.pattern.fits(call) {
+            if !counted.rule.fits(call) {
                 return true;
             }
             counted.seen += 1;
@@ -236,11 +268,52 @@ impl Faults {
         crashes
     }
 
+    /// Something of the replica is held back for as long as this is kept.
+    fn hold(&self) -> Pending {
+        self.lock().held += 1;
+        Pending {
+            faults: self.clone(),
+            outlives: false,
+        }
+    }
+
+    /// A request is still to be executed for as long as this is kept.
+    fn postpone(&self) -> Pending {
+        self.lock().late += 1;
+        Pending {
+            faults: self.clone(),
+            outlives: true,
+        }
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Traffic)) {
+        self.0.traffic.send_modify(change);
+    }
+
     fn note(&self, text: impl Into<String>) {
         self.0.journal.note(&self.0.name, text);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A fault that has begun and is not over.
+#[derive(Debug)]
+struct Pending {
+    faults: Faults,
+    /// Whether it goes on after a crash of the replica.
+    outlives: bool,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let mut state = self.faults.lock();
+        if self.outlives {
+            state.late -= 1;
+        } else {
+            state.held -= 1;
+        }
     }
 }

@@ -11,6 +11,7 @@ use hyper::body::Bytes;
 use kube::client::Body;
 use serde_json::Value;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt as _};
 
 use super::call::{Call, Verb};
@@ -83,12 +84,17 @@ where
         Box::pin(async move {
             let call = Call::of(&request);
             faults.wait_until_running().await;
+            let wakes = faults.called(&call);
             let due = faults.due(&call);
             if !due.is_empty() {
                 let list: Vec<_> = due.iter().map(ToString::to_string).collect();
                 faults.note(format!("{call}: {}", list.join(", ")));
             }
             let answer = run(&faults, inner, request, &call, due).await;
+            let is_refused = |answer: &Response<AnswerBody>| answer.status().as_u16() >= 400;
+            if answer.as_ref().is_ok_and(is_refused) || answer.is_err() {
+                faults.count(|traffic| traffic.refuse(wakes));
+            }
             // An answer that was on its way reaches nobody who is dead or asleep.
             faults.wait_until_running().await;
             answer
@@ -119,7 +125,7 @@ where
             Fault::Fail { code, retry_after } => return Ok(failure(code, retry_after)),
             Fault::Disconnect => return Err(Disconnected.into()),
             Fault::Delay(by) => {
-                tokio::time::sleep(by).await;
+                held_back(faults, by).await;
                 faults.wait_until_running().await;
             }
             Fault::Late(by) => late = Some(by),
@@ -127,14 +133,14 @@ where
             | Fault::CommitThenDisconnect
             | Fault::CommitThenHang
             | Fault::DelayAnswer(_) => after = Some(fault),
-            Fault::Stale(by) if call.verb == Verb::List => {
+            Fault::Stale(by) => {
                 let uri = request.uri().clone();
                 let headers = request.headers().clone();
-                if let Some(uri) = older(&mut inner, &uri, &headers, by).await {
+                if let Some((uri, differs)) = older(&mut inner, &uri, &headers, by).await {
                     *request.uri_mut() = uri;
+                    faults.count(|traffic| traffic.stale_lists += u64::from(differs));
                 }
             }
-            Fault::Stale(_) => {}
             Fault::Watch(fault) => of_watch.push(fault),
         }
     }
@@ -147,7 +153,7 @@ where
         Some(Fault::CommitThenDisconnect) => Err(Disconnected.into()),
         Some(Fault::CommitThenHang) => std::future::pending().await,
         Some(Fault::DelayAnswer(by)) => {
-            tokio::time::sleep(by).await;
+            held_back(faults, by).await;
             Ok(response)
         }
         _ if call.verb == Verb::Watch && response.status().is_success() => {
@@ -200,10 +206,14 @@ where
     B::Error: Into<BoxError>,
 {
     let (sender, never) = oneshot::channel::<()>();
+    let pending = faults.postpone();
     tokio::spawn(async move {
         tokio::time::sleep(by).await;
+        // An execution by which the replica crashes never returns.
+        drop(pending);
+        let executed = execute(&faults, &mut inner, request, &call);
         // The journal tells; nobody waits for the answer.
-        drop(execute(&faults, &mut inner, request, &call).await);
+        drop(executed.await);
         drop(sender);
     });
     // Even when it is executed, the answer finds nobody.
@@ -211,8 +221,8 @@ where
     std::future::pending().await
 }
 
-/// The address of the same list as it was so many changes ago.
-async fn older<S, B>(inner: &mut S, uri: &Uri, headers: &HeaderMap, by: u64) -> Option<Uri>
+/// The address of the same list as it was so many changes ago, and whether it was another then.
+async fn older<S, B>(inner: &mut S, uri: &Uri, headers: &HeaderMap, by: u64) -> Option<(Uri, bool)>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<BoxError>,
@@ -223,18 +233,14 @@ where
     if query.contains("continue=") || query.contains("resourceVersion=") {
         return None;
     }
-    let now = read(inner, format!("{path}?limit=1").parse().ok()?, headers).await?;
-    let now = now.pointer("/metadata/resourceVersion")?.as_str()?;
-    let then = now.parse::<u64>().ok()?.saturating_sub(by).max(1);
+    let now = read(inner, uri.clone(), headers).await?;
+    let version = now.pointer("/metadata/resourceVersion")?.as_str()?;
+    let then = version.parse::<u64>().ok()?.saturating_sub(by).max(1);
     let exact = format!("resourceVersion={then}&resourceVersionMatch=Exact");
-    let uri = if query.is_empty() {
-        format!("{path}?{exact}")
-    } else {
-        format!("{path}?{query}&{exact}")
-    };
-    let uri: Uri = uri.parse().ok()?;
+    let uri: Uri = format!("{path}?{query}&{exact}").parse().ok()?;
     // What is no longer kept, or was not yet, is answered as it is now.
-    read(inner, uri.clone(), headers).await.map(|_| uri)
+    let then = read(inner, uri.clone(), headers).await?;
+    Some((uri, then.get("items") != now.get("items")))
 }
 
 /// Reads a document; none if it was refused.
@@ -322,7 +328,21 @@ fn failure(code: u16, retry_after: Option<u32>) -> Response<AnswerBody> {
     response
 }
 
+/// Waits for a time that nobody takes for the end.
+async fn held_back(faults: &Faults, by: Duration) {
+    let pending = faults.hold();
+    tokio::time::sleep(by).await;
+    drop(pending);
+}
+
 impl Faults {
+    /// Counts a call that begins; returns whether the replica woke up with it.
+    fn called(&self, call: &Call) -> bool {
+        let mut wakes = false;
+        self.count(|traffic| wakes = traffic.begin(Instant::now(), call));
+        wakes
+    }
+
     /// Waits out a pause; for ever after a crash.
     pub(super) async fn wait_until_running(&self) {
         let mut mode = self.0.mode.subscribe();

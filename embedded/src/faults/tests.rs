@@ -60,7 +60,8 @@ impl Counter {
                 .find_map(|pair| pair.strip_prefix("resourceVersion="))
         });
         let version = shown.map_or_else(|| self.value().to_string(), ToOwned::to_owned);
-        let body = json!({ "metadata": { "resourceVersion": version } }).to_string();
+        let body = json!({ "metadata": { "resourceVersion": version }, "items": [version] });
+        let body = body.to_string();
         let body = Full::new(Bytes::from(body)).map_err(|never| match never {});
         Response::new(body.boxed_unsync())
     }
@@ -178,12 +179,82 @@ async fn calls_and_answers_are_delayed() {
 async fn a_list_is_answered_as_it_was() {
     let faults = faults(&["list pods #1: stale 2"]);
     let counter = Counter::default();
-    let (create, list) = (format!("POST {PODS}"), format!("GET {PODS}"));
+    let (create, list) = (format!("POST {PODS}"), format!("GET {PODS}?limit=500"));
     for _ in 0..5 {
         send(&faults, &counter, &create).await;
     }
+    // A list that is not asked for in pages fills no cache.
+    assert_eq!(
+        send(&faults, &counter, &format!("GET {PODS}")).await,
+        "200 5"
+    );
+    assert_eq!(faults.traffic().borrow().stale_lists, 0);
     assert_eq!(send(&faults, &counter, &list).await, "200 3");
     assert_eq!(send(&faults, &counter, &list).await, "200 5");
+    assert_eq!(faults.traffic().borrow().stale_lists, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_begun_is_pending_until_it_is_over() {
+    let faults = faults(&[
+        "create pods #1: late 20s",
+        "get pods #1: delay 9s",
+        "watch pods #1: lag 2 5s",
+    ]);
+    let counter = Counter::default();
+    let mut lines = open(&faults).await;
+    assert_eq!(faults.pending(), 0);
+    assert!(lines.next().await.is_some());
+    // Four events came, and two of them wait.
+    assert!(lines.next().await.is_some());
+    assert_eq!(faults.pending(), 2);
+    for _ in 0..2 {
+        assert!(lines.next().await.is_some());
+    }
+    assert_eq!(faults.pending(), 0);
+    let (create, get) = (format!("POST {PODS}"), format!("GET {PODS}/p"));
+    let sent = send(&faults, &counter, &create);
+    drop(tokio::time::timeout(Duration::from_secs(1), sent).await);
+    let sent = send(&faults, &counter, &get);
+    // Whoever gives up waits for nothing more; the late write comes all the same.
+    drop(tokio::time::timeout(Duration::from_secs(1), sent).await);
+    assert_eq!(faults.pending(), 1);
+    faults.pause();
+    assert_eq!(faults.pending(), 2);
+    faults.crash();
+    assert_eq!(faults.pending(), 1);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!((faults.pending(), counter.value()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn traffic_is_counted() {
+    let (faults, counter) = (
+        faults(&[
+            "create pods #2: fail 409",
+            "create pods #4: disconnect",
+            "create pods #6: commit-timeout",
+        ]),
+        Counter::default(),
+    );
+    let create = format!("POST {PODS}");
+    let send_all = async |count: usize| {
+        for _ in 0..count {
+            send(&faults, &counter, &create).await;
+        }
+    };
+    send_all(3).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    send_all(1).await;
+    faults.pause_after(3, Duration::from_secs(30));
+    send_all(2).await;
+    // A second later it is awake.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    send_all(1).await;
+    let traffic = *faults.traffic().borrow();
+    assert_eq!((traffic.calls, traffic.refused, traffic.busiest), (7, 3, 3));
+    assert_eq!((traffic.pauses, traffic.wakings), (1, 1));
+    assert_eq!((traffic.woken_writes, traffic.woken_refused), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::call::Call;
 use super::fault::{Fault, WatchFault};
 use super::service::{AnswerBody, BoxError};
-use super::{Faults, Mode};
+use super::{Faults, Mode, Pending};
 use crate::status::Status;
 
 /// An event that shall change places is held for at most this time.
@@ -86,6 +86,8 @@ struct Waiting {
     until: Option<Instant>,
     /// A later event was handed out before it, so that the client could not resume before it.
     is_owed: bool,
+    /// Kept for as long as a change that lags behind waits here.
+    _pending: Option<Pending>,
 }
 
 struct Filter {
@@ -158,7 +160,9 @@ impl Filter {
                     return Some(Ok(Line::expired()));
                 }
                 Some(Due::Stall(by)) => {
+                    let pending = self.faults.hold();
                     tokio::time::sleep(by).await;
+                    drop(pending);
                     continue;
                 }
                 None => {}
@@ -303,10 +307,12 @@ impl Filter {
             WatchFault::Lag(_, by) => Some(Instant::now() + *by),
             _ => None,
         });
+        let lags = lag.is_some() && line.object.is_some();
         self.queue.push_back(Waiting {
             line,
             until: lag,
             is_owed,
+            _pending: lags.then(|| self.faults.hold()),
         });
     }
 }

@@ -207,6 +207,14 @@ const ROWS: &[Row] = &[
     .verbs(CREATE),
     Row::new(
         AUTHORIZATION,
+        "SelfSubjectRulesReview",
+        "selfsubjectrulesreviews",
+        &[],
+    )
+    .cluster()
+    .verbs(CREATE),
+    Row::new(
+        AUTHORIZATION,
         "SubjectAccessReview",
         "subjectaccessreviews",
         &[],

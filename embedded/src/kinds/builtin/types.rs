@@ -294,6 +294,7 @@ fn definitions() -> Map<String, Value> {
     types.subschema_for::<authentication::TokenReview>();
     types.subschema_for::<authorization::LocalSubjectAccessReview>();
     types.subschema_for::<authorization::SelfSubjectAccessReview>();
+    types.subschema_for::<authorization::SelfSubjectRulesReview>();
     types.subschema_for::<authorization::SubjectAccessReview>();
     types.subschema_for::<autoscaling::HorizontalPodAutoscaler>();
     types.subschema_for::<scale::Scale>();
