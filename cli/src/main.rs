@@ -64,9 +64,9 @@ fn main() -> ExitCode {
         Command::SimpleServer(words) => service::main_from(
             words.of("muster simple-server"),
             Threads::One,
-            |args: &gameserver::args::CommandLine| &args.0.log,
-            |args| gameserver::config::Config::try_from(args.0),
-            gameserver::run,
+            |args: &gameserver::echo::args::CommandLine| &args.0.log,
+            |args| gameserver::echo::config::Config::try_from(args.0),
+            gameserver::echo::run,
         ),
         Command::Helper(Words { words }) => embedded::node::helper(words),
     }

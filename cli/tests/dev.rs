@@ -9,6 +9,8 @@ mod harness;
 
 use std::fs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use crds::Fleet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::Api;
@@ -98,6 +100,28 @@ async fn a_kill_loses_no_acknowledged_object_and_leaves_no_process() {
         processes(&pods).iter().filter(|id| is_alive(**id)).count() == 4
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_kubeconfig_goes_on_working_and_namespaces_know_its_authority() {
+    let directory = Directory::new();
+    let data = directory.path().join("data").display().to_string();
+    let mut first = Muster::start(&directory, &["--no-examples", "--data", &data]).await;
+    let port = first.port().to_string();
+    let kubeconfig = fs::read_to_string(directory.path().join("kubeconfig")).unwrap();
+    assert!(first.terminate().await.success());
+    let arguments = ["--no-examples", "--data", &data, "--port", &port];
+    let _second = Muster::start(&directory, &arguments).await;
+    let same = fs::read_to_string(directory.path().join("kubeconfig")).unwrap();
+    assert_eq!(kubeconfig, same);
+    // The client of the first run asks the second one.
+    let maps: Api<ConfigMap> = first.api();
+    first.until(&maps, "kube-root-ca.crt", |_| true).await;
+    let map = maps.get("kube-root-ca.crt").await.unwrap();
+    let config: serde_json::Value = serde_json::from_str(&kubeconfig).unwrap();
+    let known = config["clusters"][0]["cluster"]["certificate-authority-data"].as_str();
+    let known = STANDARD.decode(known.unwrap()).unwrap();
+    assert_eq!(map.data.unwrap()["ca.crt"].as_bytes(), known);
 }
 
 #[tokio::test]

@@ -51,6 +51,7 @@ pub struct Builder {
     retention: Retention,
     definitions: Option<Vec<CustomResourceDefinition>>,
     credentials: Option<Credentials>,
+    root_certificate: Option<String>,
     template: Option<Embedded>,
 }
 
@@ -103,6 +104,14 @@ impl Builder {
         self
     }
 
+    /// Certificate (PEM) of the authority that signed the server's own: every namespace has it in
+    /// the ConfigMap `kube-root-ca.crt`. There is none if this is not called.
+    #[must_use]
+    pub fn root_certificate(mut self, certificate: String) -> Self {
+        self.root_certificate = Some(certificate);
+        self
+    }
+
     /// Starts the API server, with its controllers as tasks of the tokio runtime that runs.
     pub fn start(self) -> Result<Embedded, Error> {
         let store = match (&self.template, &self.data) {
@@ -146,7 +155,10 @@ impl Builder {
             &embedded.objects(),
             &embedded.tracker,
             &embedded.stop,
-            clock,
+            control::Settings {
+                root_certificate: self.root_certificate,
+                ..control::Settings::from(clock)
+            },
         );
         Ok(embedded)
     }
@@ -171,6 +183,7 @@ impl Embedded {
             retention: Retention::default(),
             definitions: None,
             credentials: None,
+            root_certificate: None,
             template: None,
         }
     }

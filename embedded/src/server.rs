@@ -386,7 +386,7 @@ impl Api {
         let catalog = self.catalog();
         let found = catalog
             .find(&target.group, &target.version, &target.resource)
-            .filter(|_| !target.overlong);
+            .filter(|_| !target.overlong || target.is_proxied());
         let Some(served) = found else {
             return nowhere(target).map(|answer| (answer, Wanted::default()));
         };

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::cluster::Cluster;
 use crate::images::{BuildArgs, Profile};
 use crate::install;
-use crate::muster::Muster;
+use crate::muster::{self, Muster};
 use crate::process::{self, progress};
 use crate::repository;
 
@@ -23,6 +23,10 @@ pub(crate) struct DemoArgs {
     /// kubeconfig.
     #[arg(long, default_value = EMBEDDED)]
     cluster: String,
+    /// In one process: the first of five ports in a row; 0 takes any that are free. With another
+    /// than the default, several demonstrations can run side by side.
+    #[arg(long, default_value_t = muster::DEFAULT_PORT)]
+    port: u16,
     #[command(flatten)]
     target: TargetArgs,
     /// Arguments for the demonstration itself.
@@ -65,8 +69,12 @@ pub(crate) fn run_demo(args: &DemoArgs) -> Result<()> {
             args.target.values.is_empty(),
             "--set: the embedded demonstration has no chart; choose a cluster with --cluster"
         );
-        return in_process(args.target.keep, &arguments);
+        return in_process(args.port, args.target.keep, &arguments);
     }
+    anyhow::ensure!(
+        args.port == muster::DEFAULT_PORT,
+        "--port: a cluster has its own ports"
+    );
     on_cluster(
         &args.cluster,
         &args.target,
@@ -90,13 +98,13 @@ pub(crate) fn run_bench(args: &BenchArgs) -> Result<()> {
 }
 
 /// Runs the demonstration against `muster dev`.
-fn in_process(keep: bool, arguments: &[String]) -> Result<()> {
+fn in_process(port: u16, keep: bool, arguments: &[String]) -> Result<()> {
     let began = Instant::now();
-    let mut muster = Muster::start()?;
+    let mut muster = Muster::start(port)?;
     let ran = process::run(
         repository::cargo()
             .args(["run", "--quiet", "--package", "e2e", "--bin", "demo", "--"])
-            .arg(format!("--allocator={}", Muster::ALLOCATOR))
+            .arg(format!("--allocator={}", muster.allocator()))
             .args(arguments)
             .env("KUBECONFIG", muster.kubeconfig()),
     );

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -11,6 +13,17 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process::{self, progress};
 use crate::{repository, wait};
+
+/// First of its ports, unless another is asked for.
+pub(crate) const DEFAULT_PORT: u16 = 16_443;
+/// Ports in a row that it listens on.
+const SERVICES: u16 = 5;
+/// The allocator's among them.
+const ALLOCATOR: u16 = 2;
+/// Ports after them for game servers, where it is not the default instance.
+const GAMES: u16 = 100;
+/// Where any free ports are looked for: below those that the node gives to pods.
+const SEARCH: Range<u16> = 18_500..19_900;
 
 /// Time from the start of the program to its welcome.
 const START: Duration = Duration::from_mins(1);
@@ -23,26 +36,32 @@ const WELCOME: &str = "Muster runs";
 #[derive(Debug)]
 pub(crate) struct Muster {
     child: Child,
+    port: u16,
     kubeconfig: PathBuf,
     log: PathBuf,
 }
 
 impl Muster {
-    /// Where its allocator listens.
-    pub(crate) const ALLOCATOR: &str = "127.0.0.1:16445";
-
-    /// Builds and starts it, without anything applied.
-    pub(crate) fn start() -> Result<Self> {
+    /// Builds and starts it on a row of ports, without anything applied. Port 0 is any free row.
+    pub(crate) fn start(port: u16) -> Result<Self> {
+        let port = find_ports(port)?;
         progress("building muster; the first time takes some minutes");
         process::run(repository::cargo().args(["build", "--package", "cli", "--bin", "muster"]))?;
         let target = repository::metadata()?.target_directory;
-        let folder = target.join("muster-dev");
+        // One directory serves one instance.
+        let folder = if port == DEFAULT_PORT {
+            target.join("muster-dev")
+        } else {
+            target.join(format!("muster-dev-{port}"))
+        };
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let log = folder.join("muster.log");
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut child = Command::new(target.join("debug/muster"))
             .args(["dev", "--no-examples", "--dir"])
             .arg(&folder)
+            .arg(format!("--port={port}"))
+            .args(game_ports(port))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(file.try_clone().context("cannot share the log file")?)
@@ -51,6 +70,7 @@ impl Muster {
         let stdout = child.stdout.take().context("muster dev has no stdout")?;
         let mut muster = Self {
             child,
+            port,
             kubeconfig: folder.join("kubeconfig"),
             log,
         };
@@ -78,6 +98,11 @@ impl Muster {
             muster.log.display()
         ));
         Ok(muster)
+    }
+
+    /// Where its allocator listens.
+    pub(crate) fn allocator(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port + ALLOCATOR).into()
     }
 
     /// How to reach its Kubernetes API.
@@ -136,5 +161,86 @@ impl Drop for Muster {
     fn drop(&mut self) {
         // An error was reported where it mattered.
         drop(self.end());
+    }
+}
+
+/// The ports of an instance: those that it listens on, and those that it gives to game servers. The
+/// default one has game ports elsewhere.
+fn ports(first: u16) -> Result<RangeInclusive<u16>> {
+    let more = if first == DEFAULT_PORT {
+        SERVICES
+    } else {
+        SERVICES + GAMES
+    };
+    let last = first
+        .checked_add(more - 1)
+        .with_context(|| format!("--port {first}: at most {}", u16::MAX - (more - 1)))?;
+    Ok(first..=last)
+}
+
+/// Argument for the ports of its game servers, if they are not the default ones.
+fn game_ports(first: u16) -> Option<String> {
+    let own = first != DEFAULT_PORT;
+    let (from, to) = (first + SERVICES, first + SERVICES + GAMES - 1);
+    own.then(|| format!("--game-ports={from}-{to}"))
+}
+
+/// The first port of a free row; an error that says what to do if there is none.
+fn find_ports(wanted: u16) -> Result<u16> {
+    if wanted == 0 {
+        for first in SEARCH.step_by(usize::from(SERVICES + GAMES)) {
+            if ports(first)?.all(is_free) {
+                return Ok(first);
+            }
+        }
+        bail!(
+            "--port 0: there are no {} free ports in a row between {} and {}",
+            SERVICES + GAMES,
+            SEARCH.start,
+            SEARCH.end
+        );
+    }
+    match ports(wanted)?.find(|port| !is_free(*port)) {
+        None => Ok(wanted),
+        Some(taken) => bail!(
+            "port {taken} is in use: end who uses it (another demonstration?), or choose other \
+             ports by --port FIRST, any free ones by --port 0"
+        ),
+    }
+}
+
+fn is_free(port: u16) -> bool {
+    let address = (Ipv4Addr::LOCALHOST, port);
+    TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_is_named_with_what_to_do() {
+        let first = find_ports(0).unwrap();
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first + 3)).unwrap();
+        let error = find_ports(first).unwrap_err().to_string();
+        let port = taken.local_addr().unwrap().port();
+        assert!(
+            error.contains(&format!("port {port} is in use")) && error.contains("--port 0"),
+            "{error}"
+        );
+        assert_ne!(find_ports(0).unwrap(), first);
+    }
+
+    #[test]
+    fn rows_end_where_ports_do() {
+        let error = find_ports(65_432).unwrap_err().to_string();
+        assert_eq!(error, "--port 65432: at most 65431");
+        assert_eq!(ports(DEFAULT_PORT).unwrap(), 16_443..=16_447);
+        assert_eq!(ports(18_000).unwrap(), 18_000..=18_104);
+        assert_eq!(game_ports(DEFAULT_PORT), None);
+        assert_eq!(
+            game_ports(18_000).as_deref(),
+            Some("--game-ports=18005-18104")
+        );
     }
 }

@@ -10,10 +10,15 @@ use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use embedded::access::Credentials;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+use super::certificates::Authority;
 
 /// Tokens of users, and the key that signs those of service accounts.
 const CREDENTIALS: &str = "credentials.json";
+/// Certificate and key of the API server's CA.
+const AUTHORITY: &str = "authority.json";
 
 /// A directory that no other instance uses.
 #[derive(Debug)]
@@ -73,18 +78,9 @@ impl Directory {
 
     /// The tokens and keys of an earlier run, so that its kubeconfig goes on working; or new ones.
     pub(crate) fn credentials(&self) -> Result<Credentials> {
-        let path = self.path.join(CREDENTIALS);
-        match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| {
-                format!(
-                    "{} is damaged: delete it, and new ones are made",
-                    path.display()
-                )
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(Credentials::generate()?)
-            }
-            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        match self.read_secret(CREDENTIALS)? {
+            Some(kept) => Ok(kept),
+            None => Ok(Credentials::generate()?),
         }
     }
 
@@ -92,6 +88,32 @@ impl Directory {
     pub(crate) fn keep(&self, credentials: &Credentials) -> Result<()> {
         let text = serde_json::to_string(credentials)?;
         self.write_secret(CREDENTIALS, &text).map(drop)
+    }
+
+    /// The CA of an earlier run, for the same reason; or a new one, which is kept.
+    pub(crate) fn authority(&self) -> Result<Authority> {
+        if let Some(kept) = self.read_secret(AUTHORITY)? {
+            return Ok(kept);
+        }
+        let made = Authority::generate()?;
+        self.write_secret(AUTHORITY, &serde_json::to_string(&made)?)?;
+        Ok(made)
+    }
+
+    /// Where the CA is kept.
+    pub(crate) fn authority_path(&self) -> PathBuf {
+        self.path.join(AUTHORITY)
+    }
+
+    fn read_secret<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let path = self.path.join(name);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .with_context(|| damaged(&path)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        }
     }
 
     /// Writes a file that only its owner can read, as a whole or not at all.
@@ -109,6 +131,14 @@ impl Directory {
             .with_context(|| format!("write {}", path.display()))?;
         Ok(path)
     }
+}
+
+/// What a user does about a secret that cannot be used.
+pub(crate) fn damaged(path: &Path) -> String {
+    format!(
+        "{} is damaged: delete it, and a new one is made",
+        path.display()
+    )
 }
 
 /// How a user reaches the API server.
@@ -156,6 +186,26 @@ mod tests {
         assert!(error.contains("--dir"), "{error}");
         drop(first);
         Directory::open(&path).unwrap();
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn what_is_secret_is_kept_for_the_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let path = std::env::temp_dir().join(format!("muster-secrets-{}", std::process::id()));
+        let directory = Directory::open(&path).unwrap();
+        let first = directory.authority().unwrap();
+        let kept = directory.authority().unwrap();
+        assert_eq!(first.certificate(), kept.certificate());
+        kept.server("127.0.0.1".parse().unwrap()).unwrap();
+        let file = path.join(AUTHORITY);
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::write(&file, "{").unwrap();
+        let error = directory.authority().unwrap_err().to_string();
+        assert!(error.contains("delete it"), "{error}");
+        drop(directory);
         std::fs::remove_dir_all(&path).unwrap();
     }
 

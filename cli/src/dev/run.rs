@@ -19,9 +19,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Config, Ports};
+use super::certificates::Authority;
 use super::directory::{self, Access, Directory};
 use super::simulated::Games;
-use super::{HELPER, certificates, manifests, story};
+use super::{HELPER, manifests, story};
 
 /// User of the kubeconfig.
 const ADMIN: &str = "muster-dev";
@@ -31,8 +32,6 @@ const SYSTEM: &str = "muster-system";
 const NODE: &str = "this-machine";
 /// Pods of a node at most.
 const PODS: u32 = 1000;
-/// Simulated games that say Ready at once.
-const GAMES: usize = 64;
 
 /// Images that are part of this program, and its commands for them.
 const BUILT_IN: [(&str, &str); 2] = [
@@ -55,18 +54,28 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let mut credentials = directory.credentials()?;
     let admin = credentials.identity(ADMIN, &[MASTERS])?;
     directory.keep(&credentials)?;
-    let (tls, identity) = if config.http {
+    let (authority, identity) = if config.http {
         let everybody = User::authenticated(ADMIN, &[MASTERS]);
         (None, Identity::BearerOr(everybody))
     } else {
-        let made = certificates::make(config.ports.address())?;
-        (Some(made), Identity::Bearer)
+        (Some(directory.authority()?), Identity::Bearer)
     };
+    let tls = match &authority {
+        Some(authority) => {
+            let server = authority.server(config.ports.address());
+            Some(server.with_context(|| directory::damaged(&directory.authority_path()))?)
+        }
+        None => None,
+    };
+    let ca = authority.as_ref().map(Authority::certificate);
 
     let clock: Clock = Arc::new(runtime::clock::now);
     let mut builder =
         Embedded::builder(clock.clone(), Arc::new(|| uuid::Uuid::new_v4().to_string()));
     builder = builder.credentials(credentials);
+    if let Some(ca) = ca {
+        builder = builder.root_certificate(ca.to_owned());
+    }
     if let Some(data) = &config.data {
         builder = builder.data(data.clone());
     }
@@ -81,7 +90,6 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
 
     let serving = {
         let api = api.clone();
-        let tls = tls.as_ref().map(|tls| Arc::clone(&tls.server));
         async move {
             api.serve(listener, tls, identity).await;
             ("Kubernetes API", Ok(()))
@@ -91,7 +99,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     server.spawn(serving);
     let access = Access {
         address: config.ports.api(),
-        ca: tls.as_ref().map(|tls| tls.ca.as_str()),
+        ca,
         token: admin.token.expose(),
     };
     let kubeconfig =
@@ -109,8 +117,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
                 memory_bytes: 1 << 40,
                 pods: PODS,
             },
-            on_running: Some(Arc::new(move |pod| Box::pin(Arc::clone(&games).begin(pod)))),
-            concurrency: GAMES,
+            on_running: Some(Arc::new(move |pod| Box::pin(Arc::clone(&games).play(pod)))),
             clock,
         };
         nodes.spawn(async move {

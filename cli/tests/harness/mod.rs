@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Endpoint;
 
 /// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Time between two looks at what tells nobody of its changes.
 const LOOK: Duration = Duration::from_millis(50);

@@ -52,6 +52,7 @@ mod container;
 mod env;
 mod events;
 pub mod guard;
+mod health;
 mod image;
 mod life;
 mod logs;

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler, Probe};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::health;
 use super::life::{Unhealthy, Verdict};
 use super::ports::{Ports, named};
 use super::processes::{Order, Processes, outcome};
@@ -204,12 +206,19 @@ impl Target {
                         .map_or(Look::Success, Look::Failure),
                     Err(problem) => Look::Failure(problem),
                 }
+            } else if let Some(grpc) = &probe.grpc {
+                let port = named(&self.container, &IntOrString::Int(grpc.port));
+                match port {
+                    Some(port) => {
+                        let address = SocketAddr::new(self.address, self.ports.of(port));
+                        health::look(address, grpc.service.as_deref().unwrap_or_default()).await
+                    }
+                    None => Look::Failure("couldn't find the port".to_owned()),
+                }
             } else if let Some(exec) = &probe.exec {
                 self.exec(exec.command.as_deref().unwrap_or_default()).await
             } else {
-                Look::Impossible(
-                    "the process-based node knows httpGet, tcpSocket and exec only".to_owned(),
-                )
+                Look::Impossible("the probe says nothing that can be done".to_owned())
             }
         };
         tokio::time::timeout(timeout, look)

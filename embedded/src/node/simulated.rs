@@ -3,7 +3,7 @@
 //! They are for experiments with numbers of pods that no host could run. One task plays all of
 //! them, so that a pod costs two writes and no memory to speak of.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -21,8 +21,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Capacity;
@@ -38,10 +37,10 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Label of simulated nodes.
 pub const LABEL: &str = "muster.dev/simulated";
 
-/// What plays the part of the game in a simulated pod that has begun to run.
+/// What plays the part of the game in a simulated pod that runs. Dropped when the pod is gone.
 pub type OnRunning = Arc<dyn Fn(RunningPod) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// A simulated pod that has begun to run.
+/// A simulated pod that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningPod {
     /// Namespace of the pod.
@@ -67,10 +66,8 @@ pub struct Config {
     pub nodes: u32,
     /// What each node can give.
     pub capacity: Capacity,
-    /// Called for each pod that has begun to run.
+    /// Called once for each pod that runs, those of an earlier run of this program included.
     pub on_running: Option<OnRunning>,
-    /// At most so many calls of `on_running` at once.
-    pub concurrency: usize,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -209,21 +206,22 @@ struct Play {
     known: BTreeMap<String, Step>,
     queue: VecDeque<Job>,
     calls: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// Calls of `on_running`.
+    /// Calls of `on_running`, which end with this value.
     games: JoinSet<()>,
-    permits: Arc<Semaphore>,
+    /// The same by the uid of the pod, for as long as that is there.
+    played: BTreeMap<String, AbortHandle>,
     addresses: u32,
 }
 
 impl Play {
     fn new(config: Config) -> Self {
         Self {
-            permits: Arc::new(Semaphore::new(config.concurrency.max(1))),
             config,
             known: BTreeMap::new(),
             queue: VecDeque::new(),
             calls: FuturesUnordered::new(),
             games: JoinSet::new(),
+            played: BTreeMap::new(),
             addresses: 0,
         }
     }
@@ -250,13 +248,25 @@ impl Play {
                     Some(Ok(Event::InitDone)) => {
                         // Whatever went unseen is gone; the rest is looked at anew.
                         self.known.clear();
+                        let there: BTreeSet<_> = listed.iter().filter_map(Light::uid).collect();
+                        self.played.retain(|uid, game| {
+                            let stays = there.contains(uid);
+                            if !stays {
+                                game.abort();
+                            }
+                            stays
+                        });
                         for pod in listed.drain(..) {
                             self.saw(pod);
                         }
                     }
                     Some(Ok(Event::Apply(pod))) => self.saw(pod),
                     Some(Ok(Event::Delete(pod))) => {
-                        self.known.remove(&pod.uid().unwrap_or_default());
+                        let uid = pod.uid().unwrap_or_default();
+                        self.known.remove(&uid);
+                        if let Some(game) = self.played.remove(&uid) {
+                            game.abort();
+                        }
                     }
                     Some(Err(error)) => {
                         tracing::debug!(%error, "Watch of simulated pods was interrupted");
@@ -264,7 +274,7 @@ impl Play {
                 },
                 Some((job, result)) = self.calls.next() => self.done(job, result),
                 Some(ended) = self.games.join_next() => {
-                    if let Err(error) = ended {
+                    if let Err(error) = ended && !error.is_cancelled() {
                         tracing::error!(%error, "Part of a game failed");
                     }
                 }
@@ -276,7 +286,10 @@ impl Play {
         if !self.is_ours(&pod.spec.node_name) {
             return;
         }
-        let Some(step) = step(&pod) else { return };
+        let Some(step) = step(&pod) else {
+            self.play(&pod);
+            return;
+        };
         let uid = pod.uid().unwrap_or_default();
         let known = self.known.get(&uid);
         if known == Some(&step) || known == Some(&Step::Delete) {
@@ -299,7 +312,7 @@ impl Play {
 
     fn done(&mut self, job: Job, result: Result<(), kube::Error>) {
         match result {
-            Ok(()) if job.step == Step::Run => self.play(&job.pod),
+            // The change that it makes comes back as an event.
             Ok(()) => {}
             // It is gone, or another one by now: a change will tell.
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
@@ -315,23 +328,25 @@ impl Play {
         }
     }
 
+    /// Calls `on_running` for a pod, once.
     fn play(&mut self, pod: &Light) {
-        let Some(on_running) = self.config.on_running.clone() else {
+        let Some(on_running) = &self.config.on_running else {
             return;
         };
-        let pod = RunningPod {
+        let uid = pod.uid().unwrap_or_default();
+        let phase = pod.status.as_ref().map(|status| status.phase.as_str());
+        if phase != Some("Running") || self.played.contains_key(&uid) {
+            return;
+        }
+        let game = on_running(RunningPod {
             namespace: pod.namespace().unwrap_or_default(),
             name: pod.name_any(),
-            uid: pod.uid().unwrap_or_default(),
+            uid: uid.clone(),
             node: pod.spec.node_name.clone(),
             labels: pod.labels().clone(),
-        };
-        let permits = self.permits.clone();
-        self.games.spawn(async move {
-            // The semaphore is never closed.
-            let _permit = permits.acquire().await;
-            on_running(pod).await;
         });
+        let game = self.games.spawn(game);
+        self.played.insert(uid, game);
     }
 }
 

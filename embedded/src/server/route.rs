@@ -34,6 +34,13 @@ pub(crate) struct Target {
     pub(crate) watch: bool,
 }
 
+impl Target {
+    /// Whether the rest of the path is for whatever is behind the object.
+    pub(crate) fn is_proxied(&self) -> bool {
+        self.group.is_empty() && self.subresource == "proxy"
+    }
+}
+
 /// Reads a path, which is still percent-encoded.
 pub(crate) fn route(path: &str) -> Route {
     let mut parts = path.split('/').filter(|part| !part.is_empty()).map(decode);

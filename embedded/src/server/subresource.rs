@@ -1,5 +1,6 @@
 //! Parts of objects that have their own verbs.
 
+mod absent;
 mod eviction;
 mod log;
 mod pods;
@@ -41,7 +42,20 @@ impl Api {
             _ if request.served.is_custom() => {
                 Err(Status::not_found(&kind.group, &kind.plural, request.name()))
             }
-            _ => Err(Status::no_such_path()),
+            (absent, _) => Err(self.refuse_absent(request, absent)),
+        }
+    }
+
+    /// Why a subresource is not served: first that its object is missing, as elsewhere.
+    fn refuse_absent(&self, request: &Request<'_>, subresource: &str) -> Status {
+        let kind = &request.served.kind;
+        let Some(advice) = absent::advice(kind, subresource) else {
+            return Status::no_such_path();
+        };
+        let (namespace, name) = (request.namespace(), request.name());
+        match self.find(request.served, namespace, name) {
+            Some(_) => absent::refusal(kind, name, subresource, advice),
+            None => Status::not_found(&kind.group, &kind.plural, name),
         }
     }
 

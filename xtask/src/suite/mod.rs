@@ -101,7 +101,7 @@ fn offline_stages(report: &mut Report) -> Result<()> {
             "--workspace",
             "--all-targets",
             "--features",
-            "e2e/cluster",
+            "e2e/cluster,cli/kubectl",
             "--",
             "-D",
             "warnings",
@@ -151,6 +151,15 @@ fn checks_on(report: &mut Report, args: &TestArgs, cluster: &Cluster, up: &Up) -
     report.stage("conformance on the cluster", |tests| {
         install::apply_definitions(&kubectl)?;
         tests.run(cluster_tests("conformance", up).arg("the_real_api_server"))
+    })?;
+    // It needs the kubectl that the cluster brought, and nothing else of it.
+    report.stage("kubectl on muster dev", |tests| {
+        tests.run(
+            repository::cargo()
+                .args(["test", "--package", "cli", "--features", "kubectl"])
+                .args(["--test", "kubectl"])
+                .env("PATH", Cluster::search_path()?),
+        )
     })?;
     report.stage("install", |_| install::install(cluster, &args.build, &[]))?;
     report.stage("manifest on the cluster", |_| {

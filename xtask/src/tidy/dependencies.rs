@@ -3,7 +3,7 @@
 use crate::repository::Package;
 
 /// Crates that everybody may use, and that use nothing of ours.
-const FOUNDATIONS: [&str; 4] = ["crds", "proto", "netcode", "runtime"];
+const FOUNDATIONS: [&str; 5] = ["crds", "proto", "netcode", "runtime", "simulation"];
 
 /// Services use the foundations and never each other.
 pub(super) const SERVICES: [&str; 6] = [

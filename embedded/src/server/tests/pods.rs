@@ -165,6 +165,49 @@ async fn an_eviction_asks_the_budget() {
     assert!(status.disrupted_pods.unwrap().contains_key("one"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_not_served_says_what_to_do_instead() {
+    let (_embedded, client) = start();
+    make(&client, "one", json!({ "nodeName": "node" })).await;
+    let ask = async |method: &str, path: &str| {
+        let path = format!("/api/v1/namespaces/default/pods/{path}");
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.body(Vec::new()).unwrap();
+        match client.request::<Value>(request).await.unwrap_err() {
+            Error::Api(status) => (status.code, status.reason.clone(), status.message.clone()),
+            other => panic!("not an answer of the API: {other}"),
+        }
+    };
+    for (method, path, words) in [
+        ("GET", "one/exec?command=ls", ["pods/exec", "kubectl logs"]),
+        ("POST", "one/attach", ["pods/attach", "kubectl logs"]),
+        (
+            "POST",
+            "one/portforward?ports=80",
+            ["pods/portforward", "hostPort"],
+        ),
+        (
+            "GET",
+            "one/proxy/some/page",
+            ["pods/proxy", "the address itself"],
+        ),
+        (
+            "PATCH",
+            "one/ephemeralcontainers",
+            ["pods/ephemeralcontainers", "another pod"],
+        ),
+        ("PATCH", "one/resize", ["pods/resize", "another pod"]),
+    ] {
+        let (code, reason, message) = ask(method, path).await;
+        assert_eq!((code, reason.as_str()), (405, "MethodNotAllowed"), "{path}");
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    }
+    let (code, _, message) = ask("POST", "none/exec?command=ls").await;
+    assert_eq!((code, message.as_str()), (404, "pods \"none\" not found"));
+    let (code, _, _) = ask("POST", "one/nothing").await;
+    assert_eq!(code, 404);
+}
+
 /// Says what it is asked.
 #[derive(Debug)]
 struct Echo;
