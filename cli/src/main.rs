@@ -33,6 +33,9 @@ enum Command {
     /// The sample game server: echoes UDP and TCP, and obeys commands that drive the SDK.
     #[command(disable_help_flag = true)]
     SimpleServer(Words),
+    /// The authoritative game server of the arena: players join it with connect tokens.
+    #[command(disable_help_flag = true)]
+    ArenaServer(Words),
     /// Programs that the node of `muster dev` needs beside it.
     #[command(name = dev::HELPER, hide = true, disable_help_flag = true)]
     Helper(Words),
@@ -67,6 +70,13 @@ fn main() -> ExitCode {
             |args: &gameserver::echo::args::CommandLine| &args.0.log,
             |args| gameserver::echo::config::Config::try_from(args.0),
             gameserver::echo::run,
+        ),
+        Command::ArenaServer(words) => service::main_from(
+            words.of("muster arena-server"),
+            Threads::One,
+            |args: &gameserver::arena::args::Args| &args.log,
+            gameserver::arena::config::Config::try_from,
+            gameserver::arena::run,
         ),
         Command::Helper(Words { words }) => embedded::node::helper(words),
     }

@@ -18,7 +18,7 @@ pub const ID_LIMIT: u16 = 1 << ID_BITS;
 
 /// How many ticks before the baseline the earlier state of a prediction is, by the number that
 /// stands for it on the wire; number 0 is no prediction. The longer, the less rounding it has; the
-/// shorter, the sooner it knows of a turn. Which is best was measured: see `tests/sizes.rs`.
+/// shorter, the sooner it knows of a turn. `tests/sizes.rs` shows what they save.
 pub const SPANS: [u32; 4] = [0, 2, 3, 4];
 
 /// Bits of a difference, by class: with a prediction, and without.

@@ -34,8 +34,12 @@ const NODE: &str = "this-machine";
 const PODS: u32 = 1000;
 
 /// Images that are part of this program, and its commands for them.
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 3] = [
     (SDK_SERVER, "sdk-server"),
+    (
+        concat!("muster/arena-server:", env!("CARGO_PKG_VERSION")),
+        "arena-server",
+    ),
     (
         concat!("muster/simple-server:", env!("CARGO_PKG_VERSION")),
         "simple-server",

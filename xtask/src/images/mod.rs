@@ -13,11 +13,12 @@ use crate::process::{self, progress};
 use crate::repository;
 
 /// Packages and the binary of each that becomes an image.
-const BINARIES: [(&str, &str); 4] = [
+const BINARIES: [(&str, &str); 5] = [
     ("operator", "operator"),
     ("allocator", "allocator"),
     ("sdk-server", "sdk-server"),
     ("gameserver", "simple-server"),
+    ("gameserver", "arena-server"),
 ];
 
 /// How the binaries are compiled.
