@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 /// Every file with a package of its own.
-const FILES: [&str; 3] = [
+const FILES: [&str; 5] = [
     "agones/dev/sdk/sdk.proto",
     "allocation/allocation.proto",
+    "muster/allocation/v1/allocation.proto",
     "muster/hub/v1/hub.proto",
+    "muster/sdk/v1/sdk.proto",
 ];
 
 fn main() -> anyhow::Result<()> {
