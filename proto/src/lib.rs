@@ -10,6 +10,8 @@
 //! generator still builds when the generated code is broken.
 #![cfg(not(feature = "codegen"))]
 
+mod secret;
+
 /// Packages of Agones, byte for byte.
 pub mod agones {
     /// `agones.dev`.

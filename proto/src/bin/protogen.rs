@@ -16,6 +16,13 @@ const FILES: [&str; 5] = [
     "muster/sdk/v1/sdk.proto",
 ];
 
+/// Messages that hold a secret: their `Debug` is in `src/secret.rs`, and shows none.
+const SECRETS: [&str; 3] = [
+    ".muster.allocation.v1.PlayerToken",
+    ".muster.hub.v1.ConnectKey",
+    ".muster.sdk.v1.ConnectKey",
+];
+
 fn main() -> anyhow::Result<()> {
     let out = PathBuf::from(std::env::args().nth(1).context("usage: protogen OUT_DIR")?);
     std::fs::create_dir_all(&out)?;
@@ -35,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         .compile_well_known_types(true)
         .extern_path(".google.protobuf", "::pbjson_types")
         .btree_map(".")
+        .skip_debug(SECRETS)
         .compile_fds(descriptors)?;
     // REST bodies follow the protobuf JSON mapping with the options of Agones' gateway: names as
     // in the .proto, defaults written out, unknown fields ignored.

@@ -121,6 +121,7 @@ pub mod allocation {
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct PlayerToken {
     #[prost(string, tag = "1")]
     pub player_id: ::prost::alloc::string::String,

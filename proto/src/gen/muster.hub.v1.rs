@@ -20,7 +20,7 @@ pub mod connect_request {
 /// Begins a life of the game's process.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeyRequest {
-    /// 16 random bytes. The next Change carries it, so that the allocator can derive the same key.
+    /// 16 random bytes. A later Change carries them, so that the allocator can derive the same key.
     #[prost(bytes = "vec", tag = "1")]
     pub boot_id: ::prost::alloc::vec::Vec<u8>,
 }
@@ -63,6 +63,10 @@ pub struct Change {
     /// Written as `status.connect`: from now on tokens are for this life of the process.
     #[prost(bytes = "vec", optional, tag = "5")]
     pub boot_id: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+    /// With boot_id: the version of the first key that this life was given. Tokens are minted with it
+    /// for as long as the life lasts, however often the master key is rotated.
+    #[prost(uint32, tag = "8")]
+    pub key_version: u32,
     /// Written as the annotations `muster.dev/player-count` and, once, `muster.dev/claim-time`.
     #[prost(uint32, optional, tag = "6")]
     pub player_count: ::core::option::Option<u32>,
@@ -173,6 +177,7 @@ pub struct ConnectKeys {
     pub keys: ::prost::alloc::vec::Vec<ConnectKey>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct ConnectKey {
     /// The version of the master key.
     #[prost(uint32, tag = "1")]

@@ -3,7 +3,7 @@
 pub struct GetConnectKeyRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetConnectKeyResponse {
-    /// Keys that are accepted, the one that mints first: two while the master key is being rotated.
+    /// Keys that are accepted, the one that mints first: two while the next master key is published.
     #[prost(message, repeated, tag = "1")]
     pub keys: ::prost::alloc::vec::Vec<ConnectKey>,
     /// 16 bytes.
@@ -11,6 +11,7 @@ pub struct GetConnectKeyResponse {
     pub boot_id: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct ConnectKey {
     /// The version of the master key that it was derived from.
     #[prost(uint32, tag = "1")]
@@ -201,7 +202,8 @@ pub mod sdk_client {
         ///
         /// Every call begins a new life of the process: a new boot id, and with it a new key, so a game
         /// calls once, at its start and before Ready. Tokens that were minted before are refused from then
-        /// on. Answers when the platform knows the boot id, or with the next Ready.
+        /// on. Before Ready the boot id is written with the next change; afterwards the call answers when
+        /// it is written. UNAVAILABLE when no key came in ten seconds: call again.
         pub async fn get_connect_key(
             &mut self,
             request: impl tonic::IntoRequest<super::GetConnectKeyRequest>,
@@ -346,7 +348,8 @@ pub mod sdk_server {
         ///
         /// Every call begins a new life of the process: a new boot id, and with it a new key, so a game
         /// calls once, at its start and before Ready. Tokens that were minted before are refused from then
-        /// on. Answers when the platform knows the boot id, or with the next Ready.
+        /// on. Before Ready the boot id is written with the next change; afterwards the call answers when
+        /// it is written. UNAVAILABLE when no key came in ten seconds: call again.
         async fn get_connect_key(
             &self,
             request: tonic::Request<super::GetConnectKeyRequest>,
