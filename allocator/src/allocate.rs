@@ -7,16 +7,23 @@
 //! When the caller goes away, its future is dropped: a request that waits ends there and then, and
 //! its reservation with it. A write that was begun is finished by a task of its own, because its
 //! outcome must be recorded: if it was committed, the server stays Allocated, is logged and counted.
+//!
+//! Requests with an id go through the same steps, see [`once`].
+
+pub mod once;
+mod release;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use kube::{Api, Client};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::commit::{self, Limits, Outcome, Write};
+use crate::call::Limits;
+use crate::commit::{self, Mark, Outcome, Write};
+use crate::guard::{self, Guard};
 use crate::index::order::mix;
 use crate::index::{Key, Release};
 use crate::metrics::Metrics;
@@ -24,6 +31,7 @@ use crate::object::Written;
 use crate::request::Request;
 use crate::select::{Draw, Missing};
 use crate::servers::{Reservation, Servers};
+use once::{Hold, Once};
 
 /// Choices that one request may make.
 const TRIES: u32 = 16;
@@ -60,6 +68,20 @@ pub enum Error {
         /// The namespace of the request.
         namespace: String,
     },
+    /// Servers fit, but players could not join them.
+    #[error(
+        "the GameServers that fit in namespace {namespace:?} admit players by connect token alone, and have no key for them: the game must call GetConnectKey before Ready"
+    )]
+    Keyless {
+        /// The namespace of the request.
+        namespace: String,
+    },
+    /// Another call works on the same request id.
+    #[error("another call allocates for the same request id")]
+    Claimed,
+    /// The request id had a server.
+    #[error("the request id has had a GameServer, whose match has ended: use a new one")]
+    Ended,
     /// Every race was lost.
     #[error(
         "too much contention: {TRIES} chosen GameServers were taken or changed by others, retry"
@@ -71,6 +93,9 @@ pub enum Error {
     /// The write failed.
     #[error("the allocation could not be written")]
     Commit(#[from] commit::Error),
+    /// The guard of the request id could not be read or written.
+    #[error("the request id could not be guarded")]
+    Guard(#[from] guard::Error),
     /// The task that wrote has panicked.
     #[error("the allocation was interrupted")]
     Interrupted,
@@ -94,10 +119,11 @@ struct Inner {
     servers: Servers,
     client: ClientHandle,
     bounds: Bounds,
-    requests: Arc<Semaphore>,
+    requests: Semaphore,
     commits: Arc<Semaphore>,
     tasks: TaskTracker,
     metrics: Metrics,
+    once: Once,
     /// Differs between replicas and restarts.
     replica: u128,
     count: AtomicU64,
@@ -121,16 +147,18 @@ impl Allocator {
         client: Client,
         bounds: Bounds,
         metrics: Metrics,
+        once: Once,
         replica: u128,
     ) -> Self {
         Self(Arc::new(Inner {
             servers,
             client: ClientHandle(client),
             bounds,
-            requests: Arc::new(Semaphore::new(bounds.requests)),
+            requests: Semaphore::new(bounds.requests),
             commits: Arc::new(Semaphore::new(bounds.commits)),
             tasks: TaskTracker::new(),
             metrics,
+            once,
             replica,
             count: AtomicU64::new(0),
             contention: AtomicU32::new(0),
@@ -139,15 +167,20 @@ impl Allocator {
 
     /// Allocates a server, or says why not, before the deadline.
     pub async fn allocate(&self, request: Request, deadline: Instant) -> Result<Allocated, Error> {
+        let _place = self.place()?;
+        let timed = tokio::time::timeout_at(deadline, self.choose_and_write(&request, None));
+        timed.await.unwrap_or(Err(Error::Deadline))
+    }
+
+    /// A place among the requests that are served at once.
+    fn place(&self) -> Result<SemaphorePermit<'_>, Error> {
         if !self.0.servers.is_synced() {
             return Err(Error::NotReady);
         }
-        let Ok(_place) = self.0.requests.try_acquire() else {
+        self.0.requests.try_acquire().map_err(|_| {
             self.0.metrics.refused("requests");
-            return Err(Error::Busy(self.0.bounds.requests));
-        };
-        let timed = tokio::time::timeout_at(deadline, self.choose_and_write(&request));
-        timed.await.unwrap_or(Err(Error::Deadline))
+            Error::Busy(self.0.bounds.requests)
+        })
     }
 
     /// Waits until no write is in flight. No request may come any more.
@@ -156,11 +189,20 @@ impl Allocator {
         self.0.tasks.wait().await;
     }
 
-    async fn choose_and_write(&self, request: &Request) -> Result<Allocated, Error> {
-        let inner = &self.0;
+    /// Identifies one call.
+    fn next_id(&self) -> String {
+        let number = self.0.count.fetch_add(1, Ordering::Relaxed);
+        format!("{:032x}-{number:x}", self.0.replica)
+    }
+
+    /// With a mark and a hold, no server is written before the guard of the request announces it.
+    async fn choose_and_write(
+        &self,
+        request: &Request,
+        mut guarded: Option<(&Mark, &mut Hold<'_>)>,
+    ) -> Result<Allocated, Error> {
         let mut permit = self.permit().await?;
-        let number = inner.count.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{:032x}-{number:x}", inner.replica);
+        let id = self.next_id();
         let seed = mix(crds::names::hash(id.as_bytes()));
         for attempt in 0..TRIES {
             let draw = Draw::of(seed, attempt, self.contention());
@@ -174,19 +216,23 @@ impl Allocator {
                     let namespace = request.wanted.namespace.clone();
                     return Err(Error::Capacity { namespace });
                 }
+                Err(Missing::Keyless) => {
+                    let namespace = request.wanted.namespace.clone();
+                    return Err(Error::Keyless { namespace });
+                }
             };
             let Some(choice) = reservation.choice().cloned() else {
                 continue;
             };
-            let write = Write {
-                key: choice.key,
-                version: choice.version,
-                id: id.clone(),
-                labels: request.labels.clone(),
-                annotations: request.annotations.clone(),
-                now: runtime::clock::now(),
-            };
-            let finished = self.spawn(write, reservation, permit);
+            let (mut mark, mut guard) = (None, None);
+            if let Some((of_request, hold)) = &mut guarded {
+                if !hold.announce(&choice).await? {
+                    return Err(Error::Claimed);
+                }
+                (mark, guard) = (Some(*of_request), hold.guard.clone());
+            }
+            let write = Write::of(&choice, request, mark, id.clone());
+            let finished = self.spawn(write, reservation, permit, guard);
             let (outcome, back) = finished.await.map_err(|_| Error::Interrupted)?;
             permit = back;
             match outcome? {
@@ -240,6 +286,7 @@ impl Allocator {
         write: Write,
         reservation: Reservation,
         permit: OwnedSemaphorePermit,
+        guard: Option<Guard>,
     ) -> oneshot::Receiver<Finished> {
         let (sender, receiver) = oneshot::channel::<Finished>();
         let this = self.clone();
@@ -251,11 +298,27 @@ impl Allocator {
             let outcome = commit::commit(&api, &write, limits, || sender.is_closed()).await;
             drop(in_flight);
             this.record(&write, reservation, &outcome);
+            let is_committed = matches!(outcome, Ok(Outcome::Committed(_)));
             if let Err((outcome, _)) = sender.send((outcome, permit)) {
                 this.abandoned(&write, &outcome);
             }
+            if let (true, Some(guard)) = (is_committed, guard) {
+                this.finish(guard);
+            }
         });
         receiver
+    }
+
+    /// Says in the guard of a request that its server was allocated. Nobody waits for this: the mark
+    /// on the server speaks for itself while it is there.
+    fn finish(&self, guard: Guard) {
+        let guards = self.0.once.guards.clone();
+        self.0.tasks.spawn(async move {
+            if let Err(error) = guards.finish(guard).await {
+                let error = runtime::service::chain(&error);
+                tracing::warn!(error, "Guard of a request was not finished");
+            }
+        });
     }
 
     /// Brings the index up to date with what a write says.

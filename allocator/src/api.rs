@@ -142,19 +142,27 @@ impl Api {
     }
 }
 
-fn log(error: &allocate::Error, namespace: &str) {
+pub(crate) fn log(error: &allocate::Error, namespace: &str) {
     let chain = runtime::service::chain(error);
     match error {
-        allocate::Error::Capacity { .. } | allocate::Error::NotReady => {
+        allocate::Error::Capacity { .. }
+        | allocate::Error::Keyless { .. }
+        | allocate::Error::Ended
+        | allocate::Error::NotReady => {
             tracing::debug!(namespace, error = chain, "Did not allocate");
         }
         allocate::Error::Contention
+        | allocate::Error::Claimed
         | allocate::Error::Deadline
         | allocate::Error::Busy(_)
         | allocate::Error::Commit(
             crate::commit::Error::Unavailable { .. } | crate::commit::Error::Abandoned { .. },
-        ) => tracing::warn!(namespace, error = chain, "Did not allocate"),
+        )
+        | allocate::Error::Guard(crate::guard::Error::Unavailable { .. }) => {
+            tracing::warn!(namespace, error = chain, "Did not allocate");
+        }
         allocate::Error::Commit(crate::commit::Error::Refused { .. })
+        | allocate::Error::Guard(crate::guard::Error::Refused { .. })
         | allocate::Error::Interrupted => {
             tracing::error!(namespace, error = chain, "Did not allocate");
         }

@@ -8,6 +8,7 @@
 //! | `--port` | `ALLOCATOR_PORT` | 8443 | its port, gRPC and REST |
 //! | `--admin-address` | `ALLOCATOR_ADMIN_ADDRESS` | `0.0.0.0:8080` | `/livez`, `/readyz`, `/metrics` |
 //! | `--namespaces a,b` | `ALLOCATOR_NAMESPACES` | all | namespaces of game servers |
+//! | `--pod-namespace` | `POD_NAMESPACE` | `muster-system` | our own namespace: guards of request ids, connect keys |
 //! | `--disable-tls` | `DISABLE_TLS` | false | serve in plain text |
 //! | `--disable-mtls` | `DISABLE_MTLS` | false | no client certificates |
 //! | `--tls-dir` | `ALLOCATOR_TLS_DIR` | `/home/allocator/tls` | `tls.crt`, `tls.key` |
@@ -25,8 +26,9 @@
 //! How to reach the API server comes from `KUBECONFIG`, `~/.kube/config` or the service account.
 //!
 //! It uses these verbs, and no others: `gameservers.muster.dev` get, list, watch, patch (in the
-//! namespaces of game servers); `nodes` list, watch (cluster-wide); and the discovery document
-//! `/apis/muster.dev/v1`, which every authenticated account may read.
+//! namespaces of game servers); `nodes` list, watch (cluster-wide); in its own namespace `leases` get,
+//! list, create, update, delete, and the Secret `muster-connect-keys` list, watch; and the discovery
+//! document `/apis/muster.dev/v1`, which every authenticated account may read.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -58,6 +60,10 @@ pub struct Args {
         value_name = "NAMES"
     )]
     pub namespaces: Vec<String>,
+
+    /// Namespace of this pod: guards of request ids and the keys of connect tokens are there.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "muster-system")]
+    pub pod_namespace: String,
 
     /// Serve in plain text, without certificates.
     #[arg(

@@ -20,6 +20,7 @@ use runtime::admin::Admin;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::matches::Matches;
 use crate::metrics::Metrics;
 use crate::object::{Sighting, Watched, WatchedNode};
 use crate::servers::Servers;
@@ -50,6 +51,8 @@ pub struct Follow {
     pub namespaces: Vec<String>,
     /// The index.
     pub servers: Servers,
+    /// Allocations by request id.
+    pub matches: Matches,
     /// The gates.
     pub admin: Admin,
     /// Where failures are counted.
@@ -143,30 +146,37 @@ async fn follow_servers(follow: Follow, namespace: Option<String>, synced: onesh
             Ok(Some(Event::Init)) => listed.clear(),
             Ok(Some(Event::InitApply(server))) => {
                 listed.insert(server.key());
-                follow.servers.watched(server.sighting());
+                seen(&follow, &server);
             }
             Ok(Some(Event::InitDone)) => {
                 let keep = std::mem::take(&mut listed);
                 follow
                     .servers
                     .change(|index| index.retain(namespace.as_deref(), &keep));
+                follow.matches.retain(namespace.as_deref(), &keep);
                 first_list(&mut synced);
             }
-            Ok(Some(Event::Apply(server))) => follow.servers.watched(server.sighting()),
-            Ok(Some(Event::Delete(server))) => deleted(&follow.servers, &server),
+            Ok(Some(Event::Apply(server))) => seen(&follow, &server),
+            Ok(Some(Event::Delete(server))) => deleted(&follow, &server),
             Ok(None) => return,
             Err(error) => failed(&follow, "GameServer", &error),
         }
     }
 }
 
-fn deleted(servers: &Servers, server: &Watched) {
+fn seen(follow: &Follow, server: &Watched) {
+    follow.servers.watched(server.sighting());
+    follow.matches.watched(server);
+}
+
+fn deleted(follow: &Follow, server: &Watched) {
     let (key, version) = match server.sighting() {
         Sighting::Allocatable(key, observed) => (key, observed.version),
         Sighting::Other(key, version) => (key, version),
         Sighting::Unreadable(key) => (key, u64::MAX),
     };
-    servers.change(|index| index.remove(&key, version));
+    follow.servers.change(|index| index.remove(&key, version));
+    follow.matches.removed(server);
 }
 
 async fn follow_nodes(follow: Follow, synced: oneshot::Sender<()>) {
@@ -222,7 +232,7 @@ fn config() -> watcher::Config {
 
 /// kube's backoff with a shorter longest pause.
 #[derive(Default)]
-struct Pause(DefaultBackoff);
+pub(crate) struct Pause(DefaultBackoff);
 
 impl Iterator for Pause {
     type Item = Duration;

@@ -12,17 +12,18 @@
 //! kube's own retry is off (see `client`): it would repeat the call behind our back.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+use crds::meta;
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use runtime::backoff::Backoff;
 use serde_json::{Value, json};
 
+use crate::call::{Answer, Failure, Limits, answer};
 use crate::index::Key;
-use crate::index::order::mix;
 use crate::object::{ALLOCATION_ID_ANNOTATION, Written};
+use crate::request::Request;
+use crate::select::Choice;
 
 /// Name under which the API server records what the allocator wrote.
 const FIELD_MANAGER: &str = "muster.dev/allocator";
@@ -40,19 +41,19 @@ pub struct Write {
     pub labels: BTreeMap<String, String>,
     /// Annotations to set.
     pub annotations: BTreeMap<String, String>,
+    /// What a request with an id leaves on the server.
+    pub mark: Option<Mark>,
     /// The time of the allocation.
     pub now: Timestamp,
 }
 
-/// How long and how often the API server is asked.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Time for one call.
-    pub call: Duration,
-    /// Calls of one write, the first included.
-    pub tries: u32,
-    /// Time between them.
-    pub backoff: Backoff,
+/// What a request with an id leaves on its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The request id: a label, so that the server can be found by it.
+    pub request_id: String,
+    /// The match, as [`crds::matches::Match`] in JSON.
+    pub of_match: String,
 }
 
 /// What became of a write.
@@ -93,35 +94,6 @@ pub enum Error {
     Abandoned {
         /// The chosen server.
         key: Key,
-    },
-}
-
-/// A call that failed, and could succeed later.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// No answer in time.
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
-    /// The API server answered with an error of its own, or the call did not reach it.
-    #[error(transparent)]
-    Call(#[from] Box<kube::Error>),
-    /// The API server said that the server had changed, after a call without a clear answer.
-    #[error("conflict after a call without an answer")]
-    Unclear,
-}
-
-/// What one call says.
-enum Answer {
-    Object(Box<Written>),
-    Conflict,
-    Missing,
-    /// Certainly not executed.
-    Busy(Failure),
-    /// Perhaps executed.
-    Doubtful(Failure),
-    Refused {
-        code: u16,
-        message: String,
     },
 }
 
@@ -225,66 +197,46 @@ pub async fn read(
     })
 }
 
-async fn answer(
-    limit: Duration,
-    call: impl Future<Output = Result<Written, kube::Error>>,
-) -> Answer {
-    let error = match tokio::time::timeout(limit, call).await {
-        Ok(Ok(object)) => return Answer::Object(Box::new(object)),
-        Ok(Err(error)) => error,
-        Err(_) => return Answer::Doubtful(Failure::Timeout(limit)),
-    };
-    let code = match &error {
-        kube::Error::Api(status) => status.code,
-        _ => return Answer::Doubtful(Failure::Call(Box::new(error))),
-    };
-    match code {
-        409 => Answer::Conflict,
-        404 | 410 => Answer::Missing,
-        429 => Answer::Busy(Failure::Call(Box::new(error))),
-        408 | 500.. => Answer::Doubtful(Failure::Call(Box::new(error))),
-        _ => Answer::Refused {
-            code,
-            message: message(&error),
-        },
-    }
-}
-
-fn message(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
-}
-
-impl Limits {
-    /// The pause before the next try; the share of the bound differs between `id`s.
-    fn pause(&self, id: &str, attempt: u32) -> Duration {
-        let hash = mix(crds::names::hash(id.as_bytes()) ^ u64::from(attempt));
-        let share = f64::from(u8::try_from(hash >> 56).unwrap_or_default()) / f64::from(u8::MAX);
-        self.backoff.delay(attempt, share)
-    }
-}
-
 impl Write {
+    /// The write that makes a choice an allocation for a request, now.
+    pub fn of(choice: &Choice, request: &Request, mark: Option<&Mark>, id: String) -> Self {
+        Self {
+            key: choice.key.clone(),
+            version: choice.version,
+            id,
+            labels: request.labels.clone(),
+            annotations: request.annotations.clone(),
+            mark: mark.cloned(),
+            now: runtime::clock::now(),
+        }
+    }
+
     /// The merge patch.
     pub fn patch(&self) -> Value {
         let mut annotations = self.annotations.clone();
         annotations.insert(
-            crds::meta::LAST_ALLOCATED_ANNOTATION.to_owned(),
+            meta::LAST_ALLOCATED_ANNOTATION.to_owned(),
             self.now.to_string(),
         );
         annotations.insert(ALLOCATION_ID_ANNOTATION.to_owned(), self.id.clone());
-        let mut metadata = json!({
+        let mut annotations = json!(annotations);
+        let mut labels = json!(self.labels);
+        let mark = self.mark.as_ref();
+        // A server that a former match left behind must not look like that match's own.
+        labels[meta::REQUEST_LABEL] = json!(mark.map(|mark| &mark.request_id));
+        annotations[meta::MATCH_ANNOTATION] = json!(mark.map(|mark| &mark.of_match));
+        for of_former in [
+            meta::MATCH_RESULT_ANNOTATION,
+            meta::CLAIM_TIME_ANNOTATION,
+            meta::PLAYER_COUNT_ANNOTATION,
+        ] {
+            annotations[of_former] = Value::Null;
+        }
+        let metadata = json!({
             "resourceVersion": self.version.to_string(),
             "annotations": annotations,
+            "labels": labels,
         });
-        // A server that a former match left behind must not look like that match's own.
-        let mut labels = json!({ crds::meta::MATCH_ALLOCATION_LABEL: null });
-        for (key, value) in &self.labels {
-            labels[key] = json!(value);
-        }
-        metadata["labels"] = labels;
         json!({ "metadata": metadata, "status": { "state": crds::State::Allocated } })
     }
 

@@ -10,8 +10,9 @@ use runtime::tls::Files;
 use crate::allocate::Bounds;
 use crate::api::Settings;
 use crate::args::Args;
-use crate::commit::Limits;
+use crate::call::Limits;
 use crate::status;
+use crate::validate::is_namespace;
 
 /// Calls of one write, the first included.
 const CALLS: u32 = 8;
@@ -22,9 +23,6 @@ const BACKOFF: Backoff = Backoff {
     cap: Duration::from_secs(1),
 };
 
-/// Longest name of a namespace.
-const NAMESPACE_LENGTH: usize = 63;
-
 /// What the allocator does.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -34,6 +32,8 @@ pub struct Config {
     pub admin_address: SocketAddr,
     /// Namespaces of game servers; empty for all.
     pub namespaces: Vec<String>,
+    /// Our own namespace: guards of request ids, and the keys of connect tokens.
+    pub own_namespace: String,
     /// Certificates; none to serve without TLS.
     pub tls: Option<Files>,
     /// Answers.
@@ -90,6 +90,12 @@ impl TryFrom<Args> for Config {
                 ));
             }
         }
+        if !is_namespace(&args.pod_namespace) {
+            problems.push(format!(
+                "--pod-namespace: {:?} is no name of a namespace",
+                args.pod_namespace
+            ));
+        }
         let (Some(unallocated), true) = (unallocated, problems.is_empty()) else {
             return Err(Problems(problems));
         };
@@ -101,6 +107,7 @@ impl TryFrom<Args> for Config {
             address: SocketAddr::new(args.address, args.port),
             admin_address: args.admin_address,
             namespaces,
+            own_namespace: args.pod_namespace,
             tls,
             settings: Settings {
                 unallocated,
@@ -120,15 +127,6 @@ impl TryFrom<Args> for Config {
             drain_timeout: Duration::from_secs(args.drain_timeout_seconds),
         })
     }
-}
-
-fn is_namespace(name: &str) -> bool {
-    let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = name.as_bytes();
-    name.len() <= NAMESPACE_LENGTH
-        && bytes.first().is_some_and(edge)
-        && bytes.last().is_some_and(edge)
-        && bytes.iter().all(|byte| edge(byte) || *byte == b'-')
 }
 
 #[cfg(test)]

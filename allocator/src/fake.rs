@@ -1,10 +1,11 @@
 //! A Kubernetes API for tests: the few verbs that the allocator uses, over a store with resource
-//! versions and guarded merge patches, and faults by script. No network.
+//! versions and guarded writes, and faults by script. No network.
 
 pub(crate) mod harness;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use http::{Method, Request, Response, StatusCode};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
 use tower::BoxError;
 
-/// What happens to a patch instead of the usual.
+/// What happens to a write instead of the usual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Not executed, and answered with this status.
@@ -27,6 +28,25 @@ pub(crate) enum Fault {
     CommitThenSilence,
     /// Never answered, and executed only when the next patch arrives, just before that one.
     CommitLate,
+    /// Executed and answered after so many milliseconds, though the caller may have gone.
+    CommitAfter(u64),
+}
+
+/// A write of an object.
+#[derive(Clone, Debug)]
+struct Write {
+    /// `plural/namespace/name`.
+    place: String,
+    verb: Verb,
+    body: Value,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Create,
+    Replace,
+    Patch,
+    Delete,
 }
 
 /// The API and its store.
@@ -51,7 +71,8 @@ struct State {
     /// Watches from before this version are told that it is gone, and open ones end.
     compacted: u64,
     faults: VecDeque<Fault>,
-    late: Option<(String, Value)>,
+    lease_faults: VecDeque<Fault>,
+    late: Option<Write>,
     patches: usize,
     away: bool,
     no_crd: bool,
@@ -59,6 +80,7 @@ struct State {
 
 pub(crate) const SERVERS: &str = "gameservers";
 pub(crate) const NODES: &str = "nodes";
+pub(crate) const LEASES: &str = "leases";
 
 fn place(plural: &str, namespace: &str, name: &str) -> String {
     format!("{plural}/{namespace}/{name}")
@@ -142,6 +164,21 @@ impl Fake {
         self.with(|state| state.faults.extend(faults));
     }
 
+    /// The next writes of Leases meet these faults.
+    pub(crate) fn lease_faults(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.with(|state| state.lease_faults.extend(faults));
+    }
+
+    /// The objects of a kind.
+    pub(crate) fn all(&self, plural: &str) -> Vec<Value> {
+        let prefix = format!("{plural}/");
+        self.with(|state| {
+            let objects = state.objects.iter();
+            let of_kind = objects.filter(|(place, _)| place.starts_with(&prefix));
+            of_kind.map(|(_, object)| object.clone()).collect()
+        })
+    }
+
     /// No call gets through.
     pub(crate) fn set_away(&self, away: bool) {
         self.with(|state| state.away = away);
@@ -215,7 +252,7 @@ impl Fake {
             (&Method::GET, ["apis", "muster.dev", "v1", "gameservers"]) => {
                 Ok(self.collection("gameservers/", query))
             }
-            (&Method::GET, ["apis", "muster.dev", "v1", "namespaces", namespace, plural]) => {
+            (&Method::GET, ["apis", _, _, "namespaces", namespace, plural]) => {
                 Ok(self.collection(&format!("{plural}/{namespace}/"), query))
             }
             (&Method::GET, ["apis", _, _, "namespaces", namespace, plural, name]) => {
@@ -230,37 +267,73 @@ impl Fake {
                     parts.headers["content-type"],
                     "application/merge-patch+json"
                 );
-                self.patch(&place(plural, namespace, name), &body).await
+                self.write(Verb::Patch, place(plural, namespace, name), &body)
+                    .await
+            }
+            (&Method::POST, ["apis", _, _, "namespaces", namespace, plural]) => {
+                let object: Value = serde_json::from_slice(&body)?;
+                let name = object["metadata"]["name"].as_str().unwrap();
+                self.write(Verb::Create, place(plural, namespace, name), &body)
+                    .await
+            }
+            (&Method::PUT, ["apis", _, _, "namespaces", namespace, plural, name]) => {
+                self.write(Verb::Replace, place(plural, namespace, name), &body)
+                    .await
+            }
+            (&Method::DELETE, ["apis", _, _, "namespaces", namespace, plural, name]) => {
+                self.write(Verb::Delete, place(plural, namespace, name), &body)
+                    .await
             }
             (method, _) => panic!("unexpected {method} {}", parts.uri),
         }
     }
 
-    async fn patch(&self, place: &str, body: &Bytes) -> Result<Response<Body>, BoxError> {
-        let patch: Value = serde_json::from_slice(body)?;
+    async fn write(
+        &self,
+        verb: Verb,
+        place: String,
+        body: &Bytes,
+    ) -> Result<Response<Body>, BoxError> {
+        let body = serde_json::from_slice(body)?;
+        let is_patch = verb == Verb::Patch;
+        let write = Write { place, verb, body };
         let fault = self.with(|state| {
-            state.patches += 1;
-            state.faults.pop_front()
+            state.patches += usize::from(is_patch);
+            if write.place.starts_with(LEASES) {
+                state.lease_faults.pop_front()
+            } else {
+                state.faults.pop_front()
+            }
         });
-        self.0.arrived.notify_waiters();
-        let gate = self.0.gate.lock().unwrap().clone();
-        if let Some(gate) = gate {
-            gate.acquire().await?.forget();
-        }
-        tokio::task::yield_now().await;
-        if let Some((place, late)) = self.with(|state| state.late.take()) {
-            self.with(|state| drop(state.patch(&place, &late)));
+        if is_patch {
+            self.0.arrived.notify_waiters();
+            let gate = self.0.gate.lock().unwrap().clone();
+            if let Some(gate) = gate {
+                gate.acquire().await?.forget();
+            }
+            tokio::task::yield_now().await;
+            if let Some(late) = self.with(|state| state.late.take()) {
+                self.with(|state| drop(state.execute(&late)));
+            }
         }
         match fault {
             Some(Fault::Status(code)) => return Ok(status(code, "fault")),
             Some(Fault::Silence) => std::future::pending().await,
             Some(Fault::CommitLate) => {
-                self.with(|state| state.late = Some((place.to_owned(), patch.clone())));
+                self.with(|state| state.late = Some(write.clone()));
                 std::future::pending::<()>().await;
+            }
+            Some(Fault::CommitAfter(milliseconds)) => {
+                let (fake, write) = (self.clone(), write.clone());
+                let executed = tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+                    fake.with(|state| state.execute(&write))
+                });
+                return Ok(executed.await?);
             }
             Some(Fault::CommitThenStatus(_) | Fault::CommitThenSilence) | None => {}
         }
-        let answer = self.with(|state| state.patch(place, &patch));
+        let answer = self.with(|state| state.execute(&write));
         match fault {
             Some(Fault::CommitThenStatus(code)) => Ok(status(code, "fault")),
             Some(Fault::CommitThenSilence) => std::future::pending().await,
@@ -333,17 +406,36 @@ impl State {
             .push((self.version, "DELETED", path.to_owned(), object));
     }
 
-    fn patch(&mut self, place: &str, patch: &Value) -> Response<Body> {
-        let Some(object) = self.objects.get(place) else {
-            return status(404, "not found");
+    fn execute(&mut self, write: &Write) -> Response<Body> {
+        let Write { place, verb, body } = write;
+        let known = self.objects.get(place);
+        let version = match verb {
+            Verb::Create if known.is_some() => return status(409, "it exists"),
+            Verb::Create => &Value::Null,
+            Verb::Patch | Verb::Replace => &body["metadata"]["resourceVersion"],
+            Verb::Delete => &body["preconditions"]["resourceVersion"],
         };
-        let guard = &patch["metadata"]["resourceVersion"];
-        assert!(guard.is_string(), "every write is guarded");
-        if *guard != object["metadata"]["resourceVersion"] {
-            return status(409, "the object has been modified");
+        if *verb != Verb::Create {
+            let Some(known) = known else {
+                return status(404, "not found");
+            };
+            assert!(version.is_string(), "every write is guarded");
+            if *version != known["metadata"]["resourceVersion"] {
+                return status(409, "the object has been modified");
+            }
         }
-        let mut object = object.clone();
-        merge(&mut object, patch);
+        let object = match verb {
+            Verb::Delete => {
+                self.delete(place);
+                return answer(&json!({"kind": "Status", "status": "Success"}));
+            }
+            Verb::Patch => {
+                let mut object = known.cloned().unwrap_or_default();
+                merge(&mut object, body);
+                object
+            }
+            Verb::Create | Verb::Replace => body.clone(),
+        };
         self.put(place, object);
         answer(&self.objects[place])
     }

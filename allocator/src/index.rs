@@ -1,7 +1,8 @@
 //! Every server that could be allocated, in order, updated from watch deltas. Pure: no clock, no
 //! tokio, no client.
 //!
-//! **Shape.** Servers of one namespace with equal labels form a *class*; labels of a fleet's servers
+//! **Shape.** Servers of one namespace with equal labels, and equal fitness for players with
+//! tokens, form a *class*; labels of a fleet's servers
 //! are mostly equal, so there are few classes. A class keeps its free servers by node, and its nodes
 //! in the order of each scheduling strategy. A namespace keeps, for every label, the classes that
 //! carry it: a selector looks only at the classes under the rarest of its labels (for most requests
@@ -94,6 +95,9 @@ pub struct Observed {
     pub state: SelectorState,
     /// Where it runs.
     pub place: Place,
+    /// It admits players by connect token alone, and has no key for them: players must not be
+    /// sent there.
+    pub keyless: bool,
 }
 
 /// What became of the write for which a server was reserved.
@@ -179,7 +183,9 @@ impl Index {
             Some(Hold::Stale(version)) if version >= observed.version => Hold::Stale(version),
             Some(Hold::Stale(_) | Hold::Free) | None => Hold::Free,
         };
-        let class = self.classes.intern(&key.namespace, observed.labels);
+        let class = self
+            .classes
+            .intern(&key.namespace, observed.labels, observed.keyless);
         let next = Server {
             version: observed.version,
             class,

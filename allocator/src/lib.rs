@@ -2,7 +2,9 @@
 //!
 //! It follows the game servers and nodes of the cluster into an index ([`cache`], [`index`]), and
 //! answers a request by a choice from it ([`request`], [`select`]) and one guarded write
-//! ([`commit`]). Several replicas may run: the guard decides races between them.
+//! ([`commit`]). Several replicas may run: the guard decides races between them. A request with an
+//! id has one server, however often it comes ([`guard`], [`allocate::once`]), and its players get
+//! connect tokens ([`keys`], [`tokens`]).
 //!
 //! Start reading at [`allocate`]: the life of one request.
 
@@ -10,14 +12,21 @@ pub mod allocate;
 pub mod api;
 pub mod args;
 pub mod cache;
+pub mod call;
 pub mod client;
 pub mod commit;
 pub mod config;
 #[cfg(test)]
 mod fake;
+pub mod guard;
+pub mod ids;
 pub mod index;
+pub mod keys;
+pub mod match_api;
+pub mod matches;
 pub mod metrics;
 pub mod object;
+pub mod players;
 pub mod request;
 pub mod rest;
 pub mod select;
@@ -25,6 +34,7 @@ pub mod selector;
 pub mod serve;
 pub mod servers;
 pub mod status;
+pub mod tokens;
 pub mod validate;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -32,20 +42,27 @@ use std::time::Duration;
 
 use kube::Client;
 use proto::allocation::allocation_service_server::AllocationServiceServer;
+use proto::muster::allocation::v1::allocator_server::AllocatorServer;
 use runtime::admin::Admin;
 use runtime::tls::Reloading;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::server::NamedService as _;
 use tonic_health::server::HealthReporter;
 
 pub use args::Args;
 pub use config::Config;
 
 use allocate::Allocator;
+use allocate::once::Once;
 use api::Api;
 use cache::Follow;
+use guard::Guards;
+use keys::Keys;
+use match_api::MatchApi;
+use matches::Matches;
 use metrics::Metrics;
 use serve::Server;
 use servers::Servers;
@@ -94,10 +111,42 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
 pub struct Replica {
     admin: Admin,
     metrics: Metrics,
-    follow: Follow,
+    background: Background,
     allocator: Allocator,
     api: Api,
+    match_api: MatchApi,
     config: Config,
+}
+
+/// What goes on without any caller.
+#[derive(Debug)]
+struct Background {
+    follow: Follow,
+    own_namespace: String,
+    keys: Keys,
+    guards: Guards,
+    /// Spreads the replicas' work over time.
+    share: f64,
+}
+
+impl Background {
+    /// Ends, by its first part that does, only because of a defect.
+    async fn run(self) -> &'static str {
+        let Follow {
+            client,
+            servers,
+            matches,
+            metrics,
+            ..
+        } = self.follow.clone();
+        let keys = keys::follow(client, self.own_namespace, self.keys, metrics.clone());
+        let sweep = guard::sweep(self.guards, servers, matches, metrics, self.share);
+        tokio::select! {
+            () = cache::follow(self.follow) => "cache",
+            () = keys => "connect keys",
+            () = sweep => "guards",
+        }
+    }
 }
 
 impl Replica {
@@ -109,27 +158,52 @@ impl Replica {
         admin.close(cache::CACHES, "starting");
         let servers = Servers::default();
         let metrics = Metrics::register(admin.registry(), servers.clone())?;
-        let follow = Follow {
-            client: client.clone(),
-            namespaces: config.namespaces.clone(),
-            servers: servers.clone(),
-            admin: admin.clone(),
-            metrics: metrics.clone(),
+        let matches = Matches::default();
+        let keys = Keys::default();
+        let limits = config.bounds.commit;
+        let guards = Guards::new(client.clone(), &config.own_namespace, limits);
+        let background = Background {
+            follow: Follow {
+                client: client.clone(),
+                namespaces: config.namespaces.clone(),
+                servers: servers.clone(),
+                matches: matches.clone(),
+                admin: admin.clone(),
+                metrics: metrics.clone(),
+            },
+            own_namespace: config.own_namespace.clone(),
+            keys: keys.clone(),
+            guards: guards.clone(),
+            share: f64::from((number & 0xff) as u8) / f64::from(u8::MAX),
         };
         let allocator = Allocator::new(
             servers.clone(),
             client,
             config.bounds,
             metrics.clone(),
+            Once {
+                guards,
+                matches: matches.clone(),
+            },
             number,
         );
-        let api = Api::new(allocator.clone(), servers, metrics.clone(), config.settings);
+        let (metrics_of_api, settings) = (metrics.clone(), config.settings);
+        let api = Api::new(allocator.clone(), servers.clone(), metrics_of_api, settings);
+        let match_api = MatchApi::new(
+            allocator.clone(),
+            servers,
+            matches,
+            keys,
+            metrics.clone(),
+            settings,
+        );
         Ok(Self {
             admin,
             metrics,
-            follow,
+            background,
             allocator,
             api,
+            match_api,
             config,
         })
     }
@@ -139,15 +213,20 @@ impl Replica {
         &self.admin
     }
 
-    /// The allocation API, for callers in the same process.
+    /// The allocation API of Agones, for callers in the same process.
     pub const fn api(&self) -> &Api {
         &self.api
     }
 
+    /// The allocation API by request ids, for callers in the same process.
+    pub const fn match_api(&self) -> &MatchApi {
+        &self.match_api
+    }
+
     /// Follows the cluster without any listening socket, for as long as it is polled: callers come
-    /// by [`Replica::api`].
+    /// by [`Replica::api`] and [`Replica::match_api`].
     pub async fn follow(self) {
-        cache::follow(self.follow).await;
+        self.background.run().await;
     }
 
     /// Serves until `stop` is cancelled.
@@ -155,9 +234,10 @@ impl Replica {
         let Self {
             admin,
             metrics,
-            follow,
+            background,
             allocator,
             api,
+            match_api,
             config,
         } = self;
         // First up and last down.
@@ -189,14 +269,11 @@ impl Replica {
                 address: config.address,
                 source,
             })?;
-        tasks.spawn(async move {
-            cache::follow(follow).await;
-            "cache"
-        });
+        tasks.spawn(background.run());
         let (health_reporter, health) = tonic_health::server::health_reporter();
         tasks.spawn(report_health(admin.clone(), health_reporter));
         let server = Server {
-            router: serve::router(api, health),
+            router: serve::router(api, match_api.clone(), health),
             tls,
             connections: config.connections,
             timeout: config.settings.timeout,
@@ -218,6 +295,7 @@ impl Replica {
         admin.close(RUNNING, "shutting down");
         tokio::time::sleep(config.shutdown_delay).await;
         close.cancel();
+        match_api.end_watches();
         let drain = async {
             // A panic was logged by its own hook, and nothing is left to serve.
             drop((&mut serving).await);
@@ -235,7 +313,8 @@ impl Replica {
 
 /// Keeps `grpc.health.v1.Health` in step with readiness.
 async fn report_health(admin: Admin, reporter: HealthReporter) -> &'static str {
-    type Service = AllocationServiceServer<Api>;
+    type Agones = AllocationServiceServer<Api>;
+    type Muster = AllocatorServer<MatchApi>;
     let mut interval = tokio::time::interval(HEALTH_INTERVAL);
     loop {
         interval.tick().await;
@@ -244,9 +323,9 @@ async fn report_health(admin: Admin, reporter: HealthReporter) -> &'static str {
         } else {
             tonic_health::ServingStatus::NotServing
         };
-        reporter.set_service_status("", status).await;
-        let name = <Service as tonic::server::NamedService>::NAME;
-        reporter.set_service_status(name, status).await;
+        for name in ["", Agones::NAME, Muster::NAME] {
+            reporter.set_service_status(name, status).await;
+        }
     }
 }
 

@@ -31,6 +31,11 @@ pub struct Metrics {
     watch_errors: IntCounterVec,
     connections: IntGauge,
     synced: IntGauge,
+    tokens: IntCounter,
+    known: IntCounter,
+    guards: IntCounterVec,
+    watchers: IntGauge,
+    ended_watchers: IntCounter,
 }
 
 /// One more of something, until dropped.
@@ -104,8 +109,31 @@ impl Metrics {
                 "muster_allocator_synced",
                 "1 when the game servers and nodes are known.",
             )?,
+            tokens: IntCounter::new(
+                "muster_allocator_connect_tokens_total",
+                "Connect tokens that were minted.",
+            )?,
+            known: IntCounter::new(
+                "muster_allocator_known_requests_total",
+                "Requests whose id had a server already, which they were given again.",
+            )?,
+            guards: IntCounterVec::new(
+                Opts::new(
+                    "muster_allocator_request_guards_total",
+                    "Guards of request ids that were taken over from other calls, or removed.",
+                ),
+                &["change"],
+            )?,
+            watchers: IntGauge::new(
+                "muster_allocator_watchers",
+                "Callers that watch allocations.",
+            )?,
+            ended_watchers: IntCounter::new(
+                "muster_allocator_slow_watchers_total",
+                "Watches that were ended because their caller was too slow.",
+            )?,
         };
-        let collectors: [Box<dyn Collector>; 10] = [
+        let collectors: [Box<dyn Collector>; 15] = [
             Box::new(metrics.durations.clone()),
             Box::new(metrics.tries.clone()),
             Box::new(metrics.commits.clone()),
@@ -115,6 +143,11 @@ impl Metrics {
             Box::new(metrics.watch_errors.clone()),
             Box::new(metrics.connections.clone()),
             Box::new(metrics.synced.clone()),
+            Box::new(metrics.tokens.clone()),
+            Box::new(metrics.known.clone()),
+            Box::new(metrics.guards.clone()),
+            Box::new(metrics.watchers.clone()),
+            Box::new(metrics.ended_watchers.clone()),
             Box::new(Stock::new(servers)?),
         ];
         for collector in collectors {
@@ -179,6 +212,37 @@ impl Metrics {
     /// The game servers and nodes are known.
     pub fn synced(&self) {
         self.synced.set(1);
+    }
+
+    /// Connect tokens were minted.
+    pub fn minted(&self, tokens: usize) {
+        self.tokens
+            .inc_by(u64::try_from(tokens).unwrap_or(u64::MAX));
+    }
+
+    /// A request was answered with the server that its id had already.
+    pub fn request_known(&self) {
+        self.known.inc();
+    }
+
+    /// The guard of a request was taken over from a call that did not end in time.
+    pub fn guard_taken_over(&self) {
+        self.guards.with_label_values(&["taken_over"]).inc();
+    }
+
+    /// The guard of a request without a server was removed.
+    pub fn guard_removed(&self) {
+        self.guards.with_label_values(&["removed"]).inc();
+    }
+
+    /// A caller watches.
+    pub fn watching(&self) -> Held {
+        hold(&self.watchers)
+    }
+
+    /// A watch was ended because its caller was too slow.
+    pub fn watcher_ended(&self) {
+        self.ended_watchers.inc();
     }
 }
 

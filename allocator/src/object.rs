@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crds::GameServer;
 use crds::allocation::SelectorState;
-use crds::gameserver::{GameServerStatusAddress, GameServerStatusPort};
+use crds::gameserver::{ConnectStatus, GameServerStatusAddress, GameServerStatusPort};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::{Deserialize, Deserializer};
@@ -22,22 +22,41 @@ pub const ALLOCATION_ID_ANNOTATION: &str = "muster.dev/allocation-id";
 /// A GameServer as it is watched.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Watched {
-    /// Name, namespace, version, labels, deletion time and the annotations of ours that matter.
+    /// Identity, version, labels, deletion time and the annotations of ours that matter.
     #[serde(deserialize_with = "watched_meta")]
     pub metadata: ObjectMeta,
-    /// State and node.
+    /// How players get in.
     #[serde(default)]
-    pub status: Option<WatchedStatus>,
+    pub spec: Spec,
+    /// Where it is.
+    #[serde(default)]
+    pub status: Option<ServerStatus>,
 }
 
-/// The status of a GameServer as it is watched.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct WatchedStatus {
-    /// Not an enumeration: a state that a later version adds must not stop the watch.
-    pub state: String,
-    /// Node on which the server runs.
-    pub node_name: String,
+/// The part of a GameServer's spec that is read.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Spec {
+    /// Who may join.
+    pub connect: Connect,
+    /// Protocols of the ports by their names.
+    pub ports: Option<Vec<SpecPort>>,
+}
+
+/// Who may join. Apart from the type of the CRD, it takes any text: a policy that a later version
+/// adds must not stop the watch.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Connect {
+    policy: String,
+}
+
+/// The name of a port, and what is spoken there.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct SpecPort {
+    name: String,
+    protocol: String,
 }
 
 /// A GameServer as it comes back from a write.
@@ -46,16 +65,19 @@ pub struct Written {
     /// All but the managed fields.
     #[serde(deserialize_with = "written_meta")]
     pub metadata: ObjectMeta,
+    /// How players get in.
+    #[serde(default)]
+    pub spec: Spec,
     /// What the answer to the caller is made of.
     #[serde(default)]
-    pub status: Option<WrittenStatus>,
+    pub status: Option<ServerStatus>,
 }
 
-/// The status of a GameServer as it comes back from a write.
+/// The part of a GameServer's status that is read.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct WrittenStatus {
-    /// As in [`WatchedStatus`].
+pub struct ServerStatus {
+    /// Not an enumeration: a state that a later version adds must not stop the watch.
     pub state: String,
     /// Node on which the server runs.
     pub node_name: String,
@@ -65,6 +87,8 @@ pub struct WrittenStatus {
     pub addresses: Vec<GameServerStatusAddress>,
     /// Ports by which players reach it.
     pub ports: Vec<GameServerStatusPort>,
+    /// Which key connect tokens are sealed with.
+    pub connect: Option<ConnectStatus>,
 }
 
 /// A Node as it is watched.
@@ -110,26 +134,40 @@ struct Meta<Annotations> {
     annotations: Option<Annotations>,
 }
 
-/// The annotations that decide whether a server is allocatable.
+/// The annotations that are kept of a watched server, by the names in [`crds::meta`].
 #[derive(Deserialize)]
-struct DevAddress {
+struct Kept {
     #[serde(rename = "muster.dev/dev-address")]
     dev_address: Option<String>,
+    #[serde(rename = "muster.dev/last-allocated")]
+    last_allocated: Option<String>,
+    #[serde(rename = "muster.dev/match")]
+    of_match: Option<String>,
+    #[serde(rename = "muster.dev/match-result")]
+    match_result: Option<String>,
 }
 
 fn watched_meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-    let meta = Meta::<DevAddress>::deserialize(deserializer)?;
-    let dev_address = meta
-        .annotations
-        .and_then(|annotations| annotations.dev_address);
-    let key = crds::meta::DEV_ADDRESS_ANNOTATION.to_owned();
+    let meta = Meta::<Kept>::deserialize(deserializer)?;
+    let annotations = meta.annotations.map(|kept| {
+        [
+            (crds::meta::DEV_ADDRESS_ANNOTATION, kept.dev_address),
+            (crds::meta::LAST_ALLOCATED_ANNOTATION, kept.last_allocated),
+            (crds::meta::MATCH_ANNOTATION, kept.of_match),
+            (crds::meta::MATCH_RESULT_ANNOTATION, kept.match_result),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect()
+    });
     Ok(ObjectMeta {
         name: meta.name,
         namespace: meta.namespace,
+        uid: meta.uid,
         resource_version: meta.resource_version,
         deletion_timestamp: meta.deletion_timestamp,
         labels: meta.labels,
-        annotations: dev_address.map(|address| BTreeMap::from([(key, address)])),
+        annotations,
         ..ObjectMeta::default()
     })
 }
@@ -206,7 +244,10 @@ pub enum Sighting {
 }
 
 /// Takes from an object what the index has to know.
-pub fn sighting(metadata: &ObjectMeta, state: &str, node: &str) -> Sighting {
+fn sighting(metadata: &ObjectMeta, spec: &Spec, status: Option<&ServerStatus>) -> Sighting {
+    let (state, node) = status.map_or(("", ""), |status| {
+        (status.state.as_str(), status.node_name.as_str())
+    });
     let key = key(metadata);
     let version = metadata.resource_version.as_deref().unwrap_or_default();
     let Ok(version) = version.parse() else {
@@ -236,6 +277,8 @@ pub fn sighting(metadata: &ObjectMeta, state: &str, node: &str) -> Sighting {
                     labels,
                     state,
                     place,
+                    keyless: spec.connect.needs_token()
+                        && status.is_none_or(|status| status.connect.is_none()),
                 },
             )
         }
@@ -243,13 +286,33 @@ pub fn sighting(metadata: &ObjectMeta, state: &str, node: &str) -> Sighting {
     }
 }
 
+impl Connect {
+    /// Whether players need a token.
+    fn needs_token(&self) -> bool {
+        self.policy == "Token"
+    }
+}
+
+impl Spec {
+    /// Whether the port of this name in the status takes UDP. The halves of a TCPUDP port have
+    /// names of their own there.
+    pub fn takes_udp(&self, name: &str) -> bool {
+        self.ports
+            .iter()
+            .flatten()
+            .any(|port| match port.protocol.as_str() {
+                "TCP" => false,
+                "TCPUDP" => name.strip_suffix("-udp") == Some(&port.name),
+                // The default is UDP.
+                _ => name == port.name,
+            })
+    }
+}
+
 impl Watched {
     /// What the index has to know.
     pub fn sighting(&self) -> Sighting {
-        let (state, node) = self.status.as_ref().map_or(("", ""), |status| {
-            (status.state.as_str(), status.node_name.as_str())
-        });
-        sighting(&self.metadata, state, node)
+        sighting(&self.metadata, &self.spec, self.status.as_ref())
     }
 
     /// Namespace and name.
@@ -261,10 +324,7 @@ impl Watched {
 impl Written {
     /// What the index has to know.
     pub fn sighting(&self) -> Sighting {
-        let (state, node) = self.status.as_ref().map_or(("", ""), |status| {
-            (status.state.as_str(), status.node_name.as_str())
-        });
-        sighting(&self.metadata, state, node)
+        sighting(&self.metadata, &self.spec, self.status.as_ref())
     }
 
     /// The request that allocated the server last.
@@ -309,6 +369,7 @@ mod tests {
     fn seen(object: serde_json::Value) -> String {
         let watched: Watched = serde_json::from_value(object).unwrap();
         match watched.sighting() {
+            Sighting::Allocatable(key, seen) if seen.keyless => format!("{key} keyless"),
             Sighting::Allocatable(key, seen) => format!("{key} {:?} {:?}", seen.state, seen.place),
             Sighting::Other(key, version) => format!("{key} out at {version}"),
             Sighting::Unreadable(key) => format!("{key} unreadable"),
@@ -353,6 +414,37 @@ mod tests {
             seen(json!({"metadata": {"name": "a", "namespace": "n", "resourceVersion": "3"}})),
             "n/a out at 3"
         );
+    }
+
+    #[test]
+    fn a_server_for_tokens_needs_a_key() {
+        let server = |policy: &str, connect: serde_json::Value| {
+            seen(json!({
+                "metadata": {"name": "a", "namespace": "n", "resourceVersion": "1"},
+                "spec": {"connect": {"policy": policy}},
+                "status": {"state": "Ready", "nodeName": "w", "connect": connect},
+            }))
+        };
+        let connect = || json!({"bootId": "00112233445566778899aabbccddeeff", "keyVersion": 1});
+        assert_eq!(server("Token", json!(null)), "n/a keyless");
+        assert_eq!(server("Token", connect()), r#"n/a Ready Node("w")"#);
+        assert_eq!(server("Open", json!(null)), r#"n/a Ready Node("w")"#);
+        assert_eq!(
+            server("FromTheFuture", json!(null)),
+            r#"n/a Ready Node("w")"#
+        );
+    }
+
+    #[test]
+    fn the_udp_half_of_a_port_is_found_by_its_name_in_the_status() {
+        let spec: Spec = serde_json::from_value(json!({"ports": [
+            {"name": "query", "protocol": "TCP"}, {"name": "both", "protocol": "TCPUDP"},
+            {"name": "game"},
+        ]}))
+        .unwrap();
+        let udp = ["query", "both", "both-tcp", "both-udp", "game", "game-udp"]
+            .map(|name| spec.takes_udp(name));
+        assert_eq!(udp, [false, false, false, true, true, false]);
     }
 
     #[test]

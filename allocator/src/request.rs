@@ -13,6 +13,7 @@ use proto::allocation as wire;
 use proto::allocation::allocation_request::SchedulingStrategy;
 use proto::allocation::game_server_selector::GameServerState;
 use proto::allocation::label_match_expressions::Operator;
+use proto::muster::allocation::v1;
 
 use crate::select::Wanted;
 use crate::selector::{Expression, Selector, Test};
@@ -75,6 +76,32 @@ pub enum Rule {
     /// Work per request is bounded.
     #[error("must have at most 64 entries in total")]
     TooMany,
+    /// Where game servers live.
+    #[error("must be the name of a namespace")]
+    Namespace,
+    /// A request id becomes a label.
+    #[error(
+        "must be 1 to 63 letters, digits, '-', '_' or '.', and start and end with a letter or digit"
+    )]
+    RequestId,
+    /// Players and matches have UUIDs.
+    #[error("must be a UUID such as 0190a5b2-7c1e-7d3a-9f00-1234567890ab")]
+    Uuid,
+    /// A player has one token.
+    #[error("must be another player than the ones before")]
+    Again,
+    /// Teams are numbers of one byte.
+    #[error("must be 0 to 255")]
+    Team,
+    /// Tokens per request are bounded.
+    #[error("must have at most 1024 entries")]
+    TooManyPlayers,
+    /// Without players there is nothing to mint.
+    #[error("must have at least 1 entry")]
+    NoPlayers,
+    /// Tokens are short-lived.
+    #[error("must be from 1 second to 10 minutes")]
+    Lifetime,
 }
 
 /// Compiles requests; keeps the selectors that come again.
@@ -95,29 +122,46 @@ impl Compiler {
     /// Checks and compiles a message.
     pub fn compile(&self, message: wire::AllocationRequest) -> Result<Request, Error> {
         refuse_unsupported(&message)?;
-        let scheduling = match SchedulingStrategy::try_from(message.scheduling) {
-            Ok(SchedulingStrategy::Packed) => Scheduling::Packed,
-            Ok(SchedulingStrategy::Distributed) => Scheduling::Distributed,
-            Err(_) => return invalid("scheduling", Rule::OneOf("Packed (0), Distributed (1)")),
-        };
-        let selectors = self.selectors(&message)?;
+        let scheduling = scheduling(message.scheduling)?;
+        let selectors = self.agones_selectors(&message)?;
         // As in Agones: the deprecated name counts only without the new one.
         let (name, patch) = match (message.metadata, message.meta_patch) {
             (Some(patch), _) => ("metadata", patch),
             (None, Some(patch)) => ("metaPatch", patch),
             (None, None) => ("metadata", wire::MetaPatch::default()),
         };
-        if let Err((key, problem)) = validate::labels(&patch.labels) {
-            return invalid(format!("{name}.labels[{key}]"), problem);
-        }
-        if let Err((key, problem)) = validate::annotations(&patch.annotations) {
-            return invalid(format!("{name}.annotations[{key}]"), problem);
-        }
+        check_metadata(name, &patch)?;
         Ok(Request {
             wanted: Wanted {
                 namespace: message.namespace,
                 selectors,
                 scheduling,
+                has_players: false,
+            },
+            labels: patch.labels,
+            annotations: patch.annotations,
+        })
+    }
+
+    /// Checks and compiles what a message of `muster.allocation.v1` says of the server; its ids and
+    /// players are checked by [`crate::players`].
+    pub fn compile_match(&self, message: v1::AllocateRequest) -> Result<Request, Error> {
+        let scheduling = scheduling(message.scheduling)?;
+        if message.selectors.len() > MOST_SELECTORS {
+            return invalid("selectors", Rule::TooMany);
+        }
+        let mut selectors = self.selectors("selectors", &message.selectors)?;
+        if selectors.is_empty() {
+            selectors.push(Arc::default());
+        }
+        let patch = message.metadata.unwrap_or_default();
+        check_metadata("metadata", &patch)?;
+        Ok(Request {
+            wanted: Wanted {
+                namespace: message.namespace,
+                selectors,
+                scheduling,
+                has_players: !message.players.is_empty(),
             },
             labels: patch.labels,
             annotations: patch.annotations,
@@ -128,18 +172,16 @@ impl Compiler {
     ///
     /// As in Agones: `gameServerSelectors` alone if there are any, else the deprecated preferred
     /// ones and then the required one, which without any field fits every Ready server.
-    fn selectors(&self, message: &wire::AllocationRequest) -> Result<Vec<Arc<Selector>>, Error> {
+    fn agones_selectors(
+        &self,
+        message: &wire::AllocationRequest,
+    ) -> Result<Vec<Arc<Selector>>, Error> {
         let preferred = &message.preferred_game_server_selectors;
         if message.game_server_selectors.len() + preferred.len() > MOST_SELECTORS {
             return invalid("gameServerSelectors", Rule::TooMany);
         }
-        let all = |name: &str, selectors: &[wire::GameServerSelector]| {
-            let each = selectors.iter().enumerate();
-            each.map(|(place, selector)| self.selector(&format!("{name}[{place}]"), selector))
-                .collect::<Result<Vec<_>, _>>()
-        };
-        let current = all("gameServerSelectors", &message.game_server_selectors)?;
-        let mut deprecated = all("preferredGameServerSelectors", preferred)?;
+        let current = self.selectors("gameServerSelectors", &message.game_server_selectors)?;
+        let mut deprecated = self.selectors("preferredGameServerSelectors", preferred)?;
         deprecated.push(match &message.required_game_server_selector {
             Some(required) => self.selector("requiredGameServerSelector", required)?,
             None => Arc::default(),
@@ -149,6 +191,16 @@ impl Compiler {
         } else {
             current
         })
+    }
+
+    fn selectors(
+        &self,
+        field: &str,
+        messages: &[wire::GameServerSelector],
+    ) -> Result<Vec<Arc<Selector>>, Error> {
+        let each = messages.iter().enumerate();
+        each.map(|(place, message)| self.selector(&format!("{field}[{place}]"), message))
+            .collect()
     }
 
     fn selector(
@@ -190,7 +242,25 @@ impl Generations {
     }
 }
 
-fn invalid<T>(field: impl Into<String>, rule: impl Into<Rule>) -> Result<T, Error> {
+fn scheduling(number: i32) -> Result<Scheduling, Error> {
+    match SchedulingStrategy::try_from(number) {
+        Ok(SchedulingStrategy::Packed) => Ok(Scheduling::Packed),
+        Ok(SchedulingStrategy::Distributed) => Ok(Scheduling::Distributed),
+        Err(_) => invalid("scheduling", Rule::OneOf("Packed (0), Distributed (1)")),
+    }
+}
+
+fn check_metadata(field: &str, patch: &wire::MetaPatch) -> Result<(), Error> {
+    if let Err((key, problem)) = validate::labels(&patch.labels) {
+        return invalid(format!("{field}.labels[{key}]"), problem);
+    }
+    if let Err((key, problem)) = validate::annotations(&patch.annotations) {
+        return invalid(format!("{field}.annotations[{key}]"), problem);
+    }
+    Ok(())
+}
+
+pub(crate) fn invalid<T>(field: impl Into<String>, rule: impl Into<Rule>) -> Result<T, Error> {
     Err(Error::Invalid {
         field: field.into(),
         rule: rule.into(),

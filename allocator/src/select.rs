@@ -36,6 +36,8 @@ pub struct Wanted {
     pub selectors: Vec<Arc<Selector>>,
     /// Which of several fitting servers is the best.
     pub scheduling: Scheduling,
+    /// Players come with connect tokens: servers that have no key for them do not fit.
+    pub has_players: bool,
 }
 
 /// Which of the best servers is taken.
@@ -79,6 +81,8 @@ pub struct Choice {
 pub enum Missing {
     /// No server fits.
     Capacity,
+    /// Servers fit but for the key that players' tokens need.
+    Keyless,
     /// Servers that fit are being written: what becomes of them is known soon.
     InFlight,
     /// This server fits, but its newest version has not been seen yet.
@@ -89,10 +93,10 @@ pub enum Missing {
 pub fn select(index: &Index, wanted: &Wanted, draw: Draw) -> Result<Choice, Missing> {
     let mut reason = Missing::Capacity;
     for selector in &wanted.selectors {
-        let fitting: Vec<&Class> = index
+        let (fitting, keyless): (Vec<&Class>, Vec<&Class>) = index
             .classes(&wanted.namespace, &selector.labels)
             .filter(|class| selector.matches(class.labels()))
-            .collect();
+            .partition(|class| !(wanted.has_players && class.is_keyless()));
         let name = match wanted.scheduling {
             Scheduling::Packed => packed(&fitting, selector.state, draw),
             Scheduling::Distributed => distributed(&fitting, selector.state, draw),
@@ -101,6 +105,10 @@ pub fn select(index: &Index, wanted: &Wanted, draw: Draw) -> Result<Choice, Miss
             return Ok(choice);
         }
         reason = worse(reason, blocked(index, wanted, &fitting, selector.state));
+        let mut keyless = keyless.iter().map(|class| class.stock(selector.state));
+        if keyless.any(|stock| stock.order.len() > 0) {
+            reason = worse(reason, Missing::Keyless);
+        }
     }
     Err(reason)
 }
@@ -165,10 +173,10 @@ fn blocked(index: &Index, wanted: &Wanted, classes: &[&Class], state: SelectorSt
 /// What can be settled at once comes before what must be waited for, and both before the end.
 fn worse(known: Missing, other: Missing) -> Missing {
     match (&known, &other) {
-        (Missing::Stale(_), _) | (Missing::InFlight, Missing::InFlight | Missing::Capacity) => {
-            known
-        }
-        (Missing::Capacity | Missing::InFlight, _) => other,
+        (Missing::Stale(_), _)
+        | (Missing::InFlight, Missing::InFlight | Missing::Keyless | Missing::Capacity)
+        | (Missing::Keyless, Missing::Keyless | Missing::Capacity) => known,
+        (Missing::Capacity | Missing::Keyless | Missing::InFlight, _) => other,
     }
 }
 

@@ -18,6 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use proto::allocation::allocation_service_server::AllocationServiceServer;
+use proto::muster::allocation::v1::allocator_server::AllocatorServer;
 use runtime::tls::Reloading;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,6 +32,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::ServiceExt as _;
 
 use crate::api::Api;
+use crate::match_api::MatchApi;
 use crate::metrics::Metrics;
 
 /// Largest request, over gRPC and REST.
@@ -73,14 +75,16 @@ pub struct Server {
     pub metrics: Metrics,
 }
 
-/// The routes of the allocation API, with `grpc.health.v1.Health` beside it.
-pub fn router(api: Api, health: HealthServer<impl Health>) -> Router {
+/// The routes of both allocation APIs, with `grpc.health.v1.Health` beside them.
+pub fn router(api: Api, matches: MatchApi, health: HealthServer<impl Health>) -> Router {
     fn path<S: NamedService>(_: &S) -> String {
         format!("/{}/{{*method}}", S::NAME)
     }
     let grpc = AllocationServiceServer::new(api.clone()).max_decoding_message_size(BODY_SIZE);
+    let matches = AllocatorServer::new(matches).max_decoding_message_size(BODY_SIZE);
     crate::rest::router(api)
         .route_service(&path(&grpc), grpc)
+        .route_service(&path(&matches), matches)
         .route_service(&path(&health), health)
 }
 

@@ -83,6 +83,15 @@ impl Servers {
             choice: Some(choice),
         })
     }
+
+    /// Reserves a server that was chosen elsewhere. It may be unknown here.
+    pub fn reserve_known(&self, choice: Choice) -> Reservation {
+        self.change(|index| index.reserve(&choice.key));
+        Reservation {
+            servers: self.clone(),
+            choice: Some(choice),
+        }
+    }
 }
 
 fn unreadable(key: &Key) {

@@ -7,7 +7,7 @@
 use http::StatusCode;
 use tonic::{Code, Status};
 
-use crate::{allocate, commit, request};
+use crate::{allocate, commit, guard, keys, request, tokens};
 
 /// The code for "no capacity" from the HTTP status that the user chose; Agones' table. None for
 /// other numbers.
@@ -66,9 +66,12 @@ pub fn of(error: &allocate::Error, unallocated: Code) -> Status {
     let code = match error {
         allocate::Error::NotReady | allocate::Error::Busy(_) => Code::Unavailable,
         allocate::Error::Capacity { .. } => unallocated,
-        allocate::Error::Contention => Code::Aborted,
+        allocate::Error::Keyless { .. } => Code::FailedPrecondition,
+        allocate::Error::Ended => Code::AlreadyExists,
+        allocate::Error::Contention | allocate::Error::Claimed => Code::Aborted,
         allocate::Error::Deadline => Code::DeadlineExceeded,
         allocate::Error::Commit(cause) => return of_commit(cause),
+        allocate::Error::Guard(cause) => return of_guard(cause),
         allocate::Error::Interrupted => Code::Internal,
     };
     Status::new(code, error.to_string())
@@ -89,6 +92,38 @@ fn of_commit(error: &commit::Error) -> Status {
             "the API server was not available, retry later; a GameServer may have been allocated",
         ),
         commit::Error::Abandoned { .. } => Status::cancelled(error.to_string()),
+    }
+}
+
+fn of_guard(error: &guard::Error) -> Status {
+    match error {
+        guard::Error::Refused { .. } => Status::internal(
+            "the API server does not let the allocator guard request ids; its log tells more",
+        ),
+        guard::Error::Unavailable { .. } => Status::unavailable(
+            "the API server was not available, retry later with the same request id",
+        ),
+    }
+}
+
+/// The status of tokens that could not be minted.
+pub fn of_tokens(error: &tokens::Error) -> Status {
+    match error {
+        tokens::Error::Key(keys::Error::Unknown(_)) => Status::unavailable(error.to_string()),
+        tokens::Error::Address { .. } | tokens::Error::Match(_) => {
+            Status::failed_precondition(error.to_string())
+        }
+        tokens::Error::Key(keys::Error::Derive(_)) | tokens::Error::Mint(_) => {
+            Status::internal("connect tokens could not be minted; the allocator's log tells more")
+        }
+    }
+}
+
+/// A time on the wire.
+pub fn timestamp(time: jiff::Timestamp) -> pbjson_types::Timestamp {
+    pbjson_types::Timestamp {
+        seconds: time.as_second(),
+        nanos: time.subsec_nanosecond(),
     }
 }
 

@@ -88,13 +88,24 @@ pub fn annotations(annotations: &BTreeMap<String, String>) -> Result<(), (&str, 
     Ok(())
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a text is a name as labels have them, and not empty.
+pub fn is_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     name.len() <= NAME_LENGTH
         && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
         && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
         && bytes.iter().all(inner)
+}
+
+/// Whether a text could be the name of a namespace.
+pub fn is_namespace(name: &str) -> bool {
+    let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    name.len() <= NAME_LENGTH
+        && bytes.first().is_some_and(edge)
+        && bytes.last().is_some_and(edge)
+        && bytes.iter().all(|byte| edge(byte) || *byte == b'-')
 }
 
 fn is_subdomain(prefix: &str) -> bool {

@@ -8,9 +8,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::gameserver::{GameServerStatusPort, Scheduling};
+use crate::matches::Player;
 
 /// What kind of server a match wants, and for how long.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "muster.dev",
     version = "v1",
@@ -59,6 +60,17 @@ pub struct MatchAllocationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataPatch>,
 
+    /// Who plays. Each gets a connect token, in the Secret that the status names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["playerId"]))]
+    pub players: Vec<Player>,
+
+    /// How long the connect tokens can be used to join, in seconds.
+    #[serde(default = "token_lifetime_seconds")]
+    #[schemars(range(min = 1, max = 600))]
+    pub token_lifetime_seconds: i64,
+
     /// The server is released after this time, in seconds. Without it the allocation has no end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
@@ -67,6 +79,25 @@ pub struct MatchAllocationSpec {
     /// What happens to the server when it is released.
     #[serde(default)]
     pub release_policy: ReleasePolicy,
+}
+
+impl Default for MatchAllocationSpec {
+    fn default() -> Self {
+        Self {
+            selectors: Vec::new(),
+            scheduling: Scheduling::default(),
+            metadata: None,
+            players: Vec::new(),
+            token_lifetime_seconds: token_lifetime_seconds(),
+            max_duration_seconds: None,
+            release_policy: ReleasePolicy::default(),
+        }
+    }
+}
+
+/// Longer than for a call: objects and Secrets take longer to reach the players.
+const fn token_lifetime_seconds() -> i64 {
+    300
 }
 
 /// Which servers fit.
@@ -184,6 +215,10 @@ pub struct MatchAllocationStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>")]
     pub expiration_time: Option<jiff::Timestamp>,
+    /// Name of the Secret with the players' connect tokens: one data key per player id, with a token
+    /// of netcode 1.02 in its standard form of 2048 bytes.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub connect_tokens_secret_name: String,
     /// `Allocated`: a server is held for this match, or why not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

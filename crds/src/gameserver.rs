@@ -51,7 +51,9 @@ use crate::state::State;
     validation = Rule::new("!has(self.container) || self.template.spec.containers.exists(c, c.name == self.container)")
         .message("container must be the name of one of template.spec.containers"),
     validation = Rule::new("!has(self.ports) || self.ports.all(p, !has(p.container) || self.template.spec.containers.exists(c, c.name == p.container) || (has(self.template.spec.initContainers) && self.template.spec.initContainers.exists(c, c.name == p.container && has(c.restartPolicy) && c.restartPolicy == 'Always')))")
-        .message("ports[].container must be the name of one of template.spec.containers, or of an init container with restartPolicy Always")
+        .message("ports[].container must be the name of one of template.spec.containers, or of an init container with restartPolicy Always"),
+    validation = Rule::new("!has(self.connect) || self.connect.policy != 'Token' || (has(self.ports) && self.ports.exists(p, p.protocol != 'TCP'))")
+        .message("connect.policy Token needs a port with protocol UDP or TCPUDP: players join by UDP")
 )]
 pub struct GameServerSpec {
     /// Name of the game container. Defaults to the only container of the template.
@@ -75,6 +77,10 @@ pub struct GameServerSpec {
     /// Settings of the SDK server beside the game process.
     #[serde(default)]
     pub sdk_server: SdkServer,
+
+    /// Who may join.
+    #[serde(default)]
+    pub connect: Connect,
 
     /// Player tracking (alpha).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -281,6 +287,25 @@ impl SdkLogLevel {
     }
 }
 
+/// Who may join a game server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Connect {
+    /// Anybody who knows the address, or only players with a connect token.
+    pub policy: ConnectPolicy,
+}
+
+/// Who may join a game server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ConnectPolicy {
+    /// Anybody who knows the address. A game that asks for its connect key gets tokens too.
+    #[default]
+    Open,
+    /// Players with a connect token only. The game must ask for its connect key before Ready:
+    /// without one, the server is not allocated to players.
+    Token,
+}
+
 /// Player tracking (alpha).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -375,6 +400,9 @@ pub struct GameServerStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>")]
     pub reserved_until: Option<Timestamp>,
+    /// Which key connect tokens are sealed with; absent until the game has asked for its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<ConnectStatus>,
     /// Player tracking (alpha).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub players: Option<PlayerStatus>,
@@ -390,6 +418,20 @@ pub struct GameServerStatus {
     /// Always 1.
     #[serde(default = "one")]
     pub immutable_replicas: i32,
+}
+
+/// Which key connect tokens are sealed with. The key itself is in no object: it is derived from a
+/// master key, the uid of the game server and the boot id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectStatus {
+    /// The life of the game's process, 16 bytes in hexadecimal. A process that starts anew has
+    /// another one, and refuses tokens of its predecessor.
+    #[schemars(pattern("^[0-9a-f]{32}$"))]
+    pub boot_id: String,
+    /// Version of the master key.
+    #[schemars(range(min = 1, max = 4_294_967_295_i64))]
+    pub key_version: i64,
 }
 
 /// A port as players reach it.

@@ -16,6 +16,7 @@ pub mod definitions;
 pub mod fleet;
 pub mod gameserver;
 pub mod gameserverset;
+pub mod matches;
 pub mod meta;
 pub mod names;
 pub mod ports;

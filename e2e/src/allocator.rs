@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use proto::allocation::allocation_service_client::AllocationServiceClient;
 use proto::allocation::game_server_selector::GameServerState;
 use proto::allocation::{AllocationRequest, AllocationResponse, GameServerSelector};
+use proto::muster::allocation::v1::allocator_client::AllocatorClient;
 use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
 
@@ -17,6 +18,9 @@ const REST_PATH: &str = "/gameserverallocation";
 
 /// A client of gRPC.
 pub type Grpc = AllocationServiceClient<Channel>;
+
+/// A client of allocation by request ids.
+pub type Matches = AllocatorClient<Channel>;
 
 /// An allocator at an address, without TLS.
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +41,20 @@ impl Allocator {
 
     /// Opens a connection of its own, so that connections spread over replicas.
     pub async fn grpc(&self) -> Result<Grpc> {
+        self.connect().await.map(AllocationServiceClient::new)
+    }
+
+    /// The same for allocation by request ids.
+    pub async fn matches(&self) -> Result<Matches> {
+        self.connect().await.map(AllocatorClient::new)
+    }
+
+    async fn connect(&self) -> Result<Channel> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address))?;
-        let channel = endpoint
+        endpoint
             .connect()
             .await
-            .with_context(|| format!("no gRPC at {} (is TLS on?)", self.address))?;
-        Ok(AllocationServiceClient::new(channel))
+            .with_context(|| format!("no gRPC at {} (is TLS on?)", self.address))
     }
 
     /// Allocates once over a connection of its own.

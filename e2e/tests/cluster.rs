@@ -44,3 +44,5 @@ mod ports;
 mod rollout;
 #[path = "cluster/sdk.rs"]
 mod sdk;
+#[path = "cluster/tokens.rs"]
+mod tokens;

@@ -498,7 +498,7 @@ impl<K: Kind> Inner<K> {
 
 /// The one way in which a watch is started: with backoff, so that a failing API server is not
 /// flooded.
-fn backed_off<K>(
+pub(crate) fn backed_off<K>(
     api: Api<K>,
     config: watcher::Config,
 ) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send

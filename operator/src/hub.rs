@@ -11,16 +11,22 @@ use tokio::sync::watch;
 use crate::ports::Holder;
 
 mod auth;
+mod boot_id;
 pub(crate) mod ca;
 mod certificates;
 mod change;
 mod commit;
 mod direct;
+mod keys;
+mod master_keys;
 mod serve;
 mod session;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use certificates::{Certificates, manage as manage_ca};
+pub(crate) use keys::{Keys, follow as follow_keys, manage as manage_keys};
 pub(crate) use serve::serve;
 
 pub use direct::{Hub, Session};

@@ -13,6 +13,7 @@ mod client;
 mod observe;
 mod plan;
 mod status;
+mod tokens;
 
 pub(crate) use client::{Allocator, ConnectError};
 

@@ -219,7 +219,8 @@ async fn work(
         let (world, allocator) = (Arc::clone(world), Arc::clone(&allocator));
         async move {
             world.metrics.leader.set(1);
-            lead(&world, &allocator, lost).await;
+            // Boxed, because it is large.
+            Box::pin(lead(&world, &allocator, lost)).await;
             world.metrics.leader.set(0);
         }
     });
@@ -303,6 +304,7 @@ async fn lead(world: &Arc<World>, allocator: &Arc<Allocator>, lost: Cancellation
             matchallocation::reconcile(Arc::clone(&for_matches), Arc::clone(&allocator), request)
         }),
         hub::manage_ca(with(), lost.clone()),
+        hub::manage_keys(with(), lost.clone()),
     );
 }
 

@@ -23,7 +23,7 @@ use crate::controller::Refs;
 use crate::events::Events;
 use crate::fleet::Acceptances;
 use crate::gameserverset::plan::Policy;
-use crate::hub::Sessions;
+use crate::hub::{Keys, Sessions};
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::pace::Pace;
@@ -56,6 +56,7 @@ pub(crate) struct World {
     pub(crate) queues: Queues,
     pub(crate) namespaces: Namespaces,
     pub(crate) sessions: Sessions,
+    pub(crate) keys: Keys,
     pub(crate) acceptances: Acceptances,
     /// Where the names of each parent's children go on.
     pub(crate) ordinals: NextOrdinals,
@@ -148,6 +149,7 @@ impl World {
             },
             namespaces: Namespaces::default(),
             sessions: Sessions::default(),
+            keys: Keys::default(),
             acceptances: Acceptances::default(),
             ordinals: NextOrdinals::default(),
             status_pace: Pace::new(STATUS_INTERVAL),
@@ -172,6 +174,7 @@ impl World {
         tasks.spawn(Arc::clone(&self.fleets).run(metrics(), stop.clone()));
         tasks.spawn(Arc::clone(&self.autoscalers).run(metrics(), stop.clone()));
         tasks.spawn(Arc::clone(&self.matches).run(metrics(), stop.clone()));
+        tasks.spawn(crate::hub::follow_keys(Arc::clone(self), stop.clone()));
     }
 
     /// Waits until every cache was filled once.
@@ -360,7 +363,7 @@ impl World {
             self.push_autoscalers_of(&(key.0.clone(), fleet.clone()));
         }
         let tallies = lock(&self.tallies);
-        if let Some(uid) = server.labels().get(meta::MATCH_ALLOCATION_LABEL)
+        if let Some(uid) = server.labels().get(meta::REQUEST_LABEL)
             && let Some((namespace, name)) = tallies.matches.get(uid)
         {
             self.queues

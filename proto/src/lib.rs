@@ -10,6 +10,8 @@
 //! generator still builds when the generated code is broken.
 #![cfg(not(feature = "codegen"))]
 
+mod secret;
+
 /// Packages of Agones, byte for byte.
 pub mod agones {
     /// `agones.dev`.
@@ -30,11 +32,25 @@ pub mod allocation {
 
 /// Packages of Muster.
 pub mod muster {
+    /// `muster.allocation`.
+    pub mod allocation {
+        /// `muster.allocation.v1`: allocation with request ids, players and connect tokens.
+        pub mod v1 {
+            include!("gen/muster.allocation.v1.rs");
+        }
+    }
     /// `muster.hub`.
     pub mod hub {
         /// `muster.hub.v1`: the stream between an SDK server and the operator.
         pub mod v1 {
             include!("gen/muster.hub.v1.rs");
+        }
+    }
+    /// `muster.sdk`.
+    pub mod sdk {
+        /// `muster.sdk.v1`: what a game server calls on localhost beyond the Agones SDK.
+        pub mod v1 {
+            include!("gen/muster.sdk.v1.rs");
         }
     }
 }

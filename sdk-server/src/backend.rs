@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use futures::Stream;
 use proto::agones::dev::sdk::GameServer;
+use proto::muster::sdk::v1::end_match_request::Next;
+use proto::muster::sdk::v1::{GetConnectKeyResponse, WatchMatchResponse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -35,6 +37,19 @@ pub(crate) enum Call {
         key: String,
         value: String,
     },
+    PlayerJoined {
+        player_id: String,
+    },
+    PlayerLeft {
+        player_id: String,
+    },
+    EndMatch {
+        /// 16 bytes.
+        match_id: Vec<u8>,
+        /// JSON.
+        result: String,
+        next: Next,
+    },
 }
 
 /// For logs: without values, which may be long or confidential.
@@ -47,6 +62,9 @@ impl std::fmt::Display for Call {
             Self::Reserve { seconds } => write!(formatter, "Reserve({seconds})"),
             Self::SetLabel { key, .. } => write!(formatter, "SetLabel({key})"),
             Self::SetAnnotation { key, .. } => write!(formatter, "SetAnnotation({key})"),
+            Self::PlayerJoined { player_id } => write!(formatter, "PlayerJoined({player_id})"),
+            Self::PlayerLeft { player_id } => write!(formatter, "PlayerLeft({player_id})"),
+            Self::EndMatch { next, .. } => write!(formatter, "EndMatch({})", next.as_str_name()),
         }
     }
 }
@@ -65,6 +83,12 @@ pub(crate) trait Backend: Send + Sync + 'static {
 
     /// Starts a watch: first the current object, then each change.
     fn watch(&self) -> Result<Watch, Status>;
+
+    /// Begins a life of the game's process, and returns its keys.
+    async fn connect_key(&self) -> Result<GetConnectKeyResponse, Status>;
+
+    /// Starts a watch of the match: first as it is now, then each change.
+    fn watch_match(&self) -> Result<Watch<WatchMatchResponse>, Status>;
 }
 
 /// The checked way to a backend.
@@ -92,18 +116,26 @@ impl Api {
     pub(crate) fn watch(&self) -> Result<Watch, Status> {
         self.0.watch()
     }
+
+    pub(crate) async fn connect_key(&self) -> Result<GetConnectKeyResponse, Status> {
+        self.0.connect_key().await
+    }
+
+    pub(crate) fn watch_match(&self) -> Result<Watch<WatchMatchResponse>, Status> {
+        self.0.watch_match()
+    }
 }
 
-/// The latest object and those who watch it.
+/// The latest object, or a part of it, and those who watch it.
 ///
 /// Each watcher holds at most one object that it has not seen yet: a slow one skips to the newest.
-pub(crate) struct Watched {
-    latest: watch::Sender<Option<Arc<GameServer>>>,
+pub(crate) struct Watched<T = GameServer> {
+    latest: watch::Sender<Option<Arc<T>>>,
     seats: Arc<Semaphore>,
     closing: CancellationToken,
 }
 
-impl Watched {
+impl<T: PartialEq> Watched<T> {
     /// `closing` ends every watch.
     pub(crate) fn new(closing: CancellationToken) -> Self {
         Self {
@@ -114,7 +146,7 @@ impl Watched {
     }
 
     /// Publishes `object` unless it is what the watchers have already.
-    pub(crate) fn publish(&self, object: GameServer) {
+    pub(crate) fn publish(&self, object: T) {
         self.latest.send_if_modified(|latest| {
             if latest.as_deref() == Some(&object) {
                 return false;
@@ -125,21 +157,21 @@ impl Watched {
     }
 
     /// Publishes `object` even if it is what the watchers have already.
-    pub(crate) fn announce(&self, object: GameServer) {
+    pub(crate) fn announce(&self, object: T) {
         self.latest.send_replace(Some(Arc::new(object)));
     }
 
-    pub(crate) fn latest(&self) -> Option<Arc<GameServer>> {
+    pub(crate) fn latest(&self) -> Option<Arc<T>> {
         self.latest.borrow().clone()
     }
 
     /// Waits for an object.
-    pub(crate) async fn first(&self) -> Option<Arc<GameServer>> {
+    pub(crate) async fn first(&self) -> Option<Arc<T>> {
         let mut receiver = self.latest.subscribe();
         receiver.wait_for(Option::is_some).await.ok()?.clone()
     }
 
-    pub(crate) fn watch(&self) -> Result<Watch, Status> {
+    pub(crate) fn watch(&self) -> Result<Watch<T>, Status> {
         let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else {
             return Err(Status::resource_exhausted(format!(
                 "{MAX_WATCHERS} watches are open already; close one first"
@@ -157,15 +189,15 @@ impl Watched {
 }
 
 /// One open watch.
-pub(crate) struct Watch {
-    receiver: watch::Receiver<Option<Arc<GameServer>>>,
+pub(crate) struct Watch<T = GameServer> {
+    receiver: watch::Receiver<Option<Arc<T>>>,
     closing: CancellationToken,
     _seat: OwnedSemaphorePermit,
 }
 
-impl Watch {
+impl<T: Send + Sync + 'static> Watch<T> {
     /// Returns the next object, or `None` when this process ends.
-    pub(crate) async fn next(&mut self) -> Option<Arc<GameServer>> {
+    pub(crate) async fn next(&mut self) -> Option<Arc<T>> {
         loop {
             tokio::select! {
                 () = self.closing.cancelled() => return None,
@@ -178,7 +210,7 @@ impl Watch {
         }
     }
 
-    pub(crate) fn into_stream(self) -> Pin<Box<dyn Stream<Item = Arc<GameServer>> + Send>> {
+    pub(crate) fn into_stream(self) -> Pin<Box<dyn Stream<Item = Arc<T>> + Send>> {
         Box::pin(futures::stream::unfold(self, async |mut watch| {
             let object = watch.next().await?;
             Some((object, watch))

@@ -1,5 +1,6 @@
 //! The SDK over gRPC: translates, and leaves the rest to the [`Api`].
 //!
+//! Two services share the port: Agones' `agones.dev.sdk.SDK`, and our own `muster.sdk.v1.Sdk`.
 //! The services `agones.dev.sdk.beta.SDK` and `agones.dev.sdk.alpha.SDK` are not served: their
 //! calls, like every unknown one, get UNIMPLEMENTED.
 
@@ -10,6 +11,12 @@ use http::{HeaderValue, Response};
 use hyper::body::Incoming;
 use proto::agones::dev::sdk::sdk_server::{Sdk, SdkServer};
 use proto::agones::dev::sdk::{Duration, Empty, GameServer, KeyValue};
+use proto::muster::sdk::v1::sdk_server as muster;
+use proto::muster::sdk::v1::{
+    EndMatchRequest, EndMatchResponse, GetConnectKeyRequest, GetConnectKeyResponse,
+    PlayerJoinedRequest, PlayerJoinedResponse, PlayerLeftRequest, PlayerLeftResponse,
+    WatchMatchRequest, WatchMatchResponse,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -22,18 +29,31 @@ use crate::serve::{Tasks, http2};
 
 /// Serves the SDK on `listeners`.
 pub(crate) fn serve(api: Api, listeners: Vec<TcpListener>, tasks: &Tasks) {
-    let server = SdkServer::new(Grpc { api }).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let ours = muster::SdkServer::new(Grpc { api: api.clone() })
+        .max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let agones = SdkServer::new(Grpc { api }).max_decoding_message_size(MAX_MESSAGE_BYTES);
     tasks.accept(
         listeners,
         move |stream: TcpStream, closing: CancellationToken| {
-            let server = server.clone();
+            let (ours, agones) = (ours.clone(), agones.clone());
             let respond = move |request: http::Request<Incoming>| {
-                let answer = server.clone().call(request);
+                // Both answer what they do not know with UNIMPLEMENTED.
+                let answer = if is_ours(request.uri().path()) {
+                    ours.clone().call(request)
+                } else {
+                    agones.clone().call(request)
+                };
                 async move { as_grpc_go(answer.await.unwrap_or_else(|never| match never {})) }
             };
             http2(stream, closing, respond)
         },
     );
+}
+
+fn is_ours(path: &str) -> bool {
+    path.strip_prefix('/')
+        .and_then(|path| path.strip_prefix(muster::SERVICE_NAME))
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Gives an oversized message the status that grpc-go gives it; tonic says OUT_OF_RANGE, which
@@ -56,6 +76,64 @@ impl Grpc {
     async fn call(&self, call: Call) -> Result<tonic::Response<Empty>, Status> {
         self.api.call(call).await?;
         Ok(tonic::Response::new(Empty {}))
+    }
+}
+
+#[tonic::async_trait]
+impl muster::Sdk for Grpc {
+    type WatchMatchStream = Pin<Box<dyn Stream<Item = Result<WatchMatchResponse, Status>> + Send>>;
+
+    async fn get_connect_key(
+        &self,
+        _: Request<GetConnectKeyRequest>,
+    ) -> Result<tonic::Response<GetConnectKeyResponse>, Status> {
+        Ok(tonic::Response::new(self.api.connect_key().await?))
+    }
+
+    async fn watch_match(
+        &self,
+        _: Request<WatchMatchRequest>,
+    ) -> Result<tonic::Response<Self::WatchMatchStream>, Status> {
+        let matches = self.api.watch_match()?.into_stream();
+        Ok(tonic::Response::new(Box::pin(
+            matches.map(|found| Ok(WatchMatchResponse::clone(&found))),
+        )))
+    }
+
+    async fn player_joined(
+        &self,
+        request: Request<PlayerJoinedRequest>,
+    ) -> Result<tonic::Response<PlayerJoinedResponse>, Status> {
+        let PlayerJoinedRequest { player_id } = request.into_inner();
+        self.api.call(Call::PlayerJoined { player_id }).await?;
+        Ok(tonic::Response::new(PlayerJoinedResponse {}))
+    }
+
+    async fn player_left(
+        &self,
+        request: Request<PlayerLeftRequest>,
+    ) -> Result<tonic::Response<PlayerLeftResponse>, Status> {
+        let PlayerLeftRequest { player_id } = request.into_inner();
+        self.api.call(Call::PlayerLeft { player_id }).await?;
+        Ok(tonic::Response::new(PlayerLeftResponse {}))
+    }
+
+    async fn end_match(
+        &self,
+        request: Request<EndMatchRequest>,
+    ) -> Result<tonic::Response<EndMatchResponse>, Status> {
+        let request = request.into_inner();
+        let next = request.next();
+        let EndMatchRequest {
+            match_id, result, ..
+        } = request;
+        let call = Call::EndMatch {
+            match_id,
+            result,
+            next,
+        };
+        self.api.call(call).await?;
+        Ok(tonic::Response::new(EndMatchResponse {}))
     }
 }
 

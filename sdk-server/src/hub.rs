@@ -130,8 +130,8 @@ async fn connect(
     dialer: &impl Dial,
 ) -> Result<(mpsc::Sender<ConnectRequest>, Streaming<ConnectResponse>), Error> {
     let mut client = HubClient::new(dialer.dial(config).await?);
-    // One hello and one change at a time: more is never on its way.
-    let (requests, stream) = mpsc::channel(2);
+    // One hello, one key request and one change at a time: more is never on its way.
+    let (requests, stream) = mpsc::channel(3);
     let hello = Hello {
         namespace: config.namespace.clone(),
         name: config.name.clone(),
@@ -182,8 +182,12 @@ async fn serve(
 ) -> Result<Infallible, Error> {
     let mut resume_at: Option<Instant> = None;
     loop {
-        if let Some(change) = remote.next_change() {
-            let message = Some(connect_request::Message::Change(change));
+        let keys = remote
+            .next_key_request()
+            .map(connect_request::Message::KeyRequest);
+        let change = remote.next_change().map(connect_request::Message::Change);
+        for message in keys.into_iter().chain(change) {
+            let message = Some(message);
             requests
                 .send(ConnectRequest { message })
                 .await
@@ -197,6 +201,7 @@ async fn serve(
                         resume_at = Some(Instant::now() + RETRY_AFTER);
                     }
                 }
+                Some(connect_response::Message::ConnectKeys(keys)) => remote.on_connect_keys(keys),
                 None => tracing::debug!("Ignored a message of a newer hub"),
             },
             () = remote.work() => {}

@@ -1,6 +1,6 @@
 //! The sidecar beside each game server.
 //!
-//! Serves the Agones SDK on localhost over gRPC and REST, judges the game server's health, and
+//! Serves the Agones SDK on localhost over gRPC and REST, and `muster.sdk.v1` over gRPC; judges the game server's health, and
 //! holds one stream to the operator's hub. It has no Kubernetes credentials and writes no object:
 //! the hub does. With `--local` it needs neither cluster nor hub.
 //!
@@ -30,6 +30,7 @@ mod grpc;
 mod health;
 mod hub;
 mod local;
+mod matches;
 mod probes;
 mod random;
 mod remote;
@@ -211,7 +212,8 @@ async fn serve_hub(
         tokio::join!(
             hub::run(remote, config, &hub::Network),
             remote.watch_health(),
-            remote.watch_reservation()
+            remote.watch_reservation(),
+            remote.watch_players()
         )
         .0
     });

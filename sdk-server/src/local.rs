@@ -2,11 +2,17 @@
 //!
 //! Behaves as Agones' local SDK server: changes are done at once and every watcher sees them,
 //! nothing is refused because of the state, health is only logged.
+//!
+//! Connect keys are random, new with each call, and known to nobody else: no token opens with them,
+//! so a game without a cluster lets players in without tokens. The match is the one that the file
+//! of the object names in its annotation `muster.dev/match`, while the state is Allocated.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use proto::agones::dev::sdk::{GameServer, game_server};
+use proto::muster::sdk::v1::end_match_request::Next;
+use proto::muster::sdk::v1::{ConnectKey, GetConnectKeyResponse, WatchMatchResponse};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +21,9 @@ use tonic::Status;
 use crate::backend::{Backend, Call, Watch, Watched};
 use crate::config::LocalConfig;
 use crate::conformance::{Mismatch, Recorder};
+use crate::matches;
 use crate::random;
+use crate::state::BootId;
 use crate::validate::METADATA_PREFIX;
 
 pub(crate) mod file;
@@ -26,6 +34,7 @@ mod tests;
 pub(crate) struct Local {
     inner: Mutex<Inner>,
     watched: Watched,
+    matches: Watched<WatchMatchResponse>,
     /// When the running reservation ends.
     reservation: watch::Sender<Option<Instant>>,
 }
@@ -51,21 +60,28 @@ impl Local {
             object.object_meta.get_or_insert_default().uid = uid;
             Recorder::new(expected)
         });
-        let watched = Watched::new(closing);
-        watched.announce(object.clone());
-        let inner = Mutex::new(Inner { object, recorder });
-        Self {
-            inner,
-            watched,
+        let local = Self {
+            watched: Watched::new(closing.clone()),
+            matches: Watched::new(closing),
             reservation: watch::Sender::new(None),
-        }
+            inner: Mutex::new(Inner { object, recorder }),
+        };
+        local.announce(&local.inner());
+        local
+    }
+
+    fn announce(&self, inner: &Inner) {
+        let object = &inner.object;
+        let text = matches::annotation(object, matches::MATCH_ANNOTATION).unwrap_or_default();
+        self.matches.publish(matches::current(text, object));
+        self.watched.announce(object.clone());
     }
 
     /// Replaces the object, as after a change of its file.
     pub(crate) fn replace(&self, object: GameServer) {
         let mut inner = self.inner();
         inner.object = object;
-        self.watched.announce(inner.object.clone());
+        self.announce(&inner);
     }
 
     /// Returns to Ready at the end of each reservation.
@@ -114,8 +130,16 @@ impl Local {
                     .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
                 self.set_state(object, "Reserved", until);
             }
+            Call::PlayerJoined { .. } | Call::PlayerLeft { .. } => {}
+            Call::EndMatch { next, .. } => {
+                let state = match next {
+                    Next::Ready => "Ready",
+                    Next::Shutdown | Next::Unspecified => "Shutdown",
+                };
+                self.set_state(object, state, None);
+            }
         }
-        self.watched.announce(inner.object.clone());
+        self.announce(&inner);
         tracing::info!("Gameserver update received");
     }
 
@@ -156,6 +180,11 @@ impl Backend for Local {
             }
             Call::SetLabel { key, value } => tracing::info!(key, value, "Setting label"),
             Call::SetAnnotation { key, value } => tracing::info!(key, value, "Setting annotation"),
+            Call::PlayerJoined { player_id } => tracing::info!(player_id, "Player has joined"),
+            Call::PlayerLeft { player_id } => tracing::info!(player_id, "Player has left"),
+            Call::EndMatch { result, next, .. } => {
+                tracing::info!(result, next = next.as_str_name(), "Match is over");
+            }
         }
         self.apply(call);
         Ok(())
@@ -176,6 +205,23 @@ impl Backend for Local {
         tracing::info!("Connected to watch GameServer...");
         self.record("watch");
         self.watched.watch()
+    }
+
+    async fn connect_key(&self) -> Result<GetConnectKeyResponse, Status> {
+        tracing::info!("Made up a connect key: no token opens with it");
+        let key: [u8; 32] = random::secret()?;
+        let boot_id: BootId = random::secret()?;
+        Ok(GetConnectKeyResponse {
+            keys: vec![ConnectKey {
+                version: 1,
+                key: key.to_vec(),
+            }],
+            boot_id: boot_id.to_vec(),
+        })
+    }
+
+    fn watch_match(&self) -> Result<Watch<WatchMatchResponse>, Status> {
+        self.matches.watch()
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use proto::agones::dev::sdk::GameServer;
-use proto::muster::hub::v1::{Ack, Change, Snapshot};
+use proto::muster::hub::v1::{Ack, Change, ConnectKeys, KeyRequest, Snapshot};
+use proto::muster::sdk::v1::{ConnectKey, GetConnectKeyResponse, WatchMatchResponse};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,13 +17,19 @@ use tonic::Status;
 
 use crate::backend::{Backend, Call, Watch, Watched};
 use crate::health::{Health, Settings};
-use crate::state::{Called, Core, Ticket};
+use crate::random;
+use crate::state::{BootId, Called, Core, Ticket};
 
 /// A call is answered OK after this time even if the hub has not committed it: it is kept, and
 /// replayed when the hub is back.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How long `GetGameServer` waits for the hub's first snapshot.
 const OBJECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long `GetConnectKey` waits: without the hub there is no key, so a later answer would be
+/// none either.
+const KEY_WITHIN: Duration = Duration::from_secs(10);
+/// The number of players is written no more often than this, unless something else is written.
+const PLAYER_COUNT_EVERY: Duration = Duration::from_secs(5);
 /// How many calls may wait for the hub.
 const MAX_WAITING_CALLS: usize = 256;
 /// The longest sleep towards the end of a reservation: afterwards the wall clock is read again, in
@@ -37,12 +44,15 @@ pub(crate) struct Remote {
     inner: Mutex<Inner>,
     health: Mutex<Health>,
     watched: Watched,
+    matches: Watched<WatchMatchResponse>,
     wall_clock: WallClock,
     started: Instant,
     /// There may be something to send.
     work: Notify,
     /// The reservation may have begun or ended.
     reservation: Notify,
+    /// The number of players may wait to be sent.
+    counted: Notify,
     /// The kubelet has probed the game server.
     probed: Notify,
     /// A change has been acknowledged.
@@ -56,10 +66,11 @@ struct Inner {
     answers: BTreeMap<Ticket, oneshot::Sender<Result<(), Status>>>,
 }
 
-/// Forgets its ticket when the caller stops waiting, for whatever reason.
+/// A caller that waits. Forgets its ticket when the caller stops waiting, for whatever reason.
 struct Waiting<'a> {
     remote: &'a Remote,
     ticket: Ticket,
+    answer: oneshot::Receiver<Result<(), Status>>,
 }
 
 impl Drop for Waiting<'_> {
@@ -76,11 +87,13 @@ impl Remote {
         Self {
             inner: Mutex::default(),
             health: Mutex::default(),
-            watched: Watched::new(closing),
+            watched: Watched::new(closing.clone()),
+            matches: Watched::new(closing),
             wall_clock,
             started: Instant::now(),
             work: Notify::new(),
             reservation: Notify::new(),
+            counted: Notify::new(),
             probed: Notify::new(),
             acknowledged: Notify::new(),
         }
@@ -156,6 +169,16 @@ impl Remote {
         }
     }
 
+    /// Sends the number of players from time to time, when nothing else takes it along.
+    pub(crate) async fn watch_players(&self) {
+        loop {
+            self.counted.notified().await;
+            tokio::time::sleep(PLAYER_COUNT_EVERY).await;
+            self.inner().core.hurry();
+            self.work.notify_one();
+        }
+    }
+
     /// Waits until there may be something to send.
     pub(crate) async fn work(&self) {
         self.work.notified().await;
@@ -166,6 +189,19 @@ impl Remote {
         self.inner().core.next_change()
     }
 
+    /// Returns what to ask the hub for a life that begins.
+    pub(crate) fn next_key_request(&self) -> Option<KeyRequest> {
+        self.inner().core.next_key_request()
+    }
+
+    /// Takes the keys of a life.
+    pub(crate) fn on_connect_keys(&self, keys: ConnectKeys) {
+        let mut inner = self.inner();
+        if let Some(ticket) = inner.core.connect_keys(keys) {
+            inner.answer(ticket, Ok(()));
+        }
+    }
+
     /// Waits until the hub has acknowledged everything.
     pub(crate) async fn settled(&self) {
         while !self.inner().core.is_idle() {
@@ -174,7 +210,7 @@ impl Remote {
     }
 
     pub(crate) fn on_snapshot(&self, snapshot: Snapshot) {
-        let object = {
+        let (object, of_match) = {
             let mut inner = self.inner();
             let tickets = inner.core.snapshot(snapshot);
             if !tickets.is_empty() {
@@ -184,8 +220,12 @@ impl Remote {
                 inner.answer(ticket, Ok(()));
             }
             self.acknowledged.notify_one();
-            inner.core.game_server().cloned()
+            (
+                inner.core.game_server().cloned(),
+                inner.core.current_match(),
+            )
         };
+        self.matches.publish(of_match);
         if let Some(object) = object {
             self.watched.publish(object);
         }
@@ -223,6 +263,35 @@ impl Remote {
         self.inner().core.disconnected();
     }
 
+    /// Hands something to the core under a new ticket; returns who waits for the answer, unless there
+    /// is nothing to wait for.
+    fn ask(
+        &self,
+        ask: impl FnOnce(&mut Core, Ticket) -> Result<Called, Status>,
+    ) -> Result<Option<Waiting<'_>>, Status> {
+        let mut inner = self.inner();
+        if inner.answers.len() >= MAX_WAITING_CALLS {
+            return Err(Status::resource_exhausted(format!(
+                "{MAX_WAITING_CALLS} calls wait for the hub already"
+            )));
+        }
+        inner.last_ticket += 1;
+        let ticket = inner.last_ticket;
+        match ask(&mut inner.core, ticket)? {
+            Called::Dropped => return Ok(None),
+            Called::Waiting => {}
+        }
+        let (sender, answer) = oneshot::channel();
+        inner.answers.insert(ticket, sender);
+        drop(inner);
+        self.work.notify_one();
+        Ok(Some(Waiting {
+            remote: self,
+            ticket,
+            answer,
+        }))
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -246,33 +315,17 @@ impl Backend for Remote {
     async fn call(&self, call: Call) -> Result<(), Status> {
         let name = call.to_string();
         tracing::debug!(call = name, "Received a call");
-        let (ticket, receiver) = {
-            let mut inner = self.inner();
-            if inner.answers.len() >= MAX_WAITING_CALLS {
-                return Err(Status::resource_exhausted(format!(
-                    "{MAX_WAITING_CALLS} calls wait for the hub already"
-                )));
-            }
-            inner.last_ticket += 1;
-            let ticket = inner.last_ticket;
-            match inner.core.call(ticket, call)? {
-                Called::Dropped => {
-                    tracing::debug!(call = name, "Dropped: the GameServer is ending");
-                    return Ok(());
-                }
-                Called::Waiting => {}
-            }
-            let (sender, receiver) = oneshot::channel();
-            inner.answers.insert(ticket, sender);
-            (ticket, receiver)
+        let is_of_players = matches!(call, Call::PlayerJoined { .. } | Call::PlayerLeft { .. });
+        let asked = self.ask(|core, ticket| core.call(ticket, call))?;
+        if is_of_players {
+            self.counted.notify_one();
+        }
+        let Some(mut waiting) = asked else {
+            tracing::debug!(call = name, "Nothing to wait for");
+            return Ok(());
         };
-        let _waiting = Waiting {
-            remote: self,
-            ticket,
-        };
-        self.work.notify_one();
         self.reservation.notify_one();
-        match tokio::time::timeout(ANSWER_WITHIN, receiver).await {
+        match tokio::time::timeout(ANSWER_WITHIN, &mut waiting.answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_dropped)) => Err(Status::internal("the call was forgotten")),
             Err(_elapsed) => {
@@ -299,5 +352,43 @@ impl Backend for Remote {
 
     fn watch(&self) -> Result<Watch, Status> {
         self.watched.watch()
+    }
+
+    async fn connect_key(&self) -> Result<GetConnectKeyResponse, Status> {
+        let boot_id: BootId = random::secret()?;
+        let mut replaced = None;
+        let asked = self.ask(|core, ticket| {
+            replaced = core.begin_life(ticket, boot_id);
+            Ok(Called::Waiting)
+        })?;
+        if let Some(ticket) = replaced {
+            let status = Status::aborted("a later call of GetConnectKey began another life");
+            self.inner().answer(ticket, Err(status));
+        }
+        let Some(mut waiting) = asked else {
+            return Err(Status::internal("the call was forgotten"));
+        };
+        match tokio::time::timeout(KEY_WITHIN, &mut waiting.answer).await {
+            Ok(Ok(answer)) => answer?,
+            Ok(Err(_dropped)) => return Err(Status::internal("the call was forgotten")),
+            Err(_elapsed) => {
+                return Err(Status::unavailable(
+                    "the operator's hub has not given a key yet; call again",
+                ));
+            }
+        }
+        let mut keys = self.inner().core.take_keys(&boot_id);
+        let keys = keys.iter_mut().map(|key| ConnectKey {
+            version: key.version,
+            key: std::mem::take(&mut key.key),
+        });
+        Ok(GetConnectKeyResponse {
+            keys: keys.collect(),
+            boot_id: boot_id.to_vec(),
+        })
+    }
+
+    fn watch_match(&self) -> Result<Watch<WatchMatchResponse>, Status> {
+        self.matches.watch()
     }
 }

@@ -5,6 +5,9 @@
 //! wins. What was asked for stays here until the hub has acknowledged it, so that nothing is lost
 //! while the pod lives, and the keys and bytes that may wait are bounded.
 //!
+//! Some parts are patient: the number of players, and a boot id before Ready. They go with the next
+//! change, whatever that is, and cost no write of their own; [`Core::hurry`] ends the patience.
+//!
 //! Three rules protect the game server:
 //! - *Live guard*: once it is Unhealthy, shut down or being deleted, later states are dropped.
 //! - *An allocation that we did not know of beats a waiting Ready*: if the hub shows a new
@@ -17,19 +20,30 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proto::agones::dev::sdk::GameServer;
 use proto::muster::hub::v1::state_change::State;
-use proto::muster::hub::v1::{Ack, Change, Snapshot, StateChange};
+use proto::muster::hub::v1::{
+    Ack, Change, ConnectKey, ConnectKeys, KeyRequest, MatchResult, Snapshot, StateChange,
+};
+use proto::muster::sdk::v1::WatchMatchResponse;
+use proto::muster::sdk::v1::end_match_request::Next;
 use tonic::{Code, Status};
 
 use crate::backend::Call;
+use crate::matches;
+use crate::state::life::Life;
 use crate::state::parts::{Part, Parts, Slot, Value, state_in, state_of, to_change};
+use crate::state::players::{Changed, Players};
 use crate::validate;
 
+mod life;
 mod parts;
+mod players;
 #[cfg(test)]
 mod tests;
 
 /// How many labels and annotations may wait for the hub.
 const MAX_WAITING_KEYS: usize = 128;
+
+pub(crate) use life::BootId;
 
 /// Who waits for an answer.
 pub(crate) type Ticket = u64;
@@ -81,13 +95,21 @@ pub(crate) struct Core {
     allocating: bool,
     /// A reservation that a later state has ended, though the snapshot may still show it.
     cancelled_reservation: i64,
+    /// The life of the game's process that waits for its keys.
+    life: Option<Life>,
+    players: Players,
+    /// The match that the game has ended, while the object may still show it.
+    ended_match: Option<Vec<u8>>,
 }
 
 impl Core {
     /// Takes a call of the game server.
     pub(crate) fn call(&mut self, ticket: Ticket, call: Call) -> Result<Called, Status> {
         match call {
-            Call::Ready => Ok(self.state(Some(ticket), sdk_change(State::Ready, 0))),
+            Call::Ready => {
+                self.match_over();
+                Ok(self.state(Some(ticket), sdk_change(State::Ready, 0)))
+            }
             Call::Allocate => Ok(self.state(Some(ticket), sdk_change(State::Allocated, 0))),
             Call::Shutdown => Ok(self.state(Some(ticket), sdk_change(State::Shutdown, 0))),
             Call::Reserve { seconds } => {
@@ -98,7 +120,84 @@ impl Core {
                 self.check_annotations(&key, &value)?;
                 self.text(ticket, Slot::Annotation(key), value)
             }
+            Call::PlayerJoined { player_id } => {
+                let changed = self.players.joined(player_id).ok_or_else(|| {
+                    Status::resource_exhausted("no more players fit into one game server")
+                })?;
+                Ok(self.count(Some(ticket), changed))
+            }
+            Call::PlayerLeft { player_id } => {
+                let changed = self.players.left(&player_id);
+                Ok(self.count(Some(ticket), changed))
+            }
+            Call::EndMatch {
+                match_id,
+                result,
+                next,
+            } => self.end_match(ticket, match_id, result, next),
         }
+    }
+
+    /// Begins a life of the game's process; its keys are there when the ticket is answered. Returns
+    /// the ticket of a life that this one replaces.
+    pub(crate) fn begin_life(&mut self, ticket: Ticket, boot_id: BootId) -> Option<Ticket> {
+        self.pending.remove(&Slot::Life);
+        let replaced = self.life.replace(Life::new(boot_id, ticket));
+        replaced.map(|life| life.ticket)
+    }
+
+    /// Returns what to ask the hub for the life that begins, once per connection.
+    pub(crate) fn next_key_request(&mut self) -> Option<KeyRequest> {
+        self.life.as_mut().filter(|_| self.linked)?.ask()
+    }
+
+    /// Takes the keys of a life; returns the ticket to answer at once. None: nobody waits for
+    /// them, or the hub has to commit the boot id first.
+    pub(crate) fn connect_keys(&mut self, keys: ConnectKeys) -> Option<Ticket> {
+        let life = self.life.as_mut()?;
+        let key_version = life.answer(keys)?;
+        let (boot_id, ticket) = (life.boot_id, life.ticket);
+        let value = Value::Life {
+            boot_id,
+            key_version,
+        };
+        // Before it is Ready nobody is sent here, so the boot id can wait for that write.
+        let is_early = self.snapshot.as_ref().is_some_and(is_starting)
+            && !self
+                .in_flight
+                .as_ref()
+                .is_some_and(|change| change.parts.contains_key(&Slot::State));
+        if is_early {
+            self.merge(Slot::Life, value, None);
+            self.set_patience(&Slot::Life, true);
+            return Some(ticket);
+        }
+        self.merge(Slot::Life, value, Some(ticket));
+        None
+    }
+
+    /// Hands out the keys of a life, and forgets them.
+    pub(crate) fn take_keys(&mut self, boot_id: &BootId) -> Vec<ConnectKey> {
+        let life = self.life.take_if(|life| life.boot_id == *boot_id);
+        life.map(|life| life.keys).unwrap_or_default()
+    }
+
+    /// The match of the game server.
+    pub(crate) fn current_match(&self) -> WatchMatchResponse {
+        let snapshot = self.snapshot.as_ref();
+        snapshot
+            .and_then(|known| {
+                Some(matches::current(
+                    &known.r#match,
+                    known.game_server.as_ref()?,
+                ))
+            })
+            .unwrap_or_default()
+    }
+
+    /// Sends the number of players now, if it waits for another change.
+    pub(crate) fn hurry(&mut self) {
+        self.set_patience(&Slot::PlayerCount, false);
     }
 
     /// Reports that health checks have failed.
@@ -147,7 +246,12 @@ impl Core {
     }
 
     /// Forgets a caller that no longer waits; what it asked for is kept.
+    ///
+    /// But for a life whose keys it has not taken: that one never begins.
     pub(crate) fn forget(&mut self, ticket: Ticket) {
+        if self.life.take_if(|life| life.ticket == ticket).is_some() {
+            self.pending.remove(&Slot::Life);
+        }
         let in_flight = self
             .in_flight
             .iter_mut()
@@ -165,6 +269,9 @@ impl Core {
         if let Some(change) = &mut self.in_flight {
             change.sent = false;
         }
+        if let Some(life) = &mut self.life {
+            life.disconnected();
+        }
     }
 
     /// Takes the object as the hub sees it; returns the calls that it answers.
@@ -180,6 +287,9 @@ impl Core {
             }
             if object_state(&snapshot) == "Allocated" {
                 self.allocating = false;
+            }
+            if !is_starting(&snapshot) {
+                self.set_patience(&Slot::Life, false);
             }
             self.snapshot = Some(snapshot);
         }
@@ -241,9 +351,93 @@ impl Core {
         Some(to_change(change.id, &change.parts))
     }
 
-    /// Whether the hub has acknowledged everything.
+    /// Whether the hub has acknowledged everything but what waits for company.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.is_none() && self.alone.is_empty() && self.pending.is_empty()
+        self.in_flight.is_none() && self.alone.is_empty() && !self.has_urgent()
+    }
+
+    fn has_urgent(&self) -> bool {
+        self.pending.values().any(|part| !part.is_patient)
+    }
+
+    fn set_patience(&mut self, slot: &Slot, is_patient: bool) {
+        if let Some(part) = self.pending.get_mut(slot) {
+            part.is_patient = is_patient;
+        }
+    }
+
+    /// Writes down the number of players: a claim at once, the rest with the next change.
+    fn count(&mut self, ticket: Option<Ticket>, changed: Changed) -> Called {
+        match changed {
+            Changed::Nothing => Called::Dropped,
+            Changed::Claim(count) => {
+                self.merge(Slot::PlayerCount, Value::Count(count), ticket);
+                Called::Waiting
+            }
+            Changed::Count(count) => {
+                let waited = self.pending.get(&Slot::PlayerCount);
+                let is_patient = waited.is_none_or(|part| part.is_patient);
+                self.merge(Slot::PlayerCount, Value::Count(count), None);
+                self.set_patience(&Slot::PlayerCount, is_patient);
+                Called::Dropped
+            }
+        }
+    }
+
+    fn match_over(&mut self) {
+        let changed = self.players.match_over();
+        self.count(None, changed);
+    }
+
+    fn end_match(
+        &mut self,
+        ticket: Ticket,
+        match_id: Vec<u8>,
+        result: String,
+        next: Next,
+    ) -> Result<Called, Status> {
+        if self.ended_match.as_ref() == Some(&match_id) {
+            // Said again: whoever waits for the first call's outcome waits with it.
+            let in_flight = self.in_flight.as_mut().map(|change| &mut change.parts);
+            let parts = in_flight.into_iter().chain([&mut self.pending]);
+            let alone = self.alone.iter_mut().map(|(slot, part)| (&*slot, part));
+            let mut waiting = parts.flatten().chain(alone);
+            return Ok(
+                match waiting.find(|(slot, _)| **slot == Slot::MatchResult) {
+                    Some((_, part)) => {
+                        part.waiting.push(ticket);
+                        Called::Waiting
+                    }
+                    None => Called::Dropped,
+                },
+            );
+        }
+        if let Some(object) = self.game_server() {
+            if matches::last_ended(object).is_some_and(|ended| ended.as_slice() == match_id) {
+                return Ok(Called::Dropped);
+            }
+            let current = self.current_match().r#match;
+            if current.is_none_or(|current| current.match_id != match_id) {
+                return Err(Status::failed_precondition(
+                    "match_id is not that of the match that this game server is allocated for",
+                ));
+            }
+        }
+        let state = match next {
+            Next::Ready => State::Ready,
+            Next::Shutdown | Next::Unspecified => State::Shutdown,
+        };
+        self.ended_match = Some(match_id.clone());
+        self.match_over();
+        let result = MatchResult { match_id, result };
+        self.merge(Slot::MatchResult, Value::Result(result), Some(ticket));
+        let change = StateChange {
+            reason: "Match is over".to_owned(),
+            ..sdk_change(state, 0)
+        };
+        // Answered with the result: they are one change.
+        self.state(None, change);
+        Ok(Called::Waiting)
     }
 
     fn state(&mut self, ticket: Option<Ticket>, mut change: StateChange) -> Called {
@@ -256,8 +450,8 @@ impl Core {
             let seen = self
                 .snapshot
                 .as_ref()
-                .map(|known| last_allocated(known).cloned());
-            change.last_allocated = seen.map(Option::unwrap_or_default);
+                .map(|known| last_allocated(known).unwrap_or_default().to_owned());
+            change.last_allocated = seen;
         }
         match change.state() {
             end @ (State::Shutdown | State::Unhealthy) => self.ended = Some(end),
@@ -286,8 +480,10 @@ impl Core {
         let part = entry.or_insert_with(|| Part {
             value: value.clone(),
             waiting: Vec::new(),
+            is_patient: false,
         });
         part.value = value;
+        part.is_patient = false;
         part.waiting.extend(ticket);
     }
 
@@ -365,19 +561,18 @@ impl Core {
         while let Some((slot, part)) = self.alone.pop_front() {
             match self.pending.get_mut(&slot) {
                 // Something newer has been asked for: it answers both.
-                Some(newer) => newer.waiting.extend(part.waiting),
+                Some(newer) => newer.stand_in_for(part),
                 None => return Some(Parts::from([(slot, part)])),
             }
         }
-        let parts = std::mem::take(&mut self.pending);
-        (!parts.is_empty()).then_some(parts)
+        self.has_urgent().then(|| std::mem::take(&mut self.pending))
     }
 
     /// Puts parts back that were not committed; what has been asked for since wins.
     fn put_back(&mut self, parts: Parts) {
         for (slot, part) in parts {
             match self.pending.get_mut(&slot) {
-                Some(newer) => newer.waiting.extend(part.waiting),
+                Some(newer) => newer.stand_in_for(part),
                 None => {
                     self.pending.insert(slot, part);
                 }
@@ -389,6 +584,10 @@ impl Core {
         for (slot, part) in parts {
             if self.ended.is_some() && state_in(&part) == self.ended {
                 self.ended = None;
+            }
+            if slot == Slot::MatchResult {
+                // The game may send another one.
+                self.ended_match = None;
             }
             if slot == Slot::State {
                 // The reservation that this state was to end goes on.
@@ -423,14 +622,19 @@ fn object_state(snapshot: &Snapshot) -> &str {
     status.map_or("", |status| status.state.as_str())
 }
 
-fn last_allocated(snapshot: &Snapshot) -> Option<&String> {
-    snapshot
-        .game_server
-        .as_ref()?
-        .object_meta
-        .as_ref()?
-        .annotations
-        .get("muster.dev/last-allocated")
+/// Whether nobody can be sent to the server yet, and a call of the game's brings it to Ready.
+fn is_starting(snapshot: &Snapshot) -> bool {
+    matches!(
+        object_state(snapshot),
+        "" | "PortAllocation" | "Creating" | "Starting" | "Scheduled"
+    )
+}
+
+fn last_allocated(snapshot: &Snapshot) -> Option<&str> {
+    matches::annotation(
+        snapshot.game_server.as_ref()?,
+        matches::LAST_ALLOCATED_ANNOTATION,
+    )
 }
 
 /// Whether `snapshot` is an older version of the object than `known`: after a reconnect, another

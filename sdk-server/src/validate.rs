@@ -4,7 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use proto::muster::sdk::v1::end_match_request::Next;
+use serde::de::IgnoredAny;
+
 use crate::backend::Call;
+use crate::matches;
 
 /// The prefix of every label and annotation that is set through the SDK.
 pub(crate) const METADATA_PREFIX: &str = "muster.dev/sdk-";
@@ -15,6 +19,9 @@ const NAME_PREFIX: &str = "sdk-";
 const MAX_NAME: usize = 63;
 /// Kubernetes' limit for all annotations of one object, keys and values together.
 const MAX_ANNOTATIONS_BYTES: usize = 256 * 1024;
+
+/// Most bytes of a match's result.
+const MAX_RESULT_BYTES: usize = 8 * 1024;
 
 /// Checks one call; the message names what is wrong with which key.
 pub(crate) fn call(call: &Call) -> Result<(), String> {
@@ -35,7 +42,38 @@ pub(crate) fn call(call: &Call) -> Result<(), String> {
             }
             Ok(())
         }
+        Call::PlayerJoined { player_id } | Call::PlayerLeft { player_id } => {
+            match matches::uuid(player_id) {
+                Some(_) => Ok(()),
+                None => Err("player_id is not a UUID".to_owned()),
+            }
+        }
+        Call::EndMatch {
+            match_id,
+            result,
+            next,
+        } => {
+            if match_id.len() != 16 {
+                return Err(format!("match_id has {} bytes, not 16", match_id.len()));
+            }
+            if *next == Next::Unspecified {
+                return Err("next is missing or unknown".to_owned());
+            }
+            match_result(result)
+        }
     }
+}
+
+fn match_result(result: &str) -> Result<(), String> {
+    if result.len() > MAX_RESULT_BYTES {
+        return Err(format!(
+            "result has {} bytes, at most {MAX_RESULT_BYTES} are allowed",
+            result.len()
+        ));
+    }
+    serde_json::from_str::<IgnoredAny>(result)
+        .map(drop)
+        .map_err(|error| format!("result is not JSON: {error}"))
 }
 
 /// Checks that all annotations together fit into one object.
@@ -214,6 +252,50 @@ mod tests {
             &big,
         )
         .unwrap_err();
+    }
+
+    #[test]
+    fn a_match_ends_with_an_id_a_result_and_what_comes_next() {
+        let end = |bytes: usize, result: &str, next| {
+            call(&Call::EndMatch {
+                match_id: vec![1; bytes],
+                result: result.to_owned(),
+                next,
+            })
+        };
+        end(16, r#"{"winner":2}"#, Next::Ready).unwrap();
+        end(16, &format!("\"{}\"", "x".repeat(8190)), Next::Shutdown).unwrap();
+        for (refused, why) in [
+            (end(15, "{}", Next::Ready), "match_id has 15 bytes"),
+            (end(16, "{}", Next::Unspecified), "next is missing"),
+            (end(16, "{", Next::Ready), "result is not JSON"),
+            (end(16, "", Next::Ready), "result is not JSON"),
+            (
+                end(16, &format!("\"{}\"", "x".repeat(8191)), Next::Ready),
+                "result has 8193 bytes",
+            ),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(error.starts_with(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_player_is_named_by_a_uuid() {
+        for (player_id, is_fine) in [
+            ("0a0b0c0d-0e0f-4011-8213-141516171819", true),
+            ("ada", false),
+            ("", false),
+        ] {
+            let player_id = || player_id.to_owned();
+            let joined = call(&Call::PlayerJoined {
+                player_id: player_id(),
+            });
+            let left = call(&Call::PlayerLeft {
+                player_id: player_id(),
+            });
+            assert_eq!((joined.is_ok(), left.is_ok()), (is_fine, is_fine));
+        }
     }
 
     #[test]

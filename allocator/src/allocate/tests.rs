@@ -10,8 +10,9 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::cache::{self, Follow};
-use crate::fake::harness::{BOUNDS, Core, any, deadline, fleet, name, request};
+use crate::fake::harness::{BOUNDS, Core, any, deadline, fleet, name, once, request};
 use crate::fake::{Fault, NODES, SERVERS};
+use crate::matches::Matches;
 
 #[tokio::test(start_paused = true)]
 async fn one_write_makes_an_allocation() {
@@ -398,12 +399,22 @@ async fn a_missing_crd_is_awaited_and_told() {
     fake.set_crd(false);
     let (admin, servers) = (Admin::default(), Servers::default());
     let metrics = Metrics::register(admin.registry(), servers.clone()).unwrap();
-    let allocator = Allocator::new(servers.clone(), fake.client(), BOUNDS, metrics.clone(), 1);
+    let matches = Matches::default();
+    let once = once(&fake, BOUNDS, &matches);
+    let allocator = Allocator::new(
+        servers.clone(),
+        fake.client(),
+        BOUNDS,
+        metrics.clone(),
+        once,
+        1,
+    );
     let mut tasks = JoinSet::new();
     tasks.spawn(cache::follow(Follow {
         client: fake.client(),
         namespaces: vec!["default".to_owned()],
         servers: servers.clone(),
+        matches,
         admin: admin.clone(),
         metrics,
     }));

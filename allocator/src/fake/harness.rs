@@ -11,11 +11,16 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::Fake;
+use crate::allocate::once::Once;
 use crate::allocate::{self, Allocated, Allocator, Bounds};
 use crate::api::{Api, Settings};
 use crate::cache::{self, Follow};
-use crate::commit::Limits;
+use crate::call::Limits;
+use crate::guard::Guards;
 use crate::index::{Count, Index};
+use crate::keys::Keys;
+use crate::match_api::MatchApi;
+use crate::matches::Matches;
 use crate::metrics::Metrics;
 use crate::request::{Compiler, Request};
 use crate::servers::Servers;
@@ -38,6 +43,8 @@ pub(crate) const BOUNDS: Bounds = Bounds {
 pub(crate) struct Core {
     pub(crate) allocator: Allocator,
     pub(crate) servers: Servers,
+    pub(crate) matches: Matches,
+    pub(crate) keys: Keys,
     pub(crate) metrics: Metrics,
     registry: Registry,
     _follow: JoinSet<()>,
@@ -46,12 +53,14 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) async fn start(fake: &Fake, bounds: Bounds, replica: u128) -> Self {
         let (admin, servers) = (Admin::default(), Servers::default());
+        let matches = Matches::default();
         let metrics = Metrics::register(admin.registry(), servers.clone()).unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(cache::follow(Follow {
             client: fake.client(),
             namespaces: Vec::new(),
             servers: servers.clone(),
+            matches: matches.clone(),
             admin: admin.clone(),
             metrics: metrics.clone(),
         }));
@@ -61,12 +70,15 @@ impl Core {
             fake.client(),
             bounds,
             metrics.clone(),
+            once(fake, bounds, &matches),
             replica,
         );
         Self {
             metrics,
             allocator,
             servers,
+            matches,
+            keys: Keys::default(),
             registry: admin.registry().clone(),
             _follow: tasks,
         }
@@ -98,6 +110,22 @@ impl Core {
         };
         let (allocator, servers) = (self.allocator.clone(), self.servers.clone());
         Api::new(allocator, servers, self.metrics.clone(), settings)
+    }
+
+    /// The API by request ids over this allocator.
+    pub(crate) fn match_api(&self) -> MatchApi {
+        let settings = Settings {
+            unallocated: Code::ResourceExhausted,
+            timeout: Duration::from_secs(10),
+        };
+        MatchApi::new(
+            self.allocator.clone(),
+            self.servers.clone(),
+            self.matches.clone(),
+            self.keys.clone(),
+            self.metrics.clone(),
+            settings,
+        )
     }
 
     /// Waits until this many Ready servers can be chosen.
@@ -132,6 +160,14 @@ pub(crate) async fn until(servers: &Servers, is_so: impl Fn(&Servers) -> bool) {
     tokio::time::timeout(limit, reached)
         .await
         .expect("the index becomes as it should be");
+}
+
+/// What is needed for request ids.
+pub(crate) fn once(fake: &Fake, bounds: Bounds, matches: &Matches) -> Once {
+    Once {
+        guards: Guards::new(fake.client(), "muster-system", bounds.commit),
+        matches: matches.clone(),
+    }
 }
 
 /// Servers `a`, `b`, … on one node.

@@ -1,4 +1,5 @@
-//! Servers of one namespace with equal labels form a class; classes are found by their labels.
+//! Servers of one namespace with equal labels, and equal fitness for players with tokens, form a
+//! class; classes are found by their labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,11 +11,12 @@ use super::{Labels, Name};
 
 pub(super) type ClassId = u64;
 
-/// Servers of one namespace with equal labels.
+/// Servers of one namespace that requests cannot tell apart.
 #[derive(Debug)]
 pub(crate) struct Class {
     pub(super) namespace: Name,
     labels: Arc<Labels>,
+    keyless: bool,
     stock: [Stock; 2],
 }
 
@@ -34,6 +36,12 @@ pub(crate) struct Stock {
 impl Class {
     pub(crate) fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    /// Whether players with tokens cannot join these servers, see
+    /// [`Observed::keyless`](super::Observed).
+    pub(crate) const fn is_keyless(&self) -> bool {
+        self.keyless
     }
 
     pub(crate) const fn stock(&self, state: SelectorState) -> &Stock {
@@ -65,7 +73,8 @@ const fn slot(state: SelectorState) -> usize {
 /// The classes of one namespace.
 #[derive(Debug, Default)]
 struct Scope {
-    by_labels: BTreeMap<Arc<Labels>, ClassId>,
+    /// By labels and `keyless`.
+    by_labels: BTreeMap<(Arc<Labels>, bool), ClassId>,
     by_label: BTreeMap<String, BTreeMap<String, BTreeSet<ClassId>>>,
 }
 
@@ -78,26 +87,29 @@ pub(super) struct Classes {
 }
 
 impl Classes {
-    /// The class of these labels, made if there is none yet.
-    pub(super) fn intern(&mut self, namespace: &Name, labels: Labels) -> ClassId {
+    /// The class of these servers, made if there is none yet.
+    pub(super) fn intern(&mut self, namespace: &Name, labels: Labels, keyless: bool) -> ClassId {
         let scope = self.scopes.entry(namespace.clone()).or_default();
-        if let Some(id) = scope.by_labels.get(&labels) {
+        let place = (Arc::new(labels), keyless);
+        if let Some(id) = scope.by_labels.get(&place) {
             return *id;
         }
+        let labels = &place.0;
         let id = self.next;
         self.next += 1;
-        for (key, value) in &labels {
+        for (key, value) in labels.iter() {
             let values = scope.by_label.entry(key.clone()).or_default();
             values.entry(value.clone()).or_default().insert(id);
         }
-        let labels = Arc::new(labels);
-        scope.by_labels.insert(Arc::clone(&labels), id);
+        let labels = Arc::clone(labels);
+        scope.by_labels.insert(place, id);
         let namespace = namespace.clone();
         self.by_id.insert(
             id,
             Class {
                 namespace,
                 labels,
+                keyless,
                 stock: <[Stock; 2]>::default(),
             },
         );
@@ -113,7 +125,8 @@ impl Classes {
             return;
         }
         if let Some(scope) = self.scopes.get_mut(&class.namespace) {
-            scope.by_labels.remove(&class.labels);
+            let place = (Arc::clone(&class.labels), class.keyless);
+            scope.by_labels.remove(&place);
             for (key, value) in class.labels.iter() {
                 let Some(values) = scope.by_label.get_mut(key) else {
                     continue;

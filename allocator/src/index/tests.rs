@@ -71,6 +71,7 @@ fn requests() -> Vec<Wanted> {
         namespace: namespace.to_owned(),
         selectors: selectors.iter().cloned().map(Arc::new).collect(),
         scheduling: Scheduling::Packed,
+        has_players: false,
     };
     NAMESPACES
         .iter()
@@ -93,6 +94,7 @@ fn compare(index: &Index, model: &Model, seed: u64) -> Result<(), TestCaseError>
                     "stale"
                 }
                 Missing::InFlight => "in flight",
+                Missing::Keyless => "keyless",
                 Missing::Capacity => "capacity",
             };
             prop_assert_eq!(name, model.missing(&wanted));
@@ -176,12 +178,14 @@ proptest! {
             let place = place(number % NODES.len());
             index.apply(&key, Observed {
                 version: 1, labels: labels(1, number % 2), state: SelectorState::Ready, place,
+                keyless: false,
             });
         }
         let scheduling =
             if distributed { Scheduling::Distributed } else { Scheduling::Packed };
         let wanted = Wanted {
             namespace: "blue".to_owned(), selectors: vec![Arc::default()], scheduling,
+            has_players: false,
         };
         let mut given = BTreeSet::new();
         for (count, seed) in seeds.into_iter().enumerate() {
@@ -208,11 +212,13 @@ fn a_late_event_does_not_bring_back_what_was_before_an_allocation() {
         labels: Labels::new(),
         state: state(allocated),
         place: Place::Development,
+        keyless: false,
     };
     let wanted = Wanted {
         namespace: "blue".to_owned(),
         selectors: vec![Arc::default()],
         scheduling: Scheduling::Packed,
+        has_players: false,
     };
     let draw = Draw { seed: 0, among: 1 };
     index.apply(&key, seen(5, false));

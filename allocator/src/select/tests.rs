@@ -39,6 +39,7 @@ fn index(table: &str) -> Index {
                 labels,
                 state,
                 place,
+                keyless: false,
             },
         );
     }
@@ -58,6 +59,7 @@ fn wanted(selectors: impl IntoIterator<Item = Selector>) -> Wanted {
         namespace: "default".to_owned(),
         selectors: selectors.into_iter().map(Arc::new).collect(),
         scheduling: Scheduling::Packed,
+        has_players: false,
     }
 }
 
@@ -286,6 +288,7 @@ fn what_is_stale_is_looked_up_before_anything_is_awaited() {
         labels: Labels::new(),
         state: SelectorState::Ready,
         place: Place::Node(Name::from("n")),
+        keyless: false,
     };
     index.apply(&a, newer);
     assert_eq!(
@@ -306,4 +309,27 @@ fn a_node_takes_its_servers_along_and_brings_them_back() {
     assert_eq!(select(&index, &any, BEST), Err(Missing::Capacity));
     index.set_node("m", true);
     assert_eq!(name(&index), "b");
+}
+
+#[test]
+fn players_are_not_sent_where_their_tokens_cannot_be_opened() {
+    let mut index = index("a Ready n");
+    let key = Key::new("default", "a");
+    index.apply(
+        &key,
+        Observed {
+            version: 2,
+            labels: Labels::new(),
+            state: SelectorState::Ready,
+            place: Place::Node(Name::from("n")),
+            keyless: true,
+        },
+    );
+    let anybody = wanted([Selector::default()]);
+    let players = Wanted {
+        has_players: true,
+        ..anybody.clone()
+    };
+    assert_eq!(select(&index, &players, BEST), Err(Missing::Keyless));
+    assert_eq!(select(&index, &anybody, BEST).unwrap().key, key);
 }

@@ -26,7 +26,7 @@ use crate::fake::harness::{BOUNDS, Core, fleet};
 async fn routes(fake: &Fake, unallocated: Code) -> (Core, Router) {
     let core = Core::start(fake, BOUNDS, 1).await;
     let (_, health) = tonic_health::server::health_reporter();
-    let router = router(core.api(unallocated), health);
+    let router = router(core.api(unallocated), core.match_api(), health);
     (core, router)
 }
 

@@ -311,6 +311,7 @@ fn allocator_config(ports: Ports) -> Result<allocator::Config> {
         format!("--port={}", ports.allocator().port()),
         format!("--admin-address={}", ports.allocator_admin()),
         "--disable-tls=true".to_owned(),
+        format!("--pod-namespace={SYSTEM}"),
         "--shutdown-delay-seconds=0".to_owned(),
     ])?;
     allocator::Config::try_from(args).map_err(told("allocator"))

@@ -113,14 +113,14 @@ impl Memory {
                 broken.push("a server that is being deleted was allocated".to_owned());
             }
         }
-        let of_match = label(after, meta::MATCH_ALLOCATION_LABEL);
+        let of_match = label(after, meta::REQUEST_LABEL);
         if !of_match.is_empty() && state(after) == State::Allocated {
             let served = self.served.entry(of_match.to_owned()).or_default();
             served.insert(name(after).to_owned());
             let holders = mirror
                 .all("GameServer")
                 .filter(|server| {
-                    label(server, meta::MATCH_ALLOCATION_LABEL) == of_match
+                    label(server, meta::REQUEST_LABEL) == of_match
                         && state(server) == State::Allocated
                         && !is_being_deleted(server)
                 })
@@ -407,7 +407,7 @@ pub fn at_rest(mirror: &Mirror) -> Vec<String> {
         let holders = mirror
             .all("GameServer")
             .filter(|server| {
-                label(server, meta::MATCH_ALLOCATION_LABEL) == uid(request)
+                label(server, meta::REQUEST_LABEL) == uid(request)
                     && state(server) == State::Allocated
             })
             .count();

@@ -96,7 +96,7 @@ fn server_line(mirror: &Mirror, server: &Value) -> String {
         .map(|pod| format!("{}{}", text(pod, "/status/phase"), leaving(pod)))
         .collect();
     let located = !text(server, "/status/address").is_empty();
-    let is_of_match = !label(server, crds::meta::MATCH_ALLOCATION_LABEL).is_empty();
+    let is_of_match = !label(server, crds::meta::REQUEST_LABEL).is_empty();
     format!(
         "{}{}{}{} pods [{}]",
         state(server),

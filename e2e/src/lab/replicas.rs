@@ -15,7 +15,7 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use operator::Hub;
-use proto::allocation::allocation_service_server::AllocationServiceServer;
+use proto::muster::allocation::v1::allocator_server::AllocatorServer;
 use runtime::admin::Admin;
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
@@ -85,6 +85,7 @@ struct Slot {
 struct Running {
     hub: Option<Hub>,
     api: Option<allocator::api::Api>,
+    match_api: Option<allocator::match_api::MatchApi>,
     admin: Admin,
     /// Cancelled when it has ended, however that came.
     gone: CancellationToken,
@@ -247,6 +248,7 @@ impl Replicas {
         let running = Running {
             hub: Some(replica.hub()),
             api: None,
+            match_api: None,
             admin: replica.admin().clone(),
             gone: gone.clone(),
         };
@@ -265,7 +267,8 @@ impl Replicas {
         identity: &str,
         faults: &Faults,
     ) -> Result<(BoxFuture<'static, ()>, Running)> {
-        let args = allocator::Args::try_parse_from(["allocator", "--disable-tls"])?;
+        let args = ["allocator", "--disable-tls", "--pod-namespace", SYSTEM];
+        let args = allocator::Args::try_parse_from(args)?;
         let config = allocator::Config::try_from(args)
             .map_err(|problems| anyhow!("configure the allocator: {problems:?}"))?;
         let client = self.0.cluster.client(identity, Some(faults));
@@ -274,6 +277,7 @@ impl Replicas {
         let running = Running {
             hub: None,
             api: Some(replica.api().clone()),
+            match_api: Some(replica.match_api().clone()),
             admin: replica.admin().clone(),
             gone: CancellationToken::new(),
         };
@@ -298,12 +302,12 @@ impl Replicas {
             let ready: Vec<_> = slots
                 .values()
                 .filter_map(|slot| slot.running.as_ref())
-                .filter(|running| running.api.is_some() && running.is_ready())
+                .filter(|running| running.match_api.is_some() && running.is_ready())
                 .collect();
             (*ready.get(turn.checked_rem(ready.len())?)?).clone()
         };
         let (near, far) = tokio::io::duplex(PIPE);
-        let service = TowerToHyperService::new(AllocationServiceServer::new(running.api?));
+        let service = TowerToHyperService::new(AllocatorServer::new(running.match_api?));
         self.0.tasks.spawn(async move {
             let connection = http2::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(far), service);

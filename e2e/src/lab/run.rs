@@ -159,7 +159,7 @@ impl Lab {
                 .filter(|server| {
                     let server_object = mirror.get("GameServer", NAMESPACE, server);
                     let of_match = server_object.is_some_and(|server| {
-                        !super::mirror::label(server, crds::meta::MATCH_ALLOCATION_LABEL).is_empty()
+                        !super::mirror::label(server, crds::meta::REQUEST_LABEL).is_empty()
                     });
                     !of_match && !claimed.contains(server)
                 })

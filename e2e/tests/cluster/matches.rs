@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use crds::allocation::{GameServerSelector, MatchState, MetadataPatch, ReleasePolicy};
-use crds::meta::{FLEET_LABEL, MATCH_ALLOCATION_LABEL, RELEASE_FINALIZER};
+use crds::meta::{FLEET_LABEL, RELEASE_FINALIZER, REQUEST_LABEL};
 use crds::state::State;
 use crds::{MatchAllocation, MatchAllocationSpec, MatchAllocationStatus};
 use e2e::objects::{Sample, podless_fleet};
@@ -74,7 +74,7 @@ fn an_applied_match_gets_a_server_and_deleting_it_shuts_that_down() {
                 .get("map")
                 .is_some_and(|it| it == "arena")
         );
-        ensure!(server.labels().get(MATCH_ALLOCATION_LABEL) == created.metadata.uid.as_ref());
+        ensure!(server.labels().get(REQUEST_LABEL) == created.metadata.uid.as_ref());
         let port = status.ports.first().context("no port")?;
         let address = allocator::join(&status.address, port.port)?;
         ensure!(echo::udp(address, "hello").await?.0 == "ACK: hello");
@@ -107,7 +107,7 @@ fn a_match_can_return_its_server() {
                 .in_state(&status.game_server_name, State::Ready)
                 .await?;
             ensure!(
-                !server.labels().contains_key(MATCH_ALLOCATION_LABEL),
+                !server.labels().contains_key(REQUEST_LABEL),
                 "it is still marked"
             );
         }

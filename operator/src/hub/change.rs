@@ -1,24 +1,29 @@
 //! From a change that an SDK server asks for to a patch of the game server. Pure.
 //!
 //! The live guard is here: a server that is Unhealthy, has ended or is being deleted changes its
-//! state no more.
+//! state no more, and begins no life. What it says of its match is written all the same.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use crds::gameserver::{GameServer, GameServerStatusAddress};
+use crds::gameserver::{ConnectStatus, GameServer, GameServerStatusAddress};
+use crds::matches::MatchEnd;
 use crds::meta;
 use crds::state::State;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use proto::muster::hub::v1::state_change::State as Wanted;
-use proto::muster::hub::v1::{Change, StateChange};
+use proto::muster::hub::v1::{Change, MatchResult, StateChange};
 use serde_json::{Map, Value, json};
 use tonic::Code;
 
+use super::boot_id::BootId;
 use crate::gameserver::plan::Place;
 use crate::nodes::POD_IP;
 
 /// Most labels and most annotations in one change.
 const MOST_KEYS: usize = 256;
+
+/// Most bytes of the result of a match.
+const MOST_RESULT: usize = 8 * 1024;
 
 /// What becomes of a change.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,14 +63,24 @@ pub(crate) fn decide(
                     annotations.insert(key.to_owned(), value.into());
                 }
                 // A server that is free again belongs to no match any more.
-                if status.get("state") == Some(&json!(State::Ready))
-                    && server.labels().contains_key(meta::MATCH_ALLOCATION_LABEL)
-                {
-                    labels.insert(meta::MATCH_ALLOCATION_LABEL.to_owned(), Value::Null);
+                if status.get("state") == Some(&json!(State::Ready)) {
+                    forget_match(server, &mut labels, &mut annotations);
                 }
             }
             Err(other) => return other,
         }
+    }
+    let of_game = connect(server, change).and_then(|connect| {
+        status.extend(connect.map(|connect| ("connect".to_owned(), json!(connect))));
+        match_result(server, change.match_result.as_ref())
+    });
+    match of_game {
+        Ok(end) => annotations
+            .extend(end.map(|end| (meta::MATCH_RESULT_ANNOTATION.to_owned(), end.into()))),
+        Err(message) => return Decision::Refuse(Code::InvalidArgument, message),
+    }
+    if let Some(count) = change.player_count {
+        count_players(now, server, count, &mut annotations);
     }
     let mut patch = Map::new();
     let mut metadata = Map::new();
@@ -84,6 +99,127 @@ pub(crate) fn decide(
         Decision::Nothing
     } else {
         Decision::Write(patch.into())
+    }
+}
+
+/// Decides about a change to Ready while nobody knows the server's address: the controller writes
+/// Ready when the address is known, and everything else is written now.
+pub(crate) fn without_place(now: Timestamp, server: &GameServer, change: &Change) -> Decision {
+    let rest = Change {
+        state: None,
+        ..change.clone()
+    };
+    let mut patch = match decide(now, server, None, &rest) {
+        Decision::Write(patch) => patch,
+        Decision::Nothing | Decision::NeedsPlace => json!({}),
+        refused @ Decision::Refuse(..) => return refused,
+    };
+    patch["status"]["state"] = json!(State::RequestReady);
+    Decision::Write(patch)
+}
+
+/// What remains of a match on a server that is free again is how it ended.
+fn forget_match(
+    server: &GameServer,
+    labels: &mut Map<String, Value>,
+    annotations: &mut Map<String, Value>,
+) {
+    if server.labels().contains_key(meta::REQUEST_LABEL) {
+        labels.insert(meta::REQUEST_LABEL.to_owned(), Value::Null);
+    }
+    for key in [
+        meta::MATCH_ANNOTATION,
+        meta::CLAIM_TIME_ANNOTATION,
+        meta::PLAYER_COUNT_ANNOTATION,
+    ] {
+        if server.annotations().contains_key(key) {
+            annotations.insert(key.to_owned(), Value::Null);
+        }
+    }
+}
+
+/// The life that begins, unless it is written already or the server has ended.
+fn connect(server: &GameServer, change: &Change) -> Result<Option<ConnectStatus>, String> {
+    let Some(boot_id) = &change.boot_id else {
+        return Ok(None);
+    };
+    let boot_id = BootId::from_slice(boot_id).ok_or("boot_id must have 16 bytes")?;
+    if change.key_version == 0 {
+        return Err("key_version is missing".to_owned());
+    }
+    let begins = ConnectStatus {
+        boot_id: boot_id.to_string(),
+        key_version: change.key_version.into(),
+    };
+    let written = server
+        .status
+        .as_ref()
+        .and_then(|status| status.connect.as_ref());
+    let is_over = server.is_being_deleted() || server.state().is_ending();
+    Ok((!is_over && written != Some(&begins)).then_some(begins))
+}
+
+/// The end of a match as it is written, unless it is already.
+fn match_result(
+    server: &GameServer,
+    result: Option<&MatchResult>,
+) -> Result<Option<String>, String> {
+    let Some(result) = result else {
+        return Ok(None);
+    };
+    let match_id: [u8; 16] = result
+        .match_id
+        .as_slice()
+        .try_into()
+        .map_err(|_| "match_result.match_id must have 16 bytes")?;
+    if result.result.len() > MOST_RESULT {
+        return Err(format!(
+            "match_result.result has {} bytes, at most {MOST_RESULT} are allowed",
+            result.result.len()
+        ));
+    }
+    let end = MatchEnd {
+        match_id: uuid(match_id),
+        result: result.result.clone(),
+    };
+    let written = server.annotations().get(meta::MATCH_RESULT_ANNOTATION);
+    let written: Option<MatchEnd> = written.and_then(|text| serde_json::from_str(text).ok());
+    let is_written = written.is_some_and(|written| written.match_id == end.match_id);
+    if is_written {
+        return Ok(None);
+    }
+    serde_json::to_string(&end)
+        .map(Some)
+        .map_err(|error| error.to_string())
+}
+
+/// Writes a UUID with its hyphens.
+fn uuid(bytes: [u8; 16]) -> String {
+    let digits = format!("{:032x}", u128::from_be_bytes(bytes));
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32];
+    parts.map(|part| digits[part].to_owned()).join("-")
+}
+
+/// Writes how many players are there, if that is news, and once when the match was claimed.
+fn count_players(
+    now: Timestamp,
+    server: &GameServer,
+    count: u32,
+    annotations: &mut Map<String, Value>,
+) {
+    let written = server.annotations();
+    let text = (count > 0).then(|| count.to_string());
+    if written.get(meta::PLAYER_COUNT_ANNOTATION) != text.as_ref() {
+        annotations.insert(meta::PLAYER_COUNT_ANNOTATION.to_owned(), json!(text));
+    }
+    if count > 0
+        && server.state() == State::Allocated
+        && !written.contains_key(meta::CLAIM_TIME_ANNOTATION)
+    {
+        annotations.insert(
+            meta::CLAIM_TIME_ANNOTATION.to_owned(),
+            now.to_string().into(),
+        );
     }
 }
 
@@ -363,7 +499,7 @@ mod tests {
     fn a_server_that_is_free_again_belongs_to_no_match() {
         let mut allocated = server(State::Allocated, "a");
         allocated.metadata.labels = Some(std::collections::BTreeMap::from([(
-            meta::MATCH_ALLOCATION_LABEL.to_owned(),
+            meta::REQUEST_LABEL.to_owned(),
             "uid".to_owned(),
         )]));
         check(
@@ -371,7 +507,173 @@ mod tests {
             None,
             &wants(Wanted::Ready),
             &expect![[
-                r#"{"metadata":{"labels":{"muster.dev/match-allocation":null}},"status":{"state":"Ready"}}"#
+                r#"{"metadata":{"labels":{"muster.dev/request":null}},"status":{"state":"Ready"}}"#
+            ]],
+        );
+    }
+
+    #[test]
+    fn a_life_begins_in_the_same_write_as_ready_and_once() {
+        let mut change = wants(Wanted::Ready);
+        change.boot_id = Some(vec![171; 16]);
+        change.key_version = 7;
+        check(
+            &server(State::Creating, ""),
+            Some(&place()),
+            &change,
+            &expect![[
+                r#"{"status":{"address":"203.0.113.7","addresses":[],"connect":{"bootId":"abababababababababababababababab","keyVersion":7},"nodeName":"node-1","state":"Ready"}}"#
+            ]],
+        );
+        let mut begun = server(State::Ready, "a");
+        begun.status.as_mut().unwrap().connect = Some(ConnectStatus {
+            boot_id: "ab".repeat(16),
+            key_version: 7,
+        });
+        check(&begun, None, &change, &expect!["Nothing"]);
+        change.boot_id = Some(vec![1; 16]);
+        check(
+            &begun,
+            None,
+            &change,
+            &expect![[
+                r#"{"status":{"connect":{"bootId":"01010101010101010101010101010101","keyVersion":7}}}"#
+            ]],
+        );
+        check(
+            &server(State::Shutdown, "a"),
+            None,
+            &change,
+            &expect!["Nothing"],
+        );
+    }
+
+    #[test]
+    fn a_ready_without_an_address_loses_nothing_of_its_change() {
+        let mut change = wants(Wanted::Ready);
+        change.boot_id = Some(vec![1; 16]);
+        change.key_version = 7;
+        change.labels.insert("map".to_owned(), "a".to_owned());
+        let now = Timestamp::UNIX_EPOCH;
+        let Decision::Write(patch) = without_place(now, &server(State::Creating, ""), &change)
+        else {
+            panic!("no write")
+        };
+        expect![[
+            r#"{"metadata":{"labels":{"muster.dev/sdk-map":"a"}},"status":{"connect":{"bootId":"01010101010101010101010101010101","keyVersion":7},"state":"RequestReady"}}"#
+        ]]
+        .assert_eq(&patch.to_string());
+    }
+
+    #[test]
+    fn players_are_counted_and_the_first_one_claims() {
+        let players = |count| Change {
+            player_count: Some(count),
+            ..Change::default()
+        };
+        let mut allocated = server(State::Allocated, "a");
+        check(
+            &allocated,
+            None,
+            &players(1),
+            &expect![[
+                r#"{"metadata":{"annotations":{"muster.dev/claim-time":"2026-01-02T03:04:05Z","muster.dev/player-count":"1"}}}"#
+            ]],
+        );
+        check(&allocated, None, &players(0), &expect!["Nothing"]);
+        let text = str::to_owned;
+        allocated.metadata.annotations = Some(std::collections::BTreeMap::from([
+            (text(meta::CLAIM_TIME_ANNOTATION), text("earlier")),
+            (text(meta::PLAYER_COUNT_ANNOTATION), text("1")),
+        ]));
+        check(&allocated, None, &players(1), &expect!["Nothing"]);
+        check(
+            &allocated,
+            None,
+            &players(2),
+            &expect![[r#"{"metadata":{"annotations":{"muster.dev/player-count":"2"}}}"#]],
+        );
+        check(
+            &allocated,
+            None,
+            &players(0),
+            &expect![[r#"{"metadata":{"annotations":{"muster.dev/player-count":null}}}"#]],
+        );
+        // Whoever joins a server that no match has claims nothing.
+        check(
+            &server(State::Ready, "a"),
+            None,
+            &players(1),
+            &expect![[r#"{"metadata":{"annotations":{"muster.dev/player-count":"1"}}}"#]],
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_match_is_written_with_the_state_and_once() {
+        let mut allocated = server(State::Allocated, "a");
+        let text = str::to_owned;
+        allocated.metadata.annotations = Some(std::collections::BTreeMap::from([
+            (text(meta::MATCH_ANNOTATION), text("{}")),
+            (text(meta::CLAIM_TIME_ANNOTATION), text("earlier")),
+            (text(meta::PLAYER_COUNT_ANNOTATION), text("2")),
+        ]));
+        let mut change = wants(Wanted::Ready);
+        change.player_count = Some(0);
+        change.match_result = Some(MatchResult {
+            match_id: vec![171; 16],
+            result: text(r#"{"winner":2}"#),
+        });
+        check(
+            &allocated,
+            None,
+            &change,
+            &expect![[
+                r#"{"metadata":{"annotations":{"muster.dev/claim-time":null,"muster.dev/match":null,"muster.dev/match-result":"{\"matchId\":\"abababab-abab-abab-abab-abababababab\",\"result\":\"{\\\"winner\\\":2}\"}","muster.dev/player-count":null}},"status":{"state":"Ready"}}"#
+            ]],
+        );
+        let mut ended = server(State::Ready, "a");
+        ended.metadata.annotations = Some(std::collections::BTreeMap::from([(
+            text(meta::MATCH_RESULT_ANNOTATION),
+            text(r#"{"matchId":"abababab-abab-abab-abab-abababababab","result":"1"}"#),
+        )]));
+        check(&ended, None, &change, &expect!["Nothing"]);
+    }
+
+    #[test]
+    fn what_a_game_must_not_send_is_refused() {
+        let refused = |change: &Change, expected: &Expect| {
+            check(&server(State::Allocated, "a"), None, change, expected);
+        };
+        refused(
+            &Change {
+                boot_id: Some(vec![1; 15]),
+                key_version: 1,
+                ..Change::default()
+            },
+            &expect![[r#"Refuse(InvalidArgument, "boot_id must have 16 bytes")"#]],
+        );
+        refused(
+            &Change {
+                boot_id: Some(vec![1; 16]),
+                ..Change::default()
+            },
+            &expect![[r#"Refuse(InvalidArgument, "key_version is missing")"#]],
+        );
+        let result = |bytes: usize, length: usize| Change {
+            match_result: Some(MatchResult {
+                match_id: vec![1; bytes],
+                result: "x".repeat(length),
+            }),
+            ..Change::default()
+        };
+        refused(
+            &result(4, 1),
+            &expect![[r#"Refuse(InvalidArgument, "match_result.match_id must have 16 bytes")"#]],
+        );
+        refused(
+            &result(16, 8193),
+            &expect![[
+                r#"Refuse(InvalidArgument, "match_result.result has 8193 bytes, at most 8192 are allowed")"#
             ]],
         );
     }

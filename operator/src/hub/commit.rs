@@ -9,10 +9,9 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use proto::muster::hub::v1::state_change::State as Wanted;
 use proto::muster::hub::v1::{Ack, Change};
-use serde_json::json;
 use tonic::Code;
 
-use super::change::{Decision, decide};
+use super::change::{Decision, decide, without_place};
 use super::session::Peer;
 use crate::api::Target;
 use crate::error::Error;
@@ -65,9 +64,7 @@ async fn try_commit(world: &World, peer: &Peer, change: &Change) -> Result<(), (
             decision = match live_place(world, key).await {
                 Ok(place) => decide(now, &server, Some(&with_pod_ips(place, peer)), change),
                 // Written down, and completed by the controller as soon as the node is known.
-                Err(_) if is_ready(change) => {
-                    Decision::Write(json!({ "status": { "state": State::RequestReady } }))
-                }
+                Err(_) if is_ready(change) => without_place(now, &server, change),
                 Err(error) => return Err(failed(&error)),
             };
         }

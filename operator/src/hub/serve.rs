@@ -42,11 +42,7 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let tasks = TaskTracker::new();
-    let service = Service {
-        world,
-        tasks: tasks.clone(),
-        stop: stop.clone(),
-    };
+    let service = service(world, tasks.clone(), stop.clone());
     let (sender, accepted) = mpsc::channel(ACCEPTED);
     let accepting = tokio::spawn(accept(listener, certificates, sender, stop.clone()));
     let server = Server::builder()
@@ -54,7 +50,7 @@ pub(crate) async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .initial_stream_window_size(64 * 1024)
         .initial_connection_window_size(64 * 1024)
-        .add_service(HubServer::new(service).max_decoding_message_size(MESSAGE_LIMIT))
+        .add_service(service)
         .serve_with_incoming_shutdown(ReceiverStream::new(accepted), stop.cancelled_owned());
     let result = server.await.map_err(std::io::Error::other);
     tasks.close();
@@ -63,6 +59,15 @@ pub(crate) async fn serve(
     }
     accepting.abort();
     result
+}
+
+/// The hub as a gRPC service, whatever carries it.
+pub(super) fn service(
+    world: Arc<World>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) -> HubServer<impl Hub> {
+    HubServer::new(Service { world, tasks, stop }).max_decoding_message_size(MESSAGE_LIMIT)
 }
 
 type Accepted = std::io::Result<TlsStream<TcpStream>>;

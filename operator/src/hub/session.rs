@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Status, Streaming};
 
+use super::boot_id::BootId;
+use super::keys::derive;
 use super::snapshot::snapshot;
 use crate::ports::Holder;
 use crate::world::World;
@@ -128,17 +130,35 @@ async fn exchange(
     let closed = || Status::cancelled("the SDK server went away");
     let mut sent = String::new();
     let mut ack = None;
+    let mut uid = None;
+    let mut keys = world.keys.subscribe();
+    // The life whose keys were asked for on this stream, and whether they are to be sent: again
+    // after each rotation.
+    let mut boot_id: Option<BootId> = None;
+    let mut owes_keys = false;
     loop {
         // Room first, then the state as it is at that moment.
         let room = outbox.reserve().await.map_err(|_| closed())?;
         let server = world
             .servers
             .get(&peer.key.0, &peer.key.1)
+            .filter(|server| *uid.get_or_insert_with(|| server.uid()) == server.uid())
             .ok_or_else(|| Status::not_found("the game server was deleted"))?;
         let version = server.resource_version().unwrap_or_default();
         if version != sent {
             sent = version;
             room.send(Ok(down(Down::Snapshot(snapshot(&server)))));
+        }
+        if owes_keys {
+            let stored = keys.borrow_and_update().clone();
+            if let (Some(stored), Some(boot_id)) = (stored, &boot_id) {
+                owes_keys = false;
+                let answer = derive(&stored, &server.uid().unwrap_or_default(), boot_id)?;
+                outbox
+                    .send(Ok(down(Down::ConnectKeys(answer))))
+                    .await
+                    .map_err(|_| closed())?;
+            }
         }
         // After the snapshot: what a game is answered, its SDK server has seen.
         if let Some(ack) = ack.take() {
@@ -153,10 +173,18 @@ async fn exchange(
                 Some(ConnectRequest { message: Some(Up::Change(change)) }) => {
                     ack = Some(super::commit::commit(world, peer, &change).await);
                 }
+                Some(ConnectRequest { message: Some(Up::KeyRequest(request)) }) => {
+                    let asked = BootId::from_slice(&request.boot_id).ok_or_else(|| {
+                        Status::invalid_argument("key_request.boot_id must have 16 bytes")
+                    })?;
+                    boot_id = Some(asked);
+                    owes_keys = true;
+                }
                 Some(_) => return Err(Status::invalid_argument("only the first message is hello")),
             },
             // The sender lives as long as there is a receiver.
             _ = changed.changed() => {}
+            _ = keys.changed() => owes_keys = boot_id.is_some(),
             () = stop.cancelled() => {
                 return Err(Status::unavailable("the hub is shutting down; connect again"));
             }

@@ -1,6 +1,7 @@
 //! From a game server to what its SDK server sees. Pure.
 
-use crds::GameServer;
+use crds::state::State;
+use crds::{GameServer, meta};
 use kube::ResourceExt as _;
 use proto::agones::dev::sdk::GameServer as SdkGameServer;
 use proto::agones::dev::sdk::game_server::{ObjectMeta, Spec, Status, spec, status};
@@ -101,5 +102,40 @@ pub(crate) fn snapshot(server: &GameServer) -> Snapshot {
             .reserved_until
             .map(|until| until.as_second() + i64::from(until.subsec_nanosecond() > 0))
             .unwrap_or_default(),
+        r#match: match_of(server).unwrap_or_default(),
+    }
+}
+
+/// What the allocation says of the match, while there is one.
+fn match_of(server: &GameServer) -> Option<String> {
+    let is_allocated = server.state() == State::Allocated;
+    let text = server.annotations().get(meta::MATCH_ANNOTATION);
+    text.filter(|_| is_allocated).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crds::gameserver::GameServerStatus;
+
+    use super::*;
+
+    #[test]
+    fn the_match_is_shown_while_the_server_is_allocated() {
+        let mut server = GameServer::default();
+        let annotation = (meta::MATCH_ANNOTATION.to_owned(), "{}".to_owned());
+        server.metadata.annotations = Some(BTreeMap::from([annotation]));
+        for (state, text) in [
+            (State::Allocated, "{}"),
+            (State::Ready, ""),
+            (State::Shutdown, ""),
+        ] {
+            server.status = Some(GameServerStatus {
+                state,
+                ..GameServerStatus::default()
+            });
+            assert_eq!(snapshot(&server).r#match, text, "{state:?}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Writes about one request: finalizer, allocation, release.
+//! Writes about one request: finalizer, allocation, tokens, release.
 
 use std::time::Duration;
 
@@ -8,14 +8,16 @@ use crds::state::State;
 use crds::{GameServer, MatchAllocation, meta};
 use kube::ResourceExt as _;
 use proto::allocation::{
-    AllocationRequest, AllocationResponse, GameServerSelector, LabelMatchExpressions, MetaPatch,
-    allocation_request, game_server_selector, label_match_expressions,
+    GameServerSelector, LabelMatchExpressions, MetaPatch, allocation_request, game_server_selector,
+    label_match_expressions,
 };
+use proto::muster::allocation::v1::{AllocateRequest, Allocation, Player};
 use serde_json::json;
 use tonic::{Code, Status};
 
 use super::client::Allocator;
 use super::plan::Action;
+use super::tokens;
 use crate::api::Target;
 use crate::error::Error;
 use crate::world::World;
@@ -24,10 +26,8 @@ use crate::world::World;
 /// wakes it at once.
 const NO_SERVER_RETRY: Duration = Duration::from_secs(5);
 
-/// The allocator could not be reached.
+/// The allocator could not be reached, or did not answer: the request may be repeated.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(2);
-/// Longer than the allocator works on one request.
-const DOUBTFUL_RETRY: Duration = Duration::from_secs(20);
 
 /// What came of a step.
 #[derive(Clone, Debug, Default)]
@@ -59,29 +59,10 @@ pub(crate) struct Held {
     pub(crate) address: String,
     pub(crate) ports: Vec<(String, i32)>,
     pub(crate) node_name: String,
-    /// When it was allocated, if the server says so.
+    /// When it was allocated.
     pub(crate) since: Option<jiff::Timestamp>,
-}
-
-impl Held {
-    /// What a server says of itself.
-    pub(crate) fn of(server: &GameServer) -> Self {
-        let status = server.status.clone().unwrap_or_default();
-        Self {
-            name: server.name_any(),
-            address: status.address,
-            ports: status
-                .ports
-                .into_iter()
-                .map(|port| (port.name, port.port))
-                .collect(),
-            node_name: status.node_name,
-            since: server
-                .annotations()
-                .get(meta::LAST_ALLOCATED_ANNOTATION)
-                .and_then(|time| time.parse().ok()),
-        }
-    }
+    /// Name of the Secret with the players' tokens; empty without any.
+    pub(crate) tokens: String,
 }
 
 /// Carries out one step.
@@ -105,25 +86,15 @@ pub(crate) async fn apply(
             set_finalizers(world, request, finalizers).await?;
             done(Outcome::Same)
         }
-        Action::Allocate => Ok(allocate(world, allocator, request).await),
-        Action::Adopt {
-            server,
-            surplus,
-            policy,
-        } => {
-            for extra in surplus {
-                release(world, &extra, policy).await?;
-            }
-            done(Outcome::Allocated(server))
-        }
+        Action::Allocate => allocate(world, allocator, request).await,
         Action::Expire { server, policy } => {
             release(world, &server, policy).await?;
             done(Outcome::Released)
         }
         Action::ReportReleased => done(Outcome::Released),
         Action::ReportLost => done(Outcome::Lost),
-        Action::Finish { servers, policy } => {
-            for server in servers {
+        Action::Finish { server, policy } => {
+            if let Some(server) = server {
                 release(world, &server, policy).await?;
             }
             let mut finalizers = request.finalizers().to_vec();
@@ -156,7 +127,10 @@ async fn release(world: &World, server: &Target, policy: ReleasePolicy) -> Resul
     let patch = match policy {
         ReleasePolicy::Shutdown => json!({ "status": { "state": State::Shutdown } }),
         ReleasePolicy::ReturnToReady => json!({
-            "metadata": { "labels": { meta::MATCH_ALLOCATION_LABEL: null } },
+            "metadata": {
+                "labels": { meta::REQUEST_LABEL: null },
+                "annotations": { meta::MATCH_ANNOTATION: null },
+            },
             "status": { "state": State::Ready },
         }),
     };
@@ -170,30 +144,45 @@ async fn release(world: &World, server: &Target, policy: ReleasePolicy) -> Resul
     }
 }
 
-async fn allocate(world: &World, allocator: &Allocator, request: &MatchAllocation) -> Applied {
-    match allocator.allocate(to_request(request)).await {
-        Ok(answer) => {
-            tracing::info!(
-                request = request.name_any(),
-                server = answer.game_server_name,
-                "Allocated a game server"
-            );
-            Applied {
-                result: Outcome::Allocated(Box::new(from_answer(answer))),
+/// Asks the allocator, and keeps the tokens before the server is reported. If either fails, the
+/// next look gets the same server with new tokens.
+async fn allocate(
+    world: &World,
+    allocator: &Allocator,
+    request: &MatchAllocation,
+) -> Result<Applied, Error> {
+    let answer = match allocator.allocate(to_request(request)).await {
+        Ok(answer) => answer,
+        Err(status) if status.code() == Code::AlreadyExists => {
+            return Ok(Applied {
+                result: Outcome::Lost,
                 requeue: None,
-            }
+            });
         }
         Err(status) => {
             let (reason, message, requeue) = explain(&status);
             if reason == "AllocatorUnavailable" {
                 world.events.warning(request, reason, message.clone()).await;
             }
-            Applied {
+            return Ok(Applied {
                 result: Outcome::Waiting(reason, message),
                 requeue,
-            }
+            });
         }
+    };
+    let mut held = from_answer(answer.allocation.unwrap_or_default());
+    if !answer.tokens.is_empty() {
+        held.tokens = tokens::keep(world, request, answer.tokens).await?;
     }
+    tracing::info!(
+        request = request.name_any(),
+        server = held.name,
+        "Allocated a game server"
+    );
+    Ok(Applied {
+        result: Outcome::Allocated(Box::new(held)),
+        requeue: None,
+    })
 }
 
 /// What a refusal means for the request.
@@ -202,40 +191,44 @@ fn explain(status: &Status) -> (&'static str, String, Option<Duration>) {
     match status.code() {
         Code::ResourceExhausted => ("NoServerReady", message, Some(NO_SERVER_RETRY)),
         Code::InvalidArgument | Code::Unimplemented => ("Invalid", message, None),
+        Code::FailedPrecondition => ("NotJoinable", message, Some(NO_SERVER_RETRY)),
         Code::Aborted => ("Contention", message, Some(Duration::from_millis(200))),
         Code::Unauthenticated | Code::PermissionDenied => {
             ("AllocatorRefuses", message, Some(Duration::from_secs(30)))
         }
-        Code::Unavailable => ("AllocatorUnavailable", message, Some(UNAVAILABLE_RETRY)),
-        // The allocator may still be writing. Once its own time limit is over, the next look finds
-        // the server by its label before it asks again.
-        _ => ("AllocatorUnavailable", message, Some(DOUBTFUL_RETRY)),
+        _ => ("AllocatorUnavailable", message, Some(UNAVAILABLE_RETRY)),
     }
 }
 
-fn to_request(request: &MatchAllocation) -> AllocationRequest {
+fn to_request(request: &MatchAllocation) -> AllocateRequest {
     let spec = &request.spec;
     let MetadataPatch {
-        mut labels,
+        labels,
         annotations,
     } = spec.metadata.clone().unwrap_or_default();
-    labels.insert(
-        meta::MATCH_ALLOCATION_LABEL.to_owned(),
-        request.uid().unwrap_or_default(),
-    );
     let scheduling = match spec.scheduling {
         Scheduling::Packed => allocation_request::SchedulingStrategy::Packed,
         Scheduling::Distributed => allocation_request::SchedulingStrategy::Distributed,
     };
-    AllocationRequest {
+    let player = |player: &crds::matches::Player| Player {
+        player_id: player.player_id.clone(),
+        team: player.team.into(),
+    };
+    AllocateRequest {
         namespace: request.namespace().unwrap_or_default(),
+        request_id: request.uid().unwrap_or_default(),
+        match_id: String::new(),
+        players: spec.players.iter().map(player).collect(),
+        selectors: spec.selectors.iter().map(to_selector).collect(),
         scheduling: scheduling.into(),
         metadata: Some(MetaPatch {
             labels,
             annotations,
         }),
-        game_server_selectors: spec.selectors.iter().map(to_selector).collect(),
-        ..AllocationRequest::default()
+        token_lifetime: Some(pbjson_types::Duration {
+            seconds: spec.token_lifetime_seconds,
+            nanos: 0,
+        }),
     }
 }
 
@@ -267,16 +260,18 @@ fn to_selector(selector: &crds::allocation::GameServerSelector) -> GameServerSel
     }
 }
 
-fn from_answer(answer: AllocationResponse) -> Held {
+fn from_answer(allocation: Allocation) -> Held {
+    let since = allocation.allocation_time.unwrap_or_default();
     Held {
-        name: answer.game_server_name,
-        address: answer.address,
-        ports: answer
+        name: allocation.game_server_name,
+        address: allocation.address,
+        ports: allocation
             .ports
             .into_iter()
             .map(|port| (port.name, port.port))
             .collect(),
-        node_name: answer.node_name,
-        since: None,
+        node_name: allocation.node_name,
+        since: jiff::Timestamp::new(since.seconds, since.nanos).ok(),
+        tokens: String::new(),
     }
 }

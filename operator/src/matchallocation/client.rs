@@ -3,8 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use proto::allocation::allocation_service_client::AllocationServiceClient;
-use proto::allocation::{AllocationRequest, AllocationResponse};
+use proto::muster::allocation::v1::allocator_client::AllocatorClient;
+use proto::muster::allocation::v1::{AllocateRequest, AllocateResponse};
 use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
@@ -73,11 +73,11 @@ impl Allocator {
         Self(Route::Given(channel))
     }
 
-    /// Asks for a server.
+    /// Asks for a server, or for the one that the request has already.
     pub(crate) async fn allocate(
         &self,
-        request: AllocationRequest,
-    ) -> Result<AllocationResponse, Status> {
+        request: AllocateRequest,
+    ) -> Result<AllocateResponse, Status> {
         let channel = match &self.0 {
             Route::Given(channel) => channel.clone(),
             Route::Configured(connection) => connection.channel().map_err(|error| {
@@ -86,7 +86,7 @@ impl Allocator {
         };
         let mut request = tonic::Request::new(request);
         request.set_timeout(LIMIT);
-        let mut client = AllocationServiceClient::new(channel);
+        let mut client = AllocatorClient::new(channel);
         match tokio::time::timeout(LIMIT, client.allocate(request)).await {
             Ok(answer) => answer.map(tonic::Response::into_inner),
             Err(_) => Err(Status::deadline_exceeded(

@@ -3,17 +3,15 @@
 //! Never releases a server that does not carry the request's own label.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use crds::MatchAllocation;
 use crds::allocation::{MatchAllocationStatus, MatchState, ReleasePolicy};
 use crds::meta;
 use crds::state::State;
-use crds::{GameServer, MatchAllocation};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::apply::Held;
 use super::observe::Observed;
 use crate::api::Target;
 
@@ -24,14 +22,8 @@ pub(crate) enum Action {
     Nothing,
     /// Make sure that the server is released before the request goes.
     AddFinalizer,
-    /// Ask the allocator.
+    /// Ask the allocator, which gives the same server again if an answer of it was lost.
     Allocate,
-    /// A server was allocated: report it, and release others that were allocated by mistake.
-    Adopt {
-        server: Box<Held>,
-        surplus: Vec<Target>,
-        policy: ReleasePolicy,
-    },
     /// Release the server after its time and report that.
     Expire {
         server: Target,
@@ -43,7 +35,7 @@ pub(crate) enum Action {
     ReportLost,
     /// Release what is held, and let the request go.
     Finish {
-        servers: Vec<Target>,
+        server: Option<Target>,
         policy: ReleasePolicy,
     },
 }
@@ -63,20 +55,14 @@ pub(crate) fn plan(now: Timestamp, request: &MatchAllocation, observed: &Observe
         .iter()
         .any(|name| name == meta::RELEASE_FINALIZER);
     let policy = request.spec.release_policy;
-    let held: Vec<_> = observed
-        .servers
-        .iter()
+    let held = observed
+        .server
+        .as_ref()
         .filter(|server| server.state() == State::Allocated)
-        .collect();
-    let targets = |servers: &[&Arc<GameServer>]| {
-        servers
-            .iter()
-            .map(|server| Target::of(&server.metadata))
-            .collect::<Vec<_>>()
-    };
+        .map(|server| Target::of(&server.metadata));
     if request.metadata.deletion_timestamp.is_some() {
         let finish = Action::Finish {
-            servers: targets(&held),
+            server: held,
             policy,
         };
         return act(if guarded { finish } else { Action::Nothing });
@@ -84,29 +70,21 @@ pub(crate) fn plan(now: Timestamp, request: &MatchAllocation, observed: &Observe
     if !guarded {
         return act(Action::AddFinalizer);
     }
-    match (status.state, held.split_first()) {
+    match (status.state, held) {
         (MatchState::Released | MatchState::Lost, _) => act(Action::Nothing),
-        (MatchState::Pending, Some((server, surplus))) => act(Action::Adopt {
-            server: Box::new(Held::of(server)),
-            surplus: targets(surplus),
-            policy,
-        }),
-        (MatchState::Pending, None) => act(Action::Allocate),
+        (MatchState::Pending, _) => act(Action::Allocate),
         // Release and report are two writes, between which we may have ended.
         (MatchState::Allocated, None) if is_over(now, &status) && !has_failed(observed) => {
             act(Action::ReportReleased)
         }
         (MatchState::Allocated, None) => act(Action::ReportLost),
-        (MatchState::Allocated, Some((server, _))) => {
+        (MatchState::Allocated, Some(server)) => {
             let Some(expiration) = status.expiration_time else {
                 return act(Action::Nothing);
             };
             let left = Duration::try_from(expiration.duration_since(now)).unwrap_or_default();
             if left.is_zero() {
-                act(Action::Expire {
-                    server: Target::of(&server.metadata),
-                    policy,
-                })
+                act(Action::Expire { server, policy })
             } else {
                 Plan {
                     action: Action::Nothing,
@@ -122,9 +100,8 @@ fn is_over(now: Timestamp, status: &MatchAllocationStatus) -> bool {
 }
 
 fn has_failed(observed: &Observed) -> bool {
-    let is_failed =
-        |server: &Arc<GameServer>| matches!(server.state(), State::Unhealthy | State::Error);
-    observed.servers.iter().any(is_failed)
+    let server = observed.server.as_ref();
+    server.is_some_and(|server| matches!(server.state(), State::Unhealthy | State::Error))
 }
 
 const fn act(action: Action) -> Plan {
@@ -136,6 +113,9 @@ const fn act(action: Action) -> Plan {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use crds::GameServer;
     use crds::gameserver::GameServerStatus;
 
     use super::*;
@@ -159,7 +139,7 @@ mod tests {
             ..GameServer::default()
         };
         Observed {
-            servers: vec![Arc::new(server)],
+            server: Some(Arc::new(server)),
         }
     }
 
@@ -173,15 +153,6 @@ mod tests {
         assert_eq!(step(&bare, &Observed::default()), Action::AddFinalizer);
         let pending = request(MatchState::Pending, None);
         assert_eq!(step(&pending, &Observed::default()), Action::Allocate);
-    }
-
-    #[test]
-    fn an_allocation_whose_answer_was_lost_is_adopted() {
-        let pending = request(MatchState::Pending, None);
-        assert!(matches!(
-            step(&pending, &server(State::Allocated)),
-            Action::Adopt { .. }
-        ));
     }
 
     #[test]
@@ -230,19 +201,14 @@ mod tests {
             ));
         assert!(matches!(
             step(&deleted, &server(State::Shutdown)),
-            Action::Finish { servers, .. } if servers.is_empty()
+            Action::Finish { server: None, .. }
         ));
         assert!(matches!(
             step(&deleted, &server(State::Allocated)),
-            Action::Finish { servers, .. } if servers.len() == 1
+            Action::Finish {
+                server: Some(_),
+                ..
+            }
         ));
-    }
-
-    #[test]
-    fn of_two_servers_one_is_kept_and_one_released() {
-        let mut two = server(State::Allocated);
-        two.servers.push(Arc::clone(&two.servers[0]));
-        let action = step(&request(MatchState::Pending, None), &two);
-        assert!(matches!(action, Action::Adopt { surplus, .. } if surplus.len() == 1));
     }
 }

@@ -30,6 +30,7 @@ pub(crate) fn status(
                 })
                 .collect();
             status.node_name.clone_from(&held.node_name);
+            status.connect_tokens_secret_name.clone_from(&held.tokens);
             status.allocation_time = Some(since);
             status.expiration_time = request
                 .spec
@@ -54,7 +55,11 @@ pub(crate) fn status(
         }
         Outcome::Lost => {
             let name = &status.game_server_name;
-            let message = format!("game server {name} ended or failed before its release");
+            let message = if name.is_empty() {
+                "the match ended before its game server could be reported".to_owned()
+            } else {
+                format!("game server {name} ended or failed before its release")
+            };
             (
                 MatchState::Lost,
                 Condition::no("Allocated", "GameServerLost", message),

@@ -8,10 +8,19 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 /// Every file with a package of its own.
-const FILES: [&str; 3] = [
+const FILES: [&str; 5] = [
     "agones/dev/sdk/sdk.proto",
     "allocation/allocation.proto",
+    "muster/allocation/v1/allocation.proto",
     "muster/hub/v1/hub.proto",
+    "muster/sdk/v1/sdk.proto",
+];
+
+/// Messages that hold a secret: their `Debug` is in `src/secret.rs`, and shows none.
+const SECRETS: [&str; 3] = [
+    ".muster.allocation.v1.PlayerToken",
+    ".muster.hub.v1.ConnectKey",
+    ".muster.sdk.v1.ConnectKey",
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -33,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         .compile_well_known_types(true)
         .extern_path(".google.protobuf", "::pbjson_types")
         .btree_map(".")
+        .skip_debug(SECRETS)
         .compile_fds(descriptors)?;
     // REST bodies follow the protobuf JSON mapping with the options of Agones' gateway: names as
     // in the .proto, defaults written out, unknown fields ignored.

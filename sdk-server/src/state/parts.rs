@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use proto::muster::hub::v1::state_change::State;
-use proto::muster::hub::v1::{Change, StateChange};
+use proto::muster::hub::v1::{Change, MatchResult, StateChange};
 
 use crate::state::Ticket;
+use crate::state::life::BootId;
 use crate::validate;
 
 /// What one part of a change writes. The order is that of sending parts alone: states last, since
@@ -14,6 +15,9 @@ use crate::validate;
 pub(super) enum Slot {
     Label(String),
     Annotation(String),
+    Life,
+    PlayerCount,
+    MatchResult,
     State,
 }
 
@@ -24,6 +28,9 @@ impl std::fmt::Display for Slot {
             Self::Annotation(key) => {
                 write!(formatter, "annotation {}{key}", validate::METADATA_PREFIX)
             }
+            Self::Life => formatter.write_str("boot id"),
+            Self::PlayerCount => formatter.write_str("player count"),
+            Self::MatchResult => formatter.write_str("match result"),
             Self::State => formatter.write_str("state"),
         }
     }
@@ -32,6 +39,9 @@ impl std::fmt::Display for Slot {
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Text(String),
+    Life { boot_id: BootId, key_version: u32 },
+    Count(u32),
+    Result(MatchResult),
     State(StateChange),
 }
 
@@ -39,6 +49,16 @@ pub(super) enum Value {
 pub(super) struct Part {
     pub(super) value: Value,
     pub(super) waiting: Vec<Ticket>,
+    /// Goes with the next change whatever that is, and makes none of its own.
+    pub(super) is_patient: bool,
+}
+
+impl Part {
+    /// Takes over from an older part that was not committed.
+    pub(super) fn stand_in_for(&mut self, older: Self) {
+        self.waiting.extend(older.waiting);
+        self.is_patient &= older.is_patient;
+    }
 }
 
 pub(super) type Parts = BTreeMap<Slot, Part>;
@@ -49,15 +69,27 @@ pub(super) fn to_change(id: u64, parts: &Parts) -> Change {
         ..Change::default()
     };
     for (slot, part) in parts {
-        match (slot, &part.value) {
-            (Slot::Label(key), Value::Text(value)) => {
+        match (&part.value, slot) {
+            (Value::Text(value), Slot::Label(key)) => {
                 change.labels.insert(key.clone(), value.clone());
             }
-            (Slot::Annotation(key), Value::Text(value)) => {
+            (Value::Text(value), Slot::Annotation(key)) => {
                 change.annotations.insert(key.clone(), value.clone());
             }
-            (_, Value::State(state)) => change.state = Some(state.clone()),
-            (Slot::State, Value::Text(_)) => {}
+            (Value::Text(_), Slot::Life | Slot::PlayerCount | Slot::MatchResult | Slot::State) => {}
+            (
+                Value::Life {
+                    boot_id,
+                    key_version,
+                },
+                _,
+            ) => {
+                change.boot_id = Some(boot_id.to_vec());
+                change.key_version = *key_version;
+            }
+            (Value::Count(count), _) => change.player_count = Some(*count),
+            (Value::Result(result), _) => change.match_result = Some(result.clone()),
+            (Value::State(state), _) => change.state = Some(state.clone()),
         }
     }
     change
@@ -70,6 +102,6 @@ pub(super) fn state_of(parts: &Parts) -> Option<State> {
 pub(super) fn state_in(part: &Part) -> Option<State> {
     match &part.value {
         Value::State(change) => Some(change.state()),
-        Value::Text(_) => None,
+        Value::Text(_) | Value::Life { .. } | Value::Count(_) | Value::Result(_) => None,
     }
 }

@@ -2,6 +2,9 @@ use proto::agones::dev::sdk::game_server;
 
 use super::*;
 
+mod connect_keys;
+mod matches;
+
 fn object(version: u64, state: &str) -> Snapshot {
     let meta = game_server::ObjectMeta {
         uid: "u".into(),
@@ -19,7 +22,7 @@ fn object(version: u64, state: &str) -> Snapshot {
     };
     Snapshot {
         game_server: Some(game_server),
-        reserved_until: 0,
+        ..Snapshot::default()
     }
 }
 
@@ -72,7 +75,7 @@ fn ack(core: &mut Core, id: u64, outcome: Code) -> Acknowledged {
     })
 }
 
-/// A change in short: id, state and reservation, labels, annotations.
+/// A change in short: id, state and reservation, boot id, players, result, labels, annotations.
 fn short(change: &Change) -> String {
     let state = change.state.as_ref().map_or_else(String::new, |state| {
         format!(
@@ -81,13 +84,23 @@ fn short(change: &Change) -> String {
             state.reserve_seconds
         )
     });
+    let boot_id = change.boot_id.as_ref().map(|boot_id| {
+        let version = change.key_version;
+        format!(" boot={}@{version}", boot_id[0])
+    });
+    let players = change.player_count.map(|count| format!(" players={count}"));
+    let result = change.match_result.as_ref().map(|end| {
+        let result = &end.result;
+        format!(" match {}: {result}", end.match_id[0])
+    });
+    let ours: String = [boot_id, players, result].into_iter().flatten().collect();
     let texts = |texts: &BTreeMap<String, String>| {
         texts.iter().fold(String::new(), |all, (key, value)| {
             format!("{all} {key}={value}")
         })
     };
     format!(
-        "#{}{state}{}{}",
+        "#{}{state}{ours}{}{}",
         change.id,
         texts(&change.labels),
         texts(&change.annotations)

@@ -59,7 +59,8 @@ impl Pod {
                 tokio::join!(
                     crate::hub::run(&remote, &config, &dialer),
                     remote.watch_health(),
-                    remote.watch_reservation()
+                    remote.watch_reservation(),
+                    remote.watch_players()
                 );
             }
         });
@@ -387,5 +388,125 @@ async fn bad_input_never_reaches_the_hub() {
             Code::InvalidArgument
         );
     }
+    pod.remote.settled().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_game_gets_its_key_before_ready_and_the_boot_id_goes_with_ready() {
+    let mut hub = FakeHub::start();
+    let pod = Pod::start(&hub);
+    let mut link = hub.accept_with(game_server("Scheduled")).await;
+    let api = pod.api.clone();
+    let asking = tokio::spawn(async move { api.connect_key().await });
+    let boot_id = link.give_key([9; 32]).await;
+    let given = asking.await.unwrap().unwrap();
+    assert_eq!(given.boot_id, boot_id);
+    assert_eq!(
+        (given.keys[0].version, &given.keys[0].key),
+        (7, &vec![9; 32])
+    );
+    pod.remote.settled().await;
+
+    let ready = pod.call(Call::Ready);
+    let change = link.change().await;
+    assert_eq!(state(&change), Some(State::Ready));
+    assert_eq!((change.boot_id, change.key_version), (Some(boot_id), 7));
+    link.ack(change.id, Code::Ok, "").await;
+    ready.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_call_for_a_key_begins_another_life_and_the_hub_commits_it_first() {
+    let mut hub = FakeHub::start();
+    let pod = Pod::start(&hub);
+    let mut link = hub.accept_with(game_server("Ready")).await;
+    let mut lives = Vec::new();
+    for _ in 0..2 {
+        let api = pod.api.clone();
+        let asking = tokio::spawn(async move { api.connect_key().await });
+        let boot_id = link.give_key([9; 32]).await;
+        let change = link.change().await;
+        assert_eq!(change.boot_id.as_ref(), Some(&boot_id));
+        assert!(!asking.is_finished());
+        link.ack(change.id, Code::Ok, "").await;
+        lives.push(asking.await.unwrap().unwrap().boot_id);
+    }
+    assert_ne!(lives[0], lives[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_request_is_sent_again_after_a_reconnect_and_ends_without_a_hub() {
+    let mut hub = FakeHub::start();
+    let pod = Pod::start(&hub);
+    let link = hub.accept_with(game_server("Scheduled")).await;
+    let api = pod.api.clone();
+    let asking = tokio::spawn(async move { api.connect_key().await });
+    drop(link);
+    let mut link = hub.accept_with(game_server("Scheduled")).await;
+    let boot_id = link.give_key([9; 32]).await;
+    assert_eq!(asking.await.unwrap().unwrap().boot_id, boot_id);
+
+    hub.set_away(true);
+    drop(link);
+    let status = pod.api.connect_key().await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_calls_for_a_key_the_later_one_counts() {
+    let mut hub = FakeHub::start();
+    let pod = Pod::start(&hub);
+    let mut link = hub.accept_with(game_server("Scheduled")).await;
+    let ask = || {
+        let api = pod.api.clone();
+        tokio::spawn(async move { api.connect_key().await })
+    };
+    let first = ask();
+    let second = ask();
+    assert_eq!(first.await.unwrap().unwrap_err().code(), Code::Aborted);
+    let boot_id = link.give_key([9; 32]).await;
+    assert_eq!(second.await.unwrap().unwrap().boot_id, boot_id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_the_match_begins_with_what_is_and_skips_what_does_not_change_it() {
+    let mut hub = FakeHub::start();
+    let pod = Pod::start(&hub);
+    let link = hub.accept_with(game_server("Ready")).await;
+    pod.state().await;
+    let mut watch = pod.api.watch_match().unwrap();
+    assert_eq!(watch.next().await.unwrap().r#match, None);
+    link.snapshot(game_server("Reserved")).await;
+    let text = r#"{"matchId":"0a0b0c0d-0e0f-4011-8213-141516171819","requestId":"r"}"#;
+    link.in_match(game_server("Allocated"), text).await;
+    let found = watch.next().await.unwrap().r#match.clone().unwrap();
+    assert_eq!(found.match_id[..2], [10, 11]);
+    link.snapshot(game_server("Ready")).await;
+    assert_eq!(watch.next().await.unwrap().r#match, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_players_is_told_at_first_and_then_from_time_to_time() {
+    let mut hub = FakeHub::start();
+    let pod = Pod::start(&hub);
+    let mut link = hub.accept_with(game_server("Allocated")).await;
+    let join = |number: u32| {
+        pod.call(Call::PlayerJoined {
+            player_id: format!("{number:032x}"),
+        })
+    };
+    let first = join(0);
+    let change = link.change().await;
+    assert_eq!(change.player_count, Some(1));
+    link.ack(change.id, Code::Ok, "").await;
+    first.await.unwrap().unwrap();
+    for number in 1..20 {
+        join(number).await.unwrap().unwrap();
+    }
+    let asked = Instant::now();
+    let change = link.change().await;
+    assert_eq!(change.player_count, Some(20));
+    assert!(asked.elapsed() >= std::time::Duration::from_secs(4));
+    link.ack(change.id, Code::Ok, "").await;
     pod.remote.settled().await;
 }

@@ -9,8 +9,8 @@ use hyper_util::rt::TokioIo;
 use proto::agones::dev::sdk::GameServer;
 use proto::muster::hub::v1::hub_server::{Hub, HubServer};
 use proto::muster::hub::v1::{
-    Ack, Change, ConnectRequest, ConnectResponse, Hello, Snapshot, connect_request,
-    connect_response,
+    Ack, Change, ConnectKey, ConnectKeys, ConnectRequest, ConnectResponse, Hello, Snapshot,
+    connect_request, connect_response,
 };
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
@@ -145,6 +145,34 @@ impl Link {
         change
     }
 
+    /// Waits for the request of keys, and answers with one.
+    pub(super) async fn give_key(&mut self, key: [u8; 32]) -> Vec<u8> {
+        let Some(connect_request::Message::KeyRequest(request)) = self.request().await else {
+            panic!("no key request")
+        };
+        let keys = ConnectKeys {
+            boot_id: request.boot_id.clone(),
+            keys: vec![ConnectKey {
+                version: 7,
+                key: key.to_vec(),
+            }],
+        };
+        self.send(connect_response::Message::ConnectKeys(keys))
+            .await;
+        request.boot_id
+    }
+
+    /// Sends the object with its match.
+    pub(super) async fn in_match(&self, game_server: GameServer, text: &str) {
+        let snapshot = Snapshot {
+            game_server: Some(game_server),
+            reserved_until: 0,
+            r#match: text.to_owned(),
+        };
+        self.send(connect_response::Message::Snapshot(snapshot))
+            .await;
+    }
+
     pub(super) async fn snapshot(&self, game_server: GameServer) {
         self.reserved(game_server, 0).await;
     }
@@ -153,6 +181,7 @@ impl Link {
         let snapshot = Snapshot {
             game_server: Some(game_server),
             reserved_until,
+            r#match: String::new(),
         };
         self.send(connect_response::Message::Snapshot(snapshot))
             .await;

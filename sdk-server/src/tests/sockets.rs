@@ -3,6 +3,12 @@
 use futures::{SinkExt as _, StreamExt as _};
 use proto::agones::dev::sdk::sdk_client::SdkClient;
 use proto::agones::dev::sdk::{Duration, Empty, GameServer, KeyValue};
+use proto::muster::sdk::v1::end_match_request::Next;
+use proto::muster::sdk::v1::sdk_client::SdkClient as MusterClient;
+use proto::muster::sdk::v1::{
+    EndMatchRequest, GetConnectKeyRequest, PlayerJoinedRequest, PlayerLeftRequest,
+    WatchMatchRequest,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -282,6 +288,74 @@ async fn a_watch_over_websocket_has_a_frame_per_message() {
         socket.next().await.unwrap().unwrap(),
         Message::Close(Some(_))
     ));
+}
+
+#[tokio::test]
+async fn our_own_service_shares_the_port() {
+    let running = Running::start(LocalConfig::default()).await;
+    let mut sdk = MusterClient::new(running.channel().await);
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let answer = sdk.get_connect_key(GetConnectKeyRequest {}).await.unwrap();
+        let answer = answer.into_inner();
+        let [key] = &answer.keys[..] else {
+            panic!("{} keys", answer.keys.len())
+        };
+        assert_eq!((key.key.len(), answer.boot_id.len()), (32, 16));
+        keys.push((key.key.clone(), answer.boot_id));
+    }
+    assert!(keys[0].0 != keys[1].0 && keys[0].1 != keys[1].1);
+
+    let player_id = || "0a0b0c0d-0e0f-4011-8213-141516171819".to_owned();
+    let joined = PlayerJoinedRequest {
+        player_id: player_id(),
+    };
+    sdk.player_joined(joined).await.unwrap();
+    let left = PlayerLeftRequest {
+        player_id: player_id(),
+    };
+    sdk.player_left(left).await.unwrap();
+    let bad = PlayerJoinedRequest {
+        player_id: "ada".into(),
+    };
+    let status = sdk.player_joined(bad).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+
+    let end = |bytes| EndMatchRequest {
+        match_id: vec![1; bytes],
+        result: "{}".into(),
+        next: Next::Shutdown.into(),
+    };
+    let status = sdk.end_match(end(15)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    sdk.end_match(end(16)).await.unwrap();
+    let mut agones = running.sdk().await;
+    let object = agones.get_game_server(Empty {}).await.unwrap();
+    assert_eq!(state(&object.into_inner()), "Shutdown");
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_match_of_a_file_is_shown_while_its_server_is_allocated() {
+    let file = super::TestFile::new(
+        r#"{metadata: {annotations: {muster.dev/match: '{"matchId":"0a0b0c0d0e0f40118213141516171819","players":[{"playerId":"p"}]}'}}, status: {state: Ready}}"#,
+    );
+    let running = Running::start(LocalConfig {
+        file: Some(file.0.clone()),
+        ..LocalConfig::default()
+    })
+    .await;
+    let mut sdk = MusterClient::new(running.channel().await);
+    let mut watch = sdk.watch_match(WatchMatchRequest {}).await.unwrap();
+    let watch = watch.get_mut();
+    assert_eq!(watch.message().await.unwrap().unwrap().r#match, None);
+    running.sdk().await.allocate(Empty {}).await.unwrap();
+    let found = watch.message().await.unwrap().unwrap().r#match.unwrap();
+    assert_eq!(found.match_id[..2], [10, 11]);
+    assert_eq!(found.players[0].player_id, "p");
+    running.stop().await.unwrap();
+    // The end of the process ends the watch in good order.
+    while watch.message().await.unwrap().is_some() {}
 }
 
 #[tokio::test]

@@ -135,6 +135,7 @@ impl Model {
                     labels,
                     state: state(allocated),
                     place: place(at),
+                    keyless: false,
                 };
                 index.apply(&key, seen.clone());
                 self.apply(&key, seen);
@@ -150,6 +151,7 @@ impl Model {
                     labels,
                     state: state(allocated),
                     place: place(0),
+                    keyless: false,
                 };
                 index.update(&key, seen.clone());
                 if self.servers.contains_key(&key) {

@@ -1,0 +1,131 @@
+//! Mints connect tokens: a player's right to join the match of one server process.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crds::matches::Player;
+use jiff::Timestamp;
+use netcode::random::{RandomSource as _, SystemRandom};
+use netcode::token::{ConnectToken, Grant};
+use netcode::user_data::UserData;
+use proto::muster::allocation::v1 as wire;
+use tokio::time::Instant;
+
+use crate::ids::Uuid;
+use crate::keys::{self, Keys};
+use crate::matches::Allocation;
+use crate::status::timestamp;
+
+/// Seconds without a packet after which client and server give each other up.
+const SILENCE_SECONDS: i32 = 5;
+
+/// Tokens between two chances for other tasks: about half a millisecond.
+const BATCH: usize = 64;
+
+/// Why there are no tokens.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The key of the server is not known.
+    #[error(transparent)]
+    Key(#[from] keys::Error),
+    /// The token would lead nowhere.
+    #[error("game server {server} has no IP address with a UDP port: {address:?}")]
+    Address {
+        /// The server.
+        server: String,
+        /// Its address.
+        address: String,
+    },
+    /// An id of the match or of a player is malformed, which only a hand can have done.
+    #[error("the match of game server {0} is malformed")]
+    Match(String),
+    /// Random numbers or sealing failed.
+    #[error("mint a connect token")]
+    Mint(#[from] netcode::token::Error),
+}
+
+/// Mints a token for each player, in their order. None for a server that takes no tokens.
+///
+/// Waits for the key until `deadline`.
+pub async fn mint(
+    keys: &Keys,
+    allocation: &Allocation,
+    players: &[Player],
+    lifetime: Duration,
+    deadline: Instant,
+) -> Result<Vec<wire::PlayerToken>, Error> {
+    let Some(connect) = &allocation.connect else {
+        return Ok(Vec::new());
+    };
+    let key = keys.server_key(&allocation.uid, connect, deadline).await?;
+    let servers = [server(allocation)?];
+    let match_id = uuid(allocation, &allocation.of_match.match_id)?;
+    let now = runtime::clock::now();
+    let created = u64::try_from(now.as_second()).unwrap_or_default();
+    let mut random = SystemRandom;
+    let mut tokens = Vec::with_capacity(players.len());
+    for (place, player) in players.iter().enumerate() {
+        if place % BATCH == BATCH - 1 {
+            tokio::task::yield_now().await;
+        }
+        let player_id = uuid(allocation, &player.player_id)?;
+        let session_id = Uuid::named("session", &[&match_id.0, &player_id.0]);
+        let user_data = UserData {
+            match_id: match_id.0,
+            session_id: session_id.0,
+            player_id: player_id.0,
+            epoch: epoch(allocation, now),
+            team: player.team,
+            // Places are the game's to give: players may come late.
+            ..UserData::default()
+        };
+        let mut client_id = [0; 8];
+        random
+            .fill(&mut client_id)
+            .map_err(netcode::token::Error::from)?;
+        let grant = Grant {
+            protocol_id: crds::matches::PROTOCOL_ID,
+            client_id: u64::from_le_bytes(client_id),
+            created,
+            lifetime,
+            timeout_seconds: SILENCE_SECONDS,
+            servers: &servers,
+            user_data: &user_data.encode(),
+        };
+        let token = ConnectToken::generate(&grant, &key, &mut random)?;
+        let expires = Timestamp::from_second(i64::try_from(token.expires).unwrap_or(i64::MAX));
+        tokens.push(wire::PlayerToken {
+            player_id: player_id.to_string(),
+            session_id: session_id.to_string(),
+            connect_token: token.write_standard()?.to_vec(),
+            expire_time: expires.ok().map(timestamp),
+        });
+    }
+    Ok(tokens)
+}
+
+fn server(allocation: &Allocation) -> Result<SocketAddr, Error> {
+    let nowhere = || Error::Address {
+        server: allocation.server.to_string(),
+        address: allocation.address.clone(),
+    };
+    let address: IpAddr = allocation.address.parse().map_err(|_| nowhere())?;
+    let port = allocation
+        .game_port
+        .and_then(|port| u16::try_from(port).ok());
+    Ok(SocketAddr::new(address, port.ok_or_else(nowhere)?))
+}
+
+fn uuid(allocation: &Allocation, text: &str) -> Result<Uuid, Error> {
+    Uuid::parse(text).ok_or_else(|| Error::Match(allocation.server.to_string()))
+}
+
+/// Seconds since the allocation: a later token of a session supersedes an earlier one. Tokens that
+/// the game server mints for its own reconnects count up more slowly.
+fn epoch(allocation: &Allocation, now: Timestamp) -> u32 {
+    let since = allocation.since.unwrap_or(now);
+    u32::try_from(now.as_second() - since.as_second()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! Messages that hold a key or a token: never shown, and keys are erased when dropped.
+//!
+//! What a transport has buffered meanwhile is beyond reach.
+
+use std::fmt;
+
+use zeroize::Zeroize as _;
+
+use crate::muster::{allocation, hub, sdk};
+
+impl Drop for hub::v1::ConnectKey {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+impl Drop for sdk::v1::ConnectKey {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+impl fmt::Debug for hub::v1::ConnectKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(self.version, formatter)
+    }
+}
+
+impl fmt::Debug for sdk::v1::ConnectKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(self.version, formatter)
+    }
+}
+
+impl fmt::Debug for allocation::v1::PlayerToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PlayerToken")
+            .field("player_id", &self.player_id)
+            .field("session_id", &self.session_id)
+            .field("expire_time", &self.expire_time)
+            .finish_non_exhaustive()
+    }
+}
+
+fn show(version: u32, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    formatter
+        .debug_struct("ConnectKey")
+        .field("version", &version)
+        .finish_non_exhaustive()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_not_shown() {
+        let of_hub = hub::v1::ConnectKey {
+            version: 3,
+            key: vec![171; 32],
+        };
+        let of_sdk = sdk::v1::ConnectKey {
+            version: 3,
+            key: vec![171; 32],
+        };
+        let keys = hub::v1::ConnectKeys {
+            boot_id: Vec::new(),
+            keys: vec![of_hub],
+        };
+        let token = allocation::v1::PlayerToken {
+            connect_token: vec![171; 2048],
+            ..Default::default()
+        };
+        let shown = format!("{keys:?} {of_sdk:?} {token:?}");
+        assert!(shown.contains("version: 3"), "{shown}");
+        assert!(!shown.contains("171"), "{shown}");
+    }
+}
