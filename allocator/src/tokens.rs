@@ -74,9 +74,9 @@ pub async fn mint(
             match_id: match_id.0,
             session_id: session_id.0,
             player_id: player_id.0,
-            epoch: epoch(allocation, now),
             team: player.team,
-            // Places are the game's to give: players may come late.
+            // Places are the game's to give: players may come late. Epoch 0 is the platform's; a
+            // game server counts up from it with the tokens that it mints itself.
             ..UserData::default()
         };
         let mut client_id = [0; 8];
@@ -118,13 +118,6 @@ fn server(allocation: &Allocation) -> Result<SocketAddr, Error> {
 
 fn uuid(allocation: &Allocation, text: &str) -> Result<Uuid, Error> {
     Uuid::parse(text).ok_or_else(|| Error::Match(allocation.server.to_string()))
-}
-
-/// Seconds since the allocation: a later token of a session supersedes an earlier one. Tokens that
-/// the game server mints for its own reconnects count up more slowly.
-fn epoch(allocation: &Allocation, now: Timestamp) -> u32 {
-    let since = allocation.since.unwrap_or(now);
-    u32::try_from(now.as_second() - since.as_second()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -9,11 +9,22 @@ use std::time::Duration;
 use proto::agones::dev::sdk::sdk_client::SdkClient;
 use proto::agones::dev::sdk::{self, Empty, GameServer, KeyValue};
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
-use crate::Error;
+/// The SDK server could not be reached, or refused a call that the game server cannot do without.
+#[derive(Debug, thiserror::Error)]
+#[error("calling the SDK server to {step} failed")]
+pub struct Error {
+    /// What the call was for.
+    step: &'static str,
+    /// The failure.
+    #[source]
+    source: Box<Status>,
+}
 
 /// Where the SDK server listens. An address and not a name, so that no resolver is needed.
 const HOST: &str = "http://127.0.0.1";
@@ -29,6 +40,9 @@ const PINGS: usize = 10;
 
 /// Longest time between health pings: Agones' simple-game-server uses it always.
 const LONGEST_PERIOD: Duration = Duration::from_secs(2);
+
+/// Time between attempts at a call that must succeed in the end.
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
 /// Annotation that every allocation changes, without the prefix.
 const LAST_ALLOCATED: &str = "/last-allocated";
@@ -96,12 +110,17 @@ impl Sdk {
     }
 }
 
-/// Connects, and returns the game server as the SDK server knows it.
-pub(crate) async fn connect(port: u16) -> Result<(Sdk, GameServer), Error> {
+/// Where the SDK server is reached, without connecting yet.
+pub(crate) fn channel(port: u16) -> Result<Channel, Error> {
     let endpoint = Endpoint::from_shared(format!("{HOST}:{port}"))
         .map_err(|error| failed("connect")(Status::from_error(error.into())))?;
+    Ok(endpoint.connect_timeout(CONNECT).connect_lazy())
+}
+
+/// Connects, and returns the game server as the SDK server knows it.
+pub(crate) async fn connect(port: u16) -> Result<(Sdk, GameServer), Error> {
     let mut sdk = Sdk {
-        client: SdkClient::new(endpoint.connect_timeout(CONNECT).connect_lazy()),
+        client: SdkClient::new(channel(port)?),
     };
     let mut last = Status::deadline_exceeded("no answer came");
     let connected = tokio::time::timeout(CONNECT, async {
@@ -121,9 +140,51 @@ pub(crate) async fn connect(port: u16) -> Result<(Sdk, GameServer), Error> {
     }
 }
 
+/// Says Ready until the SDK server takes it.
+pub(crate) async fn say_ready(mut sdk: Sdk) {
+    while let Err(error) = sdk.ready().await {
+        tracing::warn!(%error, "Saying Ready failed and will be tried again");
+        tokio::time::sleep(RETRY).await;
+    }
+    tracing::info!("Said Ready");
+}
+
+/// Sends a health ping each `period` while `is_alive`, until `stop` is cancelled.
+pub(crate) async fn send_health(
+    sdk: Sdk,
+    period: Duration,
+    stop: CancellationToken,
+    mut is_alive: impl FnMut() -> bool,
+) {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pings = sdk.health();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => {
+                tracing::info!("Stopped health pings");
+                return;
+            }
+        }
+        if !is_alive() {
+            tracing::error!("Health ping was not sent because the game stands still");
+            continue;
+        }
+        if pings.send(Empty {}).await.is_err() {
+            // The stream ended with the SDK server's; the next one starts with this ping.
+            tracing::warn!("Health stream was closed and is opened again");
+            pings = sdk.health();
+            if pings.send(Empty {}).await.is_err() {
+                tracing::warn!("Health ping was lost");
+            }
+        }
+    }
+}
+
 /// Names the step that an SDK call was for.
 pub(crate) fn failed(step: &'static str) -> impl FnOnce(Status) -> Error {
-    move |source| Error::Sdk {
+    move |source| Error {
         step,
         source: Box::new(source),
     }

@@ -335,6 +335,32 @@ impl Client {
         None
     }
 
+    /// Presents the token again after an attempt that timed out: the network may have been gone
+    /// for a while. Answers whether it can; a connection that was made once needs another token.
+    ///
+    /// Numbers go on where they were, so that no nonce is used twice. The server remembers for some
+    /// seconds which address presented the token, so the socket should be the same.
+    pub fn retry(&mut self, now: Duration) -> bool {
+        self.now = self.now.max(now);
+        let timed_out = [Reason::RequestTimedOut, Reason::ResponseTimedOut];
+        let State::Disconnected(reason) = self.state else {
+            return false;
+        };
+        let Some(first) = self.token.servers.first() else {
+            return false;
+        };
+        if !timed_out.contains(&reason) {
+            return false;
+        }
+        (self.server, self.address) = (0, *first);
+        self.state = State::Requesting;
+        self.is_end_told = false;
+        self.last_received = self.now;
+        self.last_sent = None;
+        self.replay = ReplayWindow::default();
+        true
+    }
+
     /// Leaves. The next calls of [`Client::poll`] tell the server, several times.
     pub fn disconnect(&mut self) {
         if self.state == State::Connected {

@@ -24,6 +24,9 @@ pub enum Error {
     /// Keys have one length.
     #[error("a key has {KEY_BYTES} bytes, not {0}")]
     Length(usize),
+    /// A key may be written as 64 hexadecimal digits.
+    #[error("the key has 64 characters that are not hexadecimal digits")]
+    Digits,
     /// The key that insecure deployments of the protocol use; anybody can guess it.
     #[error("a key of zeros is no secret")]
     Zero,
@@ -55,6 +58,22 @@ impl Key {
     /// Reads a key from a secret's bytes.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, Error> {
         Self::new(bytes.try_into().map_err(|_| Error::Length(bytes.len()))?)
+    }
+
+    /// Reads a key from the content of a file: 32 bytes, or 64 hexadecimal digits, with white space
+    /// around them or not.
+    pub fn from_file(content: &[u8]) -> Result<Self, Error> {
+        let text = content.trim_ascii();
+        if text.len() != 2 * KEY_BYTES {
+            return Self::from_slice(content);
+        }
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+            let digit = |digit: u8| char::from(digit).to_digit(16).ok_or(Error::Digits);
+            let value = 16 * digit(digits[0])? + digit(digits[1])?;
+            *byte = u8::try_from(value).map_err(|_| Error::Digits)?;
+        }
+        Self::new(*bytes)
     }
 
     /// The secret itself, to hand it on over a trusted channel.
@@ -203,6 +222,17 @@ mod tests {
             MasterKeys::new(vec![master(2), master(1), master(2)]),
             Err(Error::SameVersion(2))
         );
+    }
+
+    #[test]
+    fn a_key_is_read_from_a_file_in_either_form() {
+        for content in [vec![0xab; 32], b"abABabab".repeat(8), b"ab".repeat(32)] {
+            assert_eq!(Key::from_file(&content).unwrap().expose(), &[0xab; 32]);
+        }
+        let line = [b"ab".repeat(32), b"\n".to_vec()].concat();
+        assert_eq!(Key::from_file(&line).unwrap().expose(), &[0xab; 32]);
+        assert_eq!(Key::from_file(&b"xy".repeat(32)), Err(Error::Digits));
+        assert_eq!(Key::from_file(b"short"), Err(Error::Length(5)));
     }
 
     #[test]

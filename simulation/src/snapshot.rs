@@ -56,3 +56,10 @@ pub const MAX_FORGOTTEN: usize = 31;
 
 /// Ticks between two keyframes for a client that has not acknowledged anything yet.
 pub const KEYFRAME_INTERVAL: u32 = 6;
+
+/// Whether what follows the payload's kind is a keyframe, which tells everything anew: at a
+/// client's start, and when the server finds nothing to build on any more.
+pub fn is_keyframe(rest: &[u8]) -> bool {
+    rest.first()
+        .is_some_and(|flags| flags & encoder::KEYFRAME != 0)
+}

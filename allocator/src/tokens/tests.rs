@@ -105,12 +105,3 @@ async fn servers_without_a_key_or_an_address_get_no_tokens() {
     let named = minted(&allocation("game.example.com", Some(4))).await;
     assert!(matches!(named, Err(Error::Address { .. })), "{named:?}");
 }
-
-#[test]
-fn a_later_token_supersedes_an_earlier_one() {
-    let allocation = allocation("203.0.113.7", Some(4));
-    let later = |seconds| allocation.since.unwrap() + jiff::SignedDuration::from_secs(seconds);
-    assert_eq!(epoch(&allocation, later(0)), 0);
-    assert_eq!(epoch(&allocation, later(45)), 45);
-    assert_eq!(epoch(&allocation, later(-2)), 0, "clocks differ");
-}

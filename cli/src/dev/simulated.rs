@@ -180,7 +180,8 @@ impl Games {
                     return Ok(Session::new(answers, requests));
                 }
                 Some(Down::Snapshot(_)) => return Ok(Session::new(answers, requests)),
-                None => {}
+                // A game that is made up takes no players.
+                Some(Down::ConnectKeys(_)) | None => {}
             }
         }
         anyhow::bail!("the hub closed the stream")

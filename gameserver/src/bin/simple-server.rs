@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use gameserver::args::CommandLine;
-use gameserver::config::Config;
+use gameserver::echo::args::CommandLine;
+use gameserver::echo::config::Config;
 use runtime::service::{self, Threads};
 
 fn main() -> ExitCode {
@@ -11,6 +11,6 @@ fn main() -> ExitCode {
         Threads::One,
         |command_line: &CommandLine| &command_line.0.log,
         |command_line| Config::try_from(command_line.0),
-        gameserver::run,
+        gameserver::echo::run,
     )
 }

@@ -14,10 +14,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::command::{self, Command};
-use crate::config::Config;
-use crate::sdk::Sdk;
-use crate::{Error, lifecycle, sdk};
+use crate::echo::command::{self, Command};
+use crate::echo::config::Config;
+use crate::echo::{Error, lifecycle};
+use crate::sdk::{self, Sdk};
 
 /// Longest message over either protocol, in bytes.
 const LONGEST_MESSAGE: usize = 1024;
@@ -129,14 +129,17 @@ impl Server {
             let (sdk, health) = (self.shared.sdk.clone(), self.shared.health.clone());
             let period = self.period;
             tasks.spawn(async move {
-                lifecycle::send_health(sdk, period, health).await;
+                sdk::send_health(sdk, period, health, || true).await;
                 Ok(())
             });
         }
         if let Some(delay) = self.config.automatic_shutdown_delay {
             let sdk = self.shared.sdk.clone();
             let iterations = self.config.ready_iterations;
-            tasks.spawn(lifecycle::end_after_allocations(sdk, delay, iterations));
+            tasks.spawn(async move {
+                lifecycle::end_after_allocations(sdk, delay, iterations).await?;
+                Ok(())
+            });
         }
         if self.config.ready {
             let (sdk, delay) = (self.shared.sdk.clone(), self.config.ready_delay);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runtime::service::Problems;
 
-use crate::args::Args;
+use crate::echo::args::Args;
 
 /// Checked settings.
 #[derive(Clone, Debug, PartialEq, Eq)]

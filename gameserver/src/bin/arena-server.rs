@@ -1,0 +1,17 @@
+//! The binary `arena-server`.
+
+use std::process::ExitCode;
+
+use gameserver::arena::args::Args;
+use gameserver::arena::config::Config;
+use runtime::service::{self, Threads};
+
+fn main() -> ExitCode {
+    service::main(
+        // The game has a thread of its own; this one talks to the platform.
+        Threads::One,
+        |args: &Args| &args.log,
+        Config::try_from,
+        gameserver::arena::run,
+    )
+}
