@@ -42,7 +42,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use self::args::Threads;
-use self::config::{Config, History, KeySource, OPEN_KEY};
+use self::config::{Config, KeySource, OPEN_KEY};
 use self::host::{Control, Host, HostConfig, Order, Report};
 use self::link::Link;
 use self::metrics::Metrics;
@@ -51,7 +51,8 @@ pub use self::platform::Error as PlatformError;
 use self::platform::Platform;
 use self::reconnection::Minter;
 use self::shell::{Progress, Shell};
-use self::sink::{HistorySink, NoHistory};
+use self::sink::HistorySink;
+use crate::history;
 
 /// Tokens of the allocator live up to ten minutes; its clock may be ahead of ours.
 const PLATFORM_LIFETIME: Duration = Duration::from_secs(10 * 60 + 30);
@@ -61,6 +62,9 @@ const REPORTS: usize = 4_096;
 
 /// Time that the control plane has to tell the platform the last things.
 const LAST_REPORTS: Duration = Duration::from_secs(5);
+
+/// Time that the last seconds of history have to be written.
+const LAST_HISTORY: Duration = Duration::from_secs(10);
 
 /// The gate of the admin server.
 const GATE: &str = "game";
@@ -95,9 +99,9 @@ pub enum Error {
     /// The thread that ticks has ended by itself.
     #[error("the game ended unexpectedly")]
     Game,
-    /// There is nothing that could write this history.
-    #[error("this build writes no history")]
-    History,
+    /// The history has no place to go.
+    #[error("the history could not be opened")]
+    History(#[from] history::OpenError),
 }
 
 /// Runs the server until `stop` is cancelled and the match is over, or until the course of its
@@ -106,6 +110,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     let admin = Admin::default();
     admin.close(GATE, "starting");
     let metrics = Metrics::new(admin.registry())?;
+    let entities = config.game.arena.capacity + config.game.arena.props;
+    let (sink, writing) = history::open(
+        config.history.as_ref(),
+        usize::from(entities),
+        admin.registry(),
+    )?;
     let admin_stop = CancellationToken::new();
     let address = config.admin_address;
     let watched = async {
@@ -116,7 +126,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
         }
     };
     let played = async {
-        let result = serve(config, stop, &admin, metrics).await;
+        let result = serve(config, stop, &admin, metrics, sink).await;
+        if let Some(writing) = writing {
+            writing.finish(LAST_HISTORY).await;
+        }
         admin_stop.cancel();
         result
     };
@@ -139,9 +152,10 @@ async fn serve(
     stop: CancellationToken,
     admin: &Admin,
     metrics: Metrics,
+    sink: Box<dyn HistorySink>,
 ) -> Result<(), Error> {
     let started = tokio::select! {
-        started = start(&config, metrics) => started?,
+        started = start(&config, metrics, sink) => started?,
         // Nobody plays yet.
         () = stop.cancelled() => return Ok(()),
     };
@@ -181,7 +195,11 @@ async fn serve(
     result
 }
 
-async fn start(config: &Config, metrics: Metrics) -> Result<Started, Error> {
+async fn start(
+    config: &Config,
+    metrics: Metrics,
+    sink: Box<dyn HistorySink>,
+) -> Result<Started, Error> {
     let mut platform = match config.sdk_port {
         Some(port) => Some(Platform::connect(port).await?),
         None => None,
@@ -231,7 +249,7 @@ async fn start(config: &Config, metrics: Metrics) -> Result<Started, Error> {
             orders: received,
             reports: report,
         },
-        history(&config.history)?,
+        sink,
         metrics.clone(),
     );
     let progress = Progress::default();
@@ -325,11 +343,4 @@ async fn addresses(
         (Ipv4Addr::LOCALHOST, bound.port()).into(),
         (Ipv6Addr::LOCALHOST, bound.port()).into(),
     ])
-}
-
-fn history(history: &History) -> Result<Box<dyn HistorySink>, Error> {
-    match history {
-        History::None => Ok(Box::new(NoHistory)),
-        History::Directory(_) | History::Database(_) => Err(Error::History),
-    }
 }

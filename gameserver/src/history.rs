@@ -24,4 +24,4 @@ pub mod writer;
 
 pub use self::recorder::Recorder;
 pub use self::store::Place;
-pub use self::writer::{Limits, Writing, start};
+pub use self::writer::{Limits, OpenError, Writing, open, start};

@@ -46,29 +46,46 @@ struct Fake {
     failures: Arc<Mutex<u32>>,
 }
 
+/// The game server as the SDK server shows it.
+fn game_server(address: &str) -> GameServer {
+    let port = Port {
+        name: "game".to_owned(),
+        port: 7_000,
+    };
+    let status = ServerStatus {
+        address: address.to_owned(),
+        ports: vec![port],
+        ..ServerStatus::default()
+    };
+    GameServer {
+        status: Some(status),
+        ..GameServer::default()
+    }
+}
+
 impl Fake {
     fn note(&self, call: impl Into<String>) {
         self.calls.lock().unwrap().push(call.into());
     }
 
-    fn empty(&self, call: &str) -> Result<Response<Empty>, Status> {
+    fn empty(&self, call: &str) -> Response<Empty> {
         self.note(call);
-        Ok(Response::new(Empty {}))
+        Response::new(Empty {})
     }
 }
 
 #[tonic::async_trait]
 impl Agones for Fake {
     async fn ready(&self, _: Request<Empty>) -> Result<Response<Empty>, Status> {
-        self.empty("Ready")
+        Ok(self.empty("Ready"))
     }
 
     async fn allocate(&self, _: Request<Empty>) -> Result<Response<Empty>, Status> {
-        self.empty("Allocate")
+        Ok(self.empty("Allocate"))
     }
 
     async fn shutdown(&self, _: Request<Empty>) -> Result<Response<Empty>, Status> {
-        self.empty("Shutdown")
+        Ok(self.empty("Shutdown"))
     }
 
     async fn health(&self, _: Request<Streaming<Empty>>) -> Result<Response<Empty>, Status> {
@@ -76,19 +93,7 @@ impl Agones for Fake {
     }
 
     async fn get_game_server(&self, _: Request<Empty>) -> Result<Response<GameServer>, Status> {
-        let port = Port {
-            name: "game".to_owned(),
-            port: 7_000,
-        };
-        let status = ServerStatus {
-            address: "127.0.0.1".to_owned(),
-            ports: vec![port],
-            ..ServerStatus::default()
-        };
-        Ok(Response::new(GameServer {
-            status: Some(status),
-            ..GameServer::default()
-        }))
+        Ok(Response::new(game_server("")))
     }
 
     type WatchGameServerStream = Answers<GameServer>;
@@ -97,19 +102,21 @@ impl Agones for Fake {
         &self,
         _: Request<Empty>,
     ) -> Result<Response<Self::WatchGameServerStream>, Status> {
-        Err(Status::unavailable("not here"))
+        // As the platform does: the address comes with Ready.
+        let servers = ["", "127.0.0.1"].map(|address| Ok(game_server(address)));
+        Ok(Response::new(Box::pin(tokio_stream::iter(servers))))
     }
 
     async fn set_label(&self, _: Request<KeyValue>) -> Result<Response<Empty>, Status> {
-        self.empty("SetLabel")
+        Ok(self.empty("SetLabel"))
     }
 
     async fn set_annotation(&self, _: Request<KeyValue>) -> Result<Response<Empty>, Status> {
-        self.empty("SetAnnotation")
+        Ok(self.empty("SetAnnotation"))
     }
 
     async fn reserve(&self, _: Request<sdk::Duration>) -> Result<Response<Empty>, Status> {
-        self.empty("Reserve")
+        Ok(self.empty("Reserve"))
     }
 }
 
@@ -242,7 +249,7 @@ async fn a_server_without_a_match_ends_at_once_when_it_is_asked_to() {
         }
         stop.cancel();
     };
-    let both = async { tokio::join!(run, asked).0 };
+    let both = Box::pin(async { tokio::join!(run, asked).0 });
     tokio::time::timeout(LIMIT, both).await.unwrap().unwrap();
     assert_eq!(*fake.calls.lock().unwrap(), ["Ready"]);
 }

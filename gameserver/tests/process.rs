@@ -12,6 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use gameserver::arena::config::OPEN_KEY;
 use gameserver::arena::reconnection::{LIFETIME, TIMEOUT_SECONDS};
+use gameserver::history::directory::Directory;
+use gameserver::history::store::Archive as _;
 use netcode::client::{Event, Output, State};
 use netcode::{Client, ConnectToken, Grant, Key, SystemRandom, UserData};
 use rustix::process::{Pid, Signal, kill_process};
@@ -121,8 +123,13 @@ fn run(
     }
 }
 
-fn play_and_end(flags: &[&str]) {
-    let (mut server, address) = start(flags);
+fn play_and_end(threads: &str) {
+    let name = format!("arena-process-{}-{threads}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    let (mut server, address) = start(&[
+        &format!("--threads={threads}"),
+        &format!("--history-directory={}", folder.display()),
+    ]);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket
         .set_read_timeout(Some(Duration::from_millis(20)))
@@ -138,16 +145,21 @@ fn play_and_end(flags: &[&str]) {
         matches!(client.state(), State::Disconnected(_))
     });
     assert!(server.0.wait().unwrap().success());
+    // Less than a second was played, so this was written at the end.
+    let history = Directory::open(&folder).matches(None, 10).unwrap();
+    assert_eq!(history.len(), 1);
+    assert!(history[0].ticks >= 20, "{history:?}");
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
 fn a_player_joins_and_a_signal_ends_the_server_with_one_thread() {
-    play_and_end(&["--threads=one"]);
+    play_and_end("one");
 }
 
 #[test]
 fn a_player_joins_and_a_signal_ends_the_server_with_two_threads() {
-    play_and_end(&["--threads=two"]);
+    play_and_end("two");
 }
 
 #[test]

@@ -15,15 +15,29 @@ const STARVING: f64 = 0.05;
 const JUMP: f64 = 16.0;
 /// How much one observation moves an average.
 const SMOOTHING: f64 = 1.0 / 16.0;
+/// Jitter beyond this, in ticks, is no longer what the clocks themselves do. There the tail is long,
+/// as packets are lost in bursts, and to be in time for 99 of 100 is not enough.
+const STEADY: f64 = 1.5;
+/// How much longer the tail is taken to be.
+const TAIL: f64 = 3.0;
 /// Least margin that is aimed at, in ticks.
 const LEAST_MARGIN: f64 = 1.0;
+/// Most margin that is aimed at: a quarter of a second. A player would rather lose an input now and
+/// then than wait longer for each.
+const MOST_MARGIN: f64 = 15.0;
 /// Least distance between the newest snapshot and what is shown, in ticks: between two frames one
 /// can interpolate, and the third may be lost.
 const LEAST_DELAY: f64 = 2.0;
 /// Most of it, so that others are never shown further back than the server rewinds.
 const MOST_DELAY: f64 = 12.0;
 /// Observations after which a jump that had no effect may be repeated.
-const PATIENCE: u32 = 120;
+const PATIENCE: u32 = 60;
+/// How long all observations have to be far off before a clock jumps, in ticks: a burst of lost
+/// packets or a spike of the delay is over by then, and a jump would be wrong.
+const PERSISTENCE: f64 = 60.0;
+/// What one call counts of it, in ticks: a client that hung sees afterwards, all at once, what came
+/// of that, and is not off any more.
+const MOST_COUNTED: f64 = 2.0;
 
 fn ticks(time: Duration) -> f64 {
     time.as_secs_f64() * f64::from(TICK_RATE)
@@ -85,7 +99,7 @@ impl Spread {
 
 /// Says for which tick a client makes its next input, so that it reaches the server just in time.
 ///
-/// It aims at a margin as large as 99 of 100 packets need, at least one tick.
+/// It aims at a margin as large as nearly all packets need, at least one tick.
 #[derive(Debug, Clone)]
 pub struct InputClock {
     /// In ticks.
@@ -97,6 +111,10 @@ pub struct InputClock {
     /// At the start and after a jump: inputs from here on were made after it, and how many
     /// observations to wait for one of them to be executed.
     settling: Option<(Tick, u32)>,
+    /// Time that has passed, in ticks, without what the client hung.
+    passed: f64,
+    /// Since when all observations were far off, and how far the best of them, in ticks.
+    off: Option<(f64, f64)>,
 }
 
 impl InputClock {
@@ -109,6 +127,8 @@ impl InputClock {
             speed: 1.0,
             margins: Spread::new(),
             settling: Some((Tick(whole(position).saturating_add(1)), PATIENCE)),
+            passed: 0.0,
+            off: None,
         }
     }
 
@@ -116,6 +136,7 @@ impl InputClock {
     /// none, and never more than a quarter of a second.
     pub fn advance(&mut self, elapsed: Duration) -> impl Iterator<Item = Tick> + use<> {
         self.position += ticks(elapsed) * self.speed;
+        self.passed += ticks(elapsed).min(MOST_COUNTED);
         let now = whole(self.position);
         let first = self
             .made
@@ -147,18 +168,45 @@ impl InputClock {
         }
         let margin = f64::from(margin) / 4.0;
         let average = self.margins.observe(margin);
-        let target = self.margins.percentile().max(LEAST_MARGIN);
+        let needed = self.margins.percentile();
+        let target = needed
+            .max(STEADY + TAIL * (needed - STEADY))
+            .clamp(LEAST_MARGIN, MOST_MARGIN);
         let error = average - target;
-        if (margin - target).abs() > JUMP && error.abs() > JUMP / 2.0 {
-            self.position = (self.position - (margin - target)).max(0.0);
+        if let Some(least) = self.far_off(margin - target) {
+            self.position = (self.position - least).max(0.0);
+            self.off = None;
             self.margins = Spread::new();
             self.speed = 1.0;
-            self.settling = Some((Tick(whole(self.position).saturating_add(1)), PATIENCE));
+            // After a jump back there is nothing to make for a while.
+            let made = whole(self.position).max(self.made);
+            self.settling = Some((Tick(made.saturating_add(1)), PATIENCE));
         } else if margin < 0.0 {
             self.speed = 1.0 + STARVING;
         } else {
             self.speed = 1.0 - (error * DILATION).clamp(-DILATION, DILATION);
         }
+    }
+}
+
+impl InputClock {
+    /// Notes how far off the newest observation was. Returns how far the best one was, if all have
+    /// been far off for so long that running faster or slower is not enough.
+    fn far_off(&mut self, error: f64) -> Option<f64> {
+        self.off = match self.off {
+            _ if error.abs() <= JUMP => None,
+            Some((since, least)) if least * error > 0.0 => {
+                let nearer = if error.abs() < least.abs() {
+                    error
+                } else {
+                    least
+                };
+                Some((since, nearer))
+            }
+            Some(_) | None => Some((self.passed, error)),
+        };
+        let (since, least) = self.off?;
+        (self.passed >= since + PERSISTENCE).then_some(least)
     }
 }
 

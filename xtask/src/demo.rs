@@ -4,9 +4,10 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::cluster::Cluster;
+use crate::game::{self, GameArgs};
 use crate::images::{BuildArgs, Profile};
 use crate::install;
 use crate::muster::{self, Muster};
@@ -36,7 +37,10 @@ pub(crate) struct DemoArgs {
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    other: Option<OtherBench>,
     /// The cluster: local, kind, or the path of a kubeconfig.
     #[arg(long, default_value = "local")]
     cluster: String,
@@ -45,6 +49,13 @@ pub(crate) struct BenchArgs {
     /// Arguments for the benchmarks themselves.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
+}
+
+/// What is measured without a cluster.
+#[derive(Debug, Subcommand)]
+enum OtherBench {
+    /// The arena server with bots, over loopback.
+    Game(GameArgs),
 }
 
 /// What is installed, and what stays.
@@ -85,6 +96,9 @@ pub(crate) fn run_demo(args: &DemoArgs) -> Result<()> {
 
 /// Runs `cargo xtask bench`.
 pub(crate) fn run_bench(args: &BenchArgs) -> Result<()> {
+    if let Some(OtherBench::Game(args)) = &args.other {
+        return game::run(args);
+    }
     let cargo = [
         "run",
         "--quiet",

@@ -8,6 +8,7 @@ mod cluster;
 mod codegen;
 mod demo;
 mod digest;
+mod game;
 mod images;
 mod install;
 mod kubernetes;

@@ -40,6 +40,8 @@ pub(crate) struct Package {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Dependency {
     pub(crate) name: String,
+    /// `dev` or `build`; none for what is linked into the package itself.
+    pub(crate) kind: Option<String>,
 }
 
 /// Asks cargo about the workspace.

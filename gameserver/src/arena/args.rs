@@ -136,14 +136,18 @@ pub struct Args {
     #[arg(long, env = "ARENA_THREADS", value_enum)]
     pub threads: Option<Threads>,
 
-    /// Where the history of the world goes: `none`, a directory, or the URL of a database.
+    /// Keeps the history of matches in this directory, one file per match.
+    #[arg(long, env = "ARENA_HISTORY_DIRECTORY", value_name = "DIRECTORY")]
+    pub history_directory: Option<PathBuf>,
+
+    /// Keeps the history of matches in the TimescaleDB or PostgreSQL whose URL is in this file.
     #[arg(
         long,
-        env = "ARENA_HISTORY",
-        value_name = "PLACE",
-        default_value = "none"
+        env = "ARENA_HISTORY_URL_FILE",
+        value_name = "FILE",
+        conflicts_with = "history_directory"
     )]
-    pub history: String,
+    pub history_url_file: Option<PathBuf>,
 
     /// What is done after a match.
     #[arg(long, env = "ARENA_AFTER_MATCH", value_enum, default_value_t = AfterMatch::Shutdown)]

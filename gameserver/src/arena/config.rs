@@ -1,7 +1,6 @@
 //! What the server runs with: the arguments, checked.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use netcode::Key;
@@ -16,6 +15,8 @@ use crate::arena::args::{Args, Connect, Platform, Threads};
 use crate::arena::game::MatchConfig;
 use crate::arena::life::AfterMatch;
 use crate::arena::sessions::Policy;
+use crate::history::Place;
+use crate::history::database::DatabaseUrl;
 
 /// The key of `--connect open`. It is no secret: whoever knows it can play, under any name.
 pub const OPEN_KEY: [u8; 32] = *b"muster: open to anybody, no key.";
@@ -40,8 +41,8 @@ pub struct Config {
     pub game: MatchConfig,
     /// How the work is divided.
     pub threads: Threads,
-    /// Where the history goes.
-    pub history: History,
+    /// Where the history goes, if anywhere.
+    pub history: Option<Place>,
     /// What follows a match.
     pub after: AfterMatch,
     /// How long a match may go on after the process was asked to end.
@@ -59,17 +60,6 @@ pub enum KeySource {
     Given(Key),
     /// [`OPEN_KEY`].
     Open,
-}
-
-/// Where the history of the world goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum History {
-    /// Nowhere.
-    None,
-    /// One file per match in a directory.
-    Directory(PathBuf),
-    /// A database.
-    Database(String),
 }
 
 impl TryFrom<Args> for Config {
@@ -106,6 +96,17 @@ impl TryFrom<Args> for Config {
                     KeySource::Platform
                 }
             },
+        };
+        let history = match (args.history_directory, args.history_url_file) {
+            (Some(directory), _) => Some(Place::Directory(directory)),
+            (None, Some(path)) => DatabaseUrl::read(&path)
+                .map_err(|error| {
+                    let problem = runtime::service::chain(&error);
+                    problems.push(format!("--history-url-file {}: {problem}", path.display()));
+                })
+                .ok()
+                .map(Place::Database),
+            (None, None) => None,
         };
         for (flag, value, most) in [
             ("players", args.players, MAX_PLAYERS),
@@ -162,7 +163,7 @@ impl TryFrom<Args> for Config {
                 budget: DEFAULT_BUDGET,
             },
             threads: args.threads.unwrap_or_else(default_threads),
-            history: history(args.history),
+            history,
             after: args.after_match,
             drain_timeout: Duration::from_secs(u64::from(args.drain_timeout)),
             admin_address: args.admin_address,
@@ -176,16 +177,6 @@ fn default_threads() -> Threads {
         Threads::Two
     } else {
         Threads::One
-    }
-}
-
-fn history(place: String) -> History {
-    if place == "none" || place.is_empty() {
-        History::None
-    } else if place.contains("://") {
-        History::Database(place)
-    } else {
-        History::Directory(place.into())
     }
 }
 
@@ -224,7 +215,7 @@ mod tests {
         let config = config(&[]).unwrap();
         assert_eq!((config.port, config.sdk_port), (7777, Some(9357)));
         assert_eq!(config.key, KeySource::Platform);
-        assert_eq!(config.history, History::None);
+        assert_eq!(config.history, None);
         assert_eq!(config.protocol_id, 0x4d55_5354_4552_0001);
     }
 
@@ -277,14 +268,20 @@ mod tests {
     }
 
     #[test]
-    fn history_goes_where_it_is_told() {
-        let place = |text: &str| history(text.to_owned());
-        assert_eq!(place("none"), History::None);
-        assert_eq!(
-            place("/var/matches"),
-            History::Directory("/var/matches".into())
-        );
-        let url = "postgres://muster@localhost/history";
-        assert_eq!(place(url), History::Database(url.to_owned()));
+    fn history_goes_where_it_is_told_and_a_url_is_never_shown() {
+        let place = |flag: &str| config(&[flag]).map(|config| config.history);
+        let matches = place("--history-directory=/var/matches").unwrap();
+        assert_eq!(matches, Some(Place::Directory("/var/matches".into())));
+        let path = std::env::temp_dir().join(format!("arena-url-{}", std::process::id()));
+        let flag = format!("--history-url-file={}", path.display());
+        std::fs::write(&path, "postgres://muster:s3cret@localhost/history\n").unwrap();
+        let database = config(&["--players=2", &flag]).unwrap();
+        assert!(matches!(database.history, Some(Place::Database(_))));
+        assert!(!format!("{database:?}").contains("s3cret"));
+        std::fs::write(&path, "s3cret").unwrap();
+        let Problems(problems) = place(&flag).unwrap_err();
+        assert!(problems[0].contains("that is no URL"), "{problems:?}");
+        assert!(!problems[0].contains("s3cret"), "{problems:?}");
+        std::fs::remove_file(&path).unwrap();
     }
 }

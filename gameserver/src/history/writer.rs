@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use prometheus::Registry;
 use runtime::backoff::Backoff;
 use runtime::service::chain;
 use tokio::sync::oneshot;
 
+use crate::arena::sink::{HistorySink, NoHistory};
 use crate::history::block::Block;
 use crate::history::metrics::{Loss, Metrics};
 use crate::history::queue::{Batch, Bounds, Queue};
 use crate::history::recorder::{self, Recorder};
-use crate::history::store::{Error, Store};
+use crate::history::store::{Error, Place, Store};
 
 /// How patient the history is.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +94,35 @@ pub fn start(
             metrics,
         },
     ))
+}
+
+/// Why there is no history.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The place cannot be used.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// The metrics could not be set up.
+    #[error("the metrics of the history could not be set up")]
+    Metrics(#[from] prometheus::Error),
+    /// No thread for it.
+    #[error("the threads of the history could not be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Starts the history that was asked for, if any, with metrics in a registry.
+pub fn open(
+    place: Option<&Place>,
+    entities: usize,
+    registry: &Registry,
+) -> Result<(Box<dyn HistorySink>, Option<Writing>), OpenError> {
+    let Some(place) = place else {
+        return Ok((Box::new(NoHistory), None));
+    };
+    let (store, metrics) = (place.store()?, Metrics::new(registry)?);
+    let (recorder, writing) =
+        start(store, entities, Limits::default(), metrics).map_err(OpenError::Thread)?;
+    Ok((Box::new(recorder), Some(writing)))
 }
 
 impl Writing {

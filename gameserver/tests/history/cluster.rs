@@ -211,7 +211,8 @@ impl Cluster {
         let mut log = String::new();
         while !log.contains("database system is ready to accept connections") {
             let line = said.recv_timeout(LIMIT);
-            log.push_str(&line.unwrap_or_else(|_| panic!("it does not start:\n{log}")));
+            assert!(line.is_ok(), "it does not start:\n{log}");
+            log.push_str(&line.unwrap());
             log.push('\n');
         }
     }

@@ -54,7 +54,7 @@ fn impatient(blocks: usize) -> Limits {
 
 fn database(place: &Place) -> Database {
     let Place::Database(url) = place else {
-        panic!("{place:?}");
+        unreachable!("{place:?}");
     };
     Database::new(url).unwrap()
 }

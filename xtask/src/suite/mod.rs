@@ -101,14 +101,18 @@ fn offline_stages(report: &mut Report) -> Result<()> {
             "--workspace",
             "--all-targets",
             "--features",
-            "e2e/cluster,cli/kubectl",
+            "e2e/cluster,cli/kubectl,gameserver/timescaledb",
             "--",
             "-D",
             "warnings",
         ]))
     })?;
     report.stage("unit tests", |tests| {
-        tests.run(repository::cargo().args(["test", "--workspace", "--no-fail-fast"]))
+        tests.run(
+            repository::cargo()
+                .args(["test", "--workspace", "--no-fail-fast"])
+                .args(["--features", database_features()?]),
+        )
     })?;
     report.stage("docs", |_| {
         process::run(
@@ -196,6 +200,18 @@ fn cluster_tests(suite: &str, up: &Up) -> Command {
         .args(["--no-fail-fast", "--test", suite])
         .env("KUBECONFIG", &up.kubeconfig);
     command
+}
+
+/// The tests with real databases that this machine can run. PostgreSQL has to be there.
+fn database_features() -> Result<&'static str> {
+    if repository::cache()?
+        .join("timescaledb-trixie/complete")
+        .exists()
+    {
+        return Ok("gameserver/timescaledb");
+    }
+    progress("TimescaleDB is not in the cache (scripts/timescaledb.sh): its tests are left out");
+    Ok("gameserver/database")
 }
 
 /// Licenses, sources and duplicates; advisories need a database from the network.

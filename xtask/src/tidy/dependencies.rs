@@ -31,9 +31,19 @@ fn allowed(package: &str) -> Option<Vec<&'static str>> {
     }
     match package {
         "embedded" => Some(vec!["crds"]),
+        "client" => Some(vec!["netcode", "simulation"]),
+        "bots" => Some(vec!["client", "netcode", "proto", "runtime", "simulation"]),
         "cli" | "e2e" => None,
         // A new crate is a foundation until somebody decides otherwise here.
         _ => Some(Vec::new()),
+    }
+}
+
+/// What the tests of a crate may use besides: bots play against the server in the same process.
+fn allowed_in_tests(package: &str) -> &'static [&'static str] {
+    match package {
+        "bots" => &["gameserver"],
+        _ => &[],
     }
 }
 
@@ -45,8 +55,11 @@ pub(super) fn violations(packages: &[Package]) -> Vec<String> {
         for dependency in &package.dependencies {
             let used = dependency.name.as_str();
             let is_ours = packages.iter().any(|other| other.name == used);
+            let is_for_tests =
+                dependency.kind.as_deref() == Some("dev") && allowed_in_tests(own).contains(&used);
             if is_ours
                 && used != own
+                && !is_for_tests
                 && allowed(own).is_some_and(|allowed| !allowed.contains(&used))
             {
                 found.push(format!("{own}/Cargo.toml: {own} must not depend on {used}"));
@@ -80,6 +93,7 @@ mod tests {
                 .iter()
                 .map(|name| Dependency {
                     name: (*name).to_owned(),
+                    kind: None,
                 })
                 .collect(),
         }
@@ -95,6 +109,25 @@ mod tests {
             package("e2e", &["operator", "allocator", "kube"]),
         ];
         assert_eq!(violations(&packages), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_server_is_for_the_tests_of_bots_alone() {
+        let mut bots = package("bots", &["client", "gameserver"]);
+        let packages = |bots| {
+            [
+                bots,
+                package("client", &["netcode"]),
+                package("gameserver", &[]),
+            ]
+        };
+        bots.dependencies[1].kind = Some("dev".to_owned());
+        assert_eq!(violations(&packages(bots)), Vec::<String>::new());
+        let bots = package("bots", &["client", "gameserver"]);
+        assert_eq!(
+            violations(&packages(bots)),
+            ["bots/Cargo.toml: bots must not depend on gameserver"]
+        );
     }
 
     #[test]

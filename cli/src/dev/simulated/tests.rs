@@ -54,6 +54,7 @@ impl Link {
                 ..GameServer::default()
             }),
             reserved_until: 0,
+            r#match: String::new(),
         };
         self.send(Down::Snapshot(snapshot)).await;
     }

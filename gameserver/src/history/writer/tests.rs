@@ -2,7 +2,6 @@
 
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use prometheus::Registry;
 use simulation::tick::Tick;
 
 use super::*;
