@@ -189,6 +189,13 @@ impl Link {
         Some(packet.bytes)
     }
 
+    /// Loses what is on its way.
+    pub fn clear(&mut self) {
+        self.counters.lost += self.queue.len() as u64;
+        self.queue.clear();
+        self.held = 0;
+    }
+
     /// When the next packet is due.
     pub fn next_due(&self) -> Option<Duration> {
         self.queue.peek().map(|packet| packet.0.due)

@@ -52,9 +52,11 @@ const fn milliseconds(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-const fn link(delay: u64, jitter: u64, loss: Loss) -> LinkConfig {
+/// A link with this mean delay and standard deviation, in milliseconds.
+const fn link(mean: u64, jitter: u64, loss: Loss) -> LinkConfig {
     LinkConfig {
-        delay: milliseconds(delay),
+        // Three deviations below the mean is the least.
+        delay: milliseconds(mean - 3 * jitter),
         jitter: milliseconds(jitter),
         loss,
         ..LinkConfig::CLEAN
@@ -87,7 +89,7 @@ const RESUMES: Rules = Rules {
     ..RULES
 };
 
-/// Every profile but the flood, which is about the server and not about the link.
+/// Every profile of a network; [`FLOOD`] is about the server instead.
 pub const PROFILES: [Profile; 10] = [
     quiet(
         "clean",
@@ -166,7 +168,53 @@ pub const PROFILES: [Profile; 10] = [
     },
 ];
 
+/// Players on a clean network whose server is flooded meanwhile. Predictions and inputs may suffer
+/// from a flood, connections may not.
+pub const FLOOD: Profile = quiet("flood", LinkConfig::CLEAN, RULES);
+
 /// The profile of a name.
 pub fn named(name: &str) -> Option<&'static Profile> {
-    PROFILES.iter().find(|profile| profile.name == name)
+    PROFILES
+        .iter()
+        .chain([&FLOOD])
+        .find(|profile| profile.name == name)
+}
+
+/// Time that a profile without faults is played at least.
+const LEAST: Duration = Duration::from_secs(5);
+
+impl Profile {
+    /// Somebody on a clean network, who keeps the match alive while all others are gone: a match
+    /// that nobody plays for some seconds is over. None where nobody is ever gone.
+    pub fn witness(&self) -> Option<Self> {
+        self.blackout.map(|_| Self {
+            name: "witness",
+            ..PROFILES[0]
+        })
+    }
+
+    /// How long it is to be played at least, for its faults to come and to be over.
+    pub fn least_length(&self) -> Duration {
+        let blackout = self.blackout.map(|(after, length)| after + length);
+        let spikes = self.link.spikes.map(|spikes| spikes.every);
+        let faults = [blackout, self.rebind, spikes].into_iter().flatten().max();
+        faults.unwrap_or_default() + LEAST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_profile_has_a_name_of_its_own_and_time_for_its_faults() {
+        for profile in PROFILES.iter().chain([&FLOOD]) {
+            assert_eq!(named(profile.name), Some(profile));
+        }
+        let length = |name| named(name).unwrap().least_length().as_secs();
+        assert_eq!(
+            ["clean", "bad-wifi", "blackout-31", "rebind"].map(length),
+            [5, 10, 39, 8]
+        );
+    }
 }

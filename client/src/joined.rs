@@ -16,6 +16,9 @@ use simulation::tick::Tick;
 
 use crate::statistics::Predictions;
 
+/// How much earlier than measured inputs are sent at first.
+const SLACK: Duration = Duration::from_millis(20);
+
 /// An encoded input packet.
 pub(crate) struct Payload {
     bytes: [u8; MAX_PACKET],
@@ -33,11 +36,13 @@ impl Payload {
 pub struct Joined {
     welcome: Welcome,
     level: Level,
-    /// From the first snapshot on.
+    /// From the first snapshot on whose round trip is known.
     inputs_due: Option<InputClock>,
     view: ViewClock,
     sender: InputSender,
     predictor: Option<Predictor<Level>>,
+    /// The first tick that was predicted; the server's states before it say nothing about that.
+    predicted_from: Option<Tick>,
     newest: Header,
     advanced: Duration,
     predictions: Predictions,
@@ -52,6 +57,7 @@ impl Joined {
             view: ViewClock::default(),
             sender: InputSender::default(),
             predictor: None,
+            predicted_from: None,
             newest: Header::default(),
             advanced: now,
             predictions: Predictions::default(),
@@ -75,7 +81,15 @@ impl Joined {
 
     /// Where the own player is now, as it is shown; none for spectators.
     pub fn own_position(&self) -> Option<Vec3> {
-        self.predictor.as_ref().map(Predictor::shown)
+        let predictor = self.predictor.as_ref()?;
+        // Who is down lies where the server says.
+        let down = self.newest.own.filter(is_down);
+        Some(down.map_or_else(|| predictor.shown(), |own| own.movement.position))
+    }
+
+    /// The newest tick for which an input was made.
+    pub fn input_tick(&self) -> Option<Tick> {
+        self.inputs_due.as_ref().map(InputClock::tick)
     }
 
     /// Where another entity is shown.
@@ -87,16 +101,25 @@ impl Joined {
         self.predictions
     }
 
-    /// Takes in the header of a snapshot that was just decoded.
-    pub(crate) fn observe(&mut self, header: Header, round_trip: Duration) {
+    /// Takes in the header of a snapshot that was just decoded, and whether it was a keyframe.
+    pub(crate) fn observe(
+        &mut self,
+        header: Header,
+        is_keyframe: bool,
+        round_trip: Option<Duration>,
+    ) {
         self.view.observe(header.tick);
         if header.tick <= self.newest.tick {
             return;
         }
         let before = std::mem::replace(&mut self.newest, header);
         self.predictions.snapshots += 1;
+        // With the first input came the first acknowledgment; until then, keyframes are repeated.
+        self.predictions.resyncs += u64::from(is_keyframe && before.input.is_some());
         let Some(clock) = &mut self.inputs_due else {
-            self.inputs_due = Some(InputClock::new(header.tick, round_trip));
+            // One measurement says little: better too early at first than too late.
+            self.inputs_due = round_trip
+                .map(|measured| InputClock::new(header.tick, measured + measured / 4 + SLACK));
             return;
         };
         clock.observe(header.input, header.margin);
@@ -121,7 +144,8 @@ impl Joined {
         };
         // Going down and starting again are what no client can know.
         let turned = before.is_none_or(|before| turns(before) != turns(own)) || is_down(own);
-        if turned {
+        let was_predicted = self.predicted_from.is_some_and(|first| first <= tick);
+        if turned || !was_predicted {
             predictor.restart(tick, &own.movement);
             return;
         }
@@ -155,11 +179,10 @@ impl Joined {
             let mut input = intent(tick, self, decoder);
             (input.view, input.view_fraction) = self.view.view();
             self.sender.record(tick, input);
-            let is_up = self.newest.own.is_some_and(|own| !is_down(&own));
-            if let Some(predictor) = &mut self.predictor
-                && is_up
-            {
+            // Also while the player is down: by the time the server has the input, it may be up.
+            if let Some(predictor) = &mut self.predictor {
                 predictor.predict(tick, input);
+                self.predicted_from.get_or_insert(tick);
             }
         }
         if !is_new {

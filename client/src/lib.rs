@@ -11,10 +11,13 @@
 //!                 └─▶ reliable channel ─▶ messages
 //! ```
 //!
-//! Start reading at [`Client`].
+//! [`session::Session`] wraps one that comes back by itself, and [`udp::Sockets`] carries the
+//! datagrams. Start reading at [`Client`].
 
 mod joined;
+pub mod session;
 mod statistics;
+pub mod udp;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,18 +31,19 @@ use simulation::input::Input;
 use simulation::message::{self, Messages, ToClient, ToServer, Token};
 use simulation::payload::{self, Kind, Probe};
 use simulation::snapshot::event::WireEvent;
-use simulation::snapshot::{DecodeError, Decoder};
+use simulation::snapshot::{self, DecodeError, Decoder};
 use simulation::tick::Tick;
 
 pub use joined::Joined;
+pub use session::Session;
 pub use statistics::Statistics;
 
 /// Time between two looks at the reliable channel.
 const CHANNEL_INTERVAL: Duration = Duration::from_millis(66);
 /// Time between two measurements of the round trip.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// The round trip before it was measured: too long rather than too short.
-const GUESSED_ROUND_TRIP: Duration = Duration::from_millis(100);
+/// The same before the first answer, which inputs wait for.
+const FIRST_PROBE_INTERVAL: Duration = Duration::from_millis(100);
 /// Most events that wait for the caller; the oldest give way.
 const MAX_EVENTS: usize = 1024;
 
@@ -121,25 +125,29 @@ impl Client {
         })
     }
 
-    /// Starts to come back with the newest reconnection token. The caller should use a new socket:
-    /// the old one may be what was lost.
+    /// Starts to come back with the newest reconnection token, over a new socket: the old one may be
+    /// what was lost. Without a new token it goes on with an attempt that timed out, over the same
+    /// socket; see [`Self::has_way_back`].
     pub fn reconnect(&mut self, now: Duration) -> Result<(), Error> {
-        let token = self.way_back.take().ok_or(Error::NoWayBack)?;
-        let token = ConnectToken::read_standard(&token.0)?;
-        self.connection = netcode::Client::new(token, now)?;
+        if let Some(token) = self.way_back.take() {
+            let token = ConnectToken::read_standard(&token.0)?;
+            self.connection = netcode::Client::new(token, now)?;
+            self.statistics.reconnects += 1;
+        } else if !self.connection.retry(now) {
+            return Err(Error::NoWayBack);
+        }
         self.channels = Channels::new(Side::Client, now);
         self.decoder = Decoder::default();
         // What was known of the match before is told again.
-        self.joined = None;
+        self.forget_match();
         self.is_connected = false;
         self.is_broken = false;
         self.now = now;
         (self.channels_due, self.probe_due) = (now, now);
-        self.statistics.reconnects += 1;
         Ok(())
     }
 
-    /// Whether [`Self::reconnect`] has a token to use.
+    /// Whether [`Self::reconnect`] has a token that was not presented yet.
     pub const fn has_way_back(&self) -> bool {
         self.way_back.is_some()
     }
@@ -185,10 +193,11 @@ impl Client {
                     tell(&mut self.events, Event::Happened(*tick, *event));
                 }
                 if let Some(joined) = &mut self.joined {
-                    joined.observe(header, self.round_trip.unwrap_or(GUESSED_ROUND_TRIP));
+                    self.statistics.overtaken += u64::from(header.tick < joined.newest().tick);
+                    joined.observe(header, snapshot::is_keyframe(rest), self.round_trip);
                 }
             }
-            Err(DecodeError::Double | DecodeError::Old) => {}
+            Err(DecodeError::Double | DecodeError::Old) => self.statistics.overtaken += 1,
             Err(DecodeError::MissingBaseline) => self.statistics.missing_baselines += 1,
             Err(DecodeError::Damaged(_)) => self.statistics.damaged += 1,
         }
@@ -220,7 +229,11 @@ impl Client {
                 stamp: u64::try_from(now.as_micros()).unwrap_or(u64::MAX),
             });
             if question.is_some() {
-                self.probe_due = now + PROBE_INTERVAL;
+                self.probe_due = now
+                    + match self.round_trip {
+                        None => FIRST_PROBE_INTERVAL,
+                        Some(_) => PROBE_INTERVAL,
+                    };
             }
             for probe in self.answer.take().into_iter().chain(question) {
                 if let Ok(length) = self.connection.seal(&probe.encode(), &mut packet) {
@@ -297,6 +310,11 @@ impl Client {
         self.connection.state()
     }
 
+    /// Where the server is.
+    pub fn server(&self) -> SocketAddr {
+        self.connection.server()
+    }
+
     /// How long nothing came from the server, as of the last call.
     pub fn silence(&self) -> Duration {
         self.connection.silence()
@@ -329,9 +347,7 @@ impl Client {
         match &message {
             ToClient::Welcome(welcome) => {
                 self.way_back = Some(welcome.reconnection.clone());
-                if let Some(before) = self.joined.take() {
-                    self.statistics.add_predictions(before.predictions());
-                }
+                self.forget_match();
                 self.joined = Some(Joined::new(welcome.clone(), self.now));
             }
             ToClient::Reconnection(token) => self.way_back = Some(token.clone()),
@@ -358,10 +374,15 @@ impl Client {
 
     fn end(&mut self, reason: Reason) {
         self.is_connected = false;
+        self.forget_match();
+        self.tell(Event::Disconnected(reason));
+    }
+
+    /// Forgets all of the match but what was counted.
+    fn forget_match(&mut self) {
         if let Some(before) = self.joined.take() {
             self.statistics.add_predictions(before.predictions());
         }
-        self.tell(Event::Disconnected(reason));
     }
 
     fn tell(&mut self, event: Event) {

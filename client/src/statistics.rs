@@ -20,7 +20,9 @@ pub struct Statistics {
     pub damaged: u64,
     /// Snapshots that build on one that this client does not have.
     pub missing_baselines: u64,
-    /// How often it came back.
+    /// Snapshots that came after a newer one, or twice.
+    pub overtaken: u64,
+    /// How often it began to come back.
     pub reconnects: u64,
     /// How the prediction went.
     pub predictions: Predictions,
@@ -31,6 +33,8 @@ pub struct Statistics {
 pub struct Predictions {
     /// Snapshots that were newer than all before.
     pub snapshots: u64,
+    /// Keyframes after the first snapshots of a connection: the server started all over.
+    pub resyncs: u64,
     /// Comparisons that were equal bit for bit.
     pub exact: u64,
     /// Comparisons that were not.
@@ -57,6 +61,7 @@ impl Statistics {
     pub(crate) const fn add_predictions(&mut self, more: Predictions) {
         let sum = &mut self.predictions;
         sum.snapshots += more.snapshots;
+        sum.resyncs += more.resyncs;
         sum.exact += more.exact;
         sum.corrected += more.corrected;
         sum.worst = sum.worst.max(more.worst);

@@ -28,6 +28,9 @@ pub(crate) struct DemoArgs {
     /// than the default, several demonstrations can run side by side.
     #[arg(long, default_value_t = muster::DEFAULT_PORT)]
     port: u16,
+    /// Joins the bots of the last step in this terminal.
+    #[arg(long)]
+    play: bool,
     #[command(flatten)]
     target: TargetArgs,
     /// Arguments for the demonstration itself.
@@ -74,6 +77,9 @@ pub(crate) fn run_demo(args: &DemoArgs) -> Result<()> {
     let mut arguments = args.arguments.clone();
     if args.target.keep {
         arguments.push("--keep".to_owned());
+    }
+    if args.play {
+        arguments.push("--play".to_owned());
     }
     if args.cluster == EMBEDDED {
         anyhow::ensure!(

@@ -75,7 +75,10 @@ fn losses_come_in_bursts_of_the_asked_length_and_share() {
         .filter(|pair| pair[1].1 - pair[0].1 > 1)
         .count() as u64;
     // Four packets on average.
-    assert!((lost * 10 / 44..lost * 10 / 36).contains(&bursts), "{bursts}");
+    assert!(
+        (lost * 10 / 44..lost * 10 / 36).contains(&bursts),
+        "{bursts}"
+    );
 }
 
 #[test]

@@ -326,3 +326,33 @@ fn slots_are_used_again_but_connections_are_not() {
 pub(super) fn copy(token: &ConnectToken) -> ConnectToken {
     ConnectToken::read_standard(token.write_standard().unwrap().as_slice()).unwrap()
 }
+
+#[test]
+fn an_attempt_that_timed_out_goes_on_with_the_same_token_and_new_numbers() {
+    let mut world = World::new(config());
+    let mut client = world.client(7);
+    assert!(!client.retry(world.now.monotonic), "it has not failed yet");
+    let request = world.say(&mut client).unwrap();
+    let (challenge, _) = world.hear(address(1), &request).unwrap();
+    world.tell(&mut client, &challenge.unwrap());
+    let first = world.say(&mut client).unwrap();
+    // Then the network is gone for longer than either side waits.
+    world.pass(6_000);
+    while world.say(&mut client).is_some() {}
+    assert_eq!(
+        client.state(),
+        State::Disconnected(Reason::ResponseTimedOut)
+    );
+    world.poll();
+    assert!(client.retry(world.now.monotonic));
+    let request = world.say(&mut client).unwrap();
+    let (challenge, _) = world.hear(address(1), &request).unwrap();
+    world.tell(&mut client, &challenge.unwrap());
+    let second = world.say(&mut client).unwrap();
+    assert_ne!(first[..2], second[..2], "no number is used twice");
+    let (keep_alive, connection) = world.hear(address(1), &second).unwrap();
+    assert!(connection.is_some());
+    world.tell(&mut client, &keep_alive.unwrap());
+    assert_eq!(client.state(), State::Connected);
+    assert!(!client.retry(world.now.monotonic));
+}

@@ -9,6 +9,7 @@
 )]
 
 mod account;
+mod arena;
 mod players;
 mod steps;
 
@@ -43,6 +44,14 @@ struct Args {
     /// cannot be reached but whose ports are published on this host.
     #[arg(long)]
     loopback: bool,
+
+    /// Bots that play in the arena at the end.
+    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=64))]
+    players: u16,
+
+    /// Joins them in this terminal.
+    #[arg(long)]
+    play: bool,
 }
 
 fn main() -> ExitCode {

@@ -16,9 +16,11 @@ use serde_json::{Value, json};
 
 use crate::Args;
 use crate::account::{Account, detail};
+use crate::arena::{self, Game};
 use crate::players::{self, Match};
 
 const FLEET: &str = include_str!("../../../../examples/fleet.yaml");
+const ARENA: &str = include_str!("../../../../examples/arena.yaml");
 const MATCH_ALLOCATION: &str = include_str!("../../../../examples/matchallocation.yaml");
 const REQUEST: &str = include_str!("../../../../examples/allocation-request.json");
 
@@ -62,9 +64,11 @@ impl<'a> Demo<'a> {
                 self.args.namespace
             )
         };
-        let (fleet, allocation) = names()?;
-        if let Some(found) = self.fleets.get_opt(&fleet).await? {
-            ensure!(ours(found.labels()), named("Fleet", &fleet));
+        let (fleets, allocation) = names()?;
+        for fleet in &fleets {
+            if let Some(found) = self.fleets.get_opt(fleet).await? {
+                ensure!(ours(found.labels()), named("Fleet", fleet));
+            }
         }
         if let Some(found) = self.matches.get_opt(&allocation).await? {
             ensure!(ours(found.labels()), named("MatchAllocation", &allocation));
@@ -75,7 +79,7 @@ impl<'a> Demo<'a> {
     /// Everything, from the Fleet to the packets.
     pub(crate) async fn show(&self, account: &mut Account) -> Result<()> {
         let fleet = account
-            .step("Apply examples/fleet.yaml", self.apply_fleet())
+            .step("Apply examples/fleet.yaml", self.apply_fleet(FLEET))
             .await?;
         account
             .step("Wait until its servers are Ready", self.fleet_ready(&fleet))
@@ -102,11 +106,35 @@ impl<'a> Demo<'a> {
             .step("Send a packet to each server", self.greet(&matches))
             .await?;
         println!("\n{table}");
+        if self.args.loopback {
+            println!("The arena is left out: its tokens name the node, not 127.0.0.1.");
+            return Ok(());
+        }
+        let arena = account
+            .step("Apply examples/arena.yaml", self.apply_fleet(ARENA))
+            .await?;
+        account
+            .step("Wait until its servers are Ready", self.fleet_ready(&arena))
+            .await?;
+        let game = Game {
+            allocator: address,
+            namespace: &self.args.namespace,
+            fleet: &arena,
+            bots: self.args.players,
+            person: self.args.play,
+        };
+        let report = account
+            .step(
+                "Allocate with players, and let them play",
+                arena::play(&game),
+            )
+            .await?;
+        println!("\n{report}");
         Ok(())
     }
 
-    async fn apply_fleet(&self) -> Result<String> {
-        let manifest = parse(FLEET)?;
+    async fn apply_fleet(&self, manifest: &str) -> Result<String> {
+        let manifest = parse(manifest)?;
         let name = name_of(&manifest)?;
         self.fleets
             .patch(&name, &apply(), &Patch::Apply(&manifest))
@@ -247,16 +275,19 @@ impl<'a> Demo<'a> {
 
     /// Deletes the objects of the demonstration and waits until they and their servers are gone.
     pub(crate) async fn delete_all(&self) -> Result<()> {
-        let (fleet, allocation) = names()?;
+        let (fleets, allocation) = names()?;
         delete(&self.matches, &allocation).await?;
-        delete(&self.fleets, &fleet).await?;
+        for fleet in &fleets {
+            delete(&self.fleets, fleet).await?;
+        }
         wait::until_gone(&self.matches, &allocation, wait::PATIENCE).await?;
-        wait::until_gone(&self.fleets, &fleet, wait::PATIENCE).await?;
-        let labels = format!("{}={fleet}", crds::meta::FLEET_LABEL);
-        let gone = |servers: &std::collections::BTreeMap<_, _>| servers.is_empty();
-        wait::until_all(&self.servers, &labels, "to be gone", gone)
-            .await
-            .map(drop)
+        for fleet in &fleets {
+            wait::until_gone(&self.fleets, fleet, wait::PATIENCE).await?;
+            let labels = format!("{}={fleet}", crds::meta::FLEET_LABEL);
+            let gone = |servers: &std::collections::BTreeMap<_, _>| servers.is_empty();
+            wait::until_all(&self.servers, &labels, "to be gone", gone).await?;
+        }
+        Ok(())
     }
 }
 
@@ -273,9 +304,10 @@ fn name_of(manifest: &Value) -> Result<String> {
     Ok(name.to_owned())
 }
 
-fn names() -> Result<(String, String)> {
+/// The fleets, and the MatchAllocation.
+fn names() -> Result<([String; 2], String)> {
     Ok((
-        name_of(&parse(FLEET)?)?,
+        [name_of(&parse(FLEET)?)?, name_of(&parse(ARENA)?)?],
         name_of(&parse(MATCH_ALLOCATION)?)?,
     ))
 }

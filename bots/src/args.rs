@@ -1,0 +1,155 @@
+//! The command line of `bots`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand};
+
+/// Players for an arena server: bots that verify what they see, and a client for a terminal.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bots", version)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `bots` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Lets bots play over simulated networks, and judges what they saw.
+    Run(RunArgs),
+    /// Plays in this terminal, or watches.
+    Play(PlayArgs),
+    /// Draws a scene of a match as SVG.
+    Picture(PictureArgs),
+}
+
+/// Where tokens come from: a file, a key, or the platform.
+#[derive(Clone, Debug, Group)]
+pub struct TicketArgs {
+    /// Connect tokens in base64, one per line; `-` reads them from standard input.
+    #[arg(long, env = "BOTS_TOKENS", value_name = "FILE", group = "tickets")]
+    pub tokens: Option<PathBuf>,
+
+    /// The key of a server in development (32 bytes, or 64 hexadecimal digits): players mint their
+    /// own tokens. Needs `--server`.
+    #[arg(long, env = "BOTS_KEY_FILE", value_name = "FILE", group = "tickets")]
+    pub key_file: Option<PathBuf>,
+
+    /// The allocator of the platform, which finds a server and mints a token for each player.
+    #[arg(long, env = "BOTS_ALLOCATOR", value_name = "URL", group = "tickets")]
+    pub allocator: Option<String>,
+
+    /// Where the server is, for tokens that are minted here.
+    #[arg(long, env = "BOTS_SERVER", default_value = "127.0.0.1:7777")]
+    pub server: SocketAddr,
+
+    /// Names the game and its wire format, in hexadecimal; the server must say the same.
+    #[arg(
+        long,
+        env = "BOTS_PROTOCOL_ID",
+        value_name = "HEX",
+        default_value = "4d55535445520001"
+    )]
+    pub protocol_id: String,
+
+    /// The match of minted tokens, a UUID; a new one by default. A server without a platform plays
+    /// the match of its first player.
+    #[arg(long, env = "BOTS_MATCH", value_name = "UUID")]
+    pub match_id: Option<String>,
+
+    /// The namespace of the game servers, with `--allocator`.
+    #[arg(long, env = "BOTS_NAMESPACE", default_value = "default")]
+    pub namespace: String,
+
+    /// The fleet to allocate from, with `--allocator`; any by default.
+    #[arg(long, env = "BOTS_FLEET")]
+    pub fleet: Option<String>,
+}
+
+/// Arguments of `bots run`.
+#[derive(Clone, Debug, Group)]
+pub struct RunArgs {
+    /// The network that the bots have; repeat for more, or `all`. `flood` lets a flood loose on the
+    /// server in the second half.
+    #[arg(
+        long = "profile",
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "clean"
+    )]
+    pub profiles: Vec<String>,
+
+    /// Bots.
+    #[arg(long, value_name = "COUNT", default_value_t = 8)]
+    pub players: u16,
+
+    /// How long each profile is played; at least as long as it needs to show itself.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    pub seconds: u64,
+
+    /// Decides what bots do and what their networks do to them.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// Writes everything that was measured to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// The server's admin address: its ticks are part of the report then.
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
+
+    /// Junk of a flood, in datagrams per second.
+    #[arg(long, value_name = "RATE", default_value_t = 200_000)]
+    pub flood_junk: u32,
+
+    /// Forged requests of a flood, in datagrams per second.
+    #[arg(long, value_name = "RATE", default_value_t = 20_000)]
+    pub flood_requests: u32,
+
+    /// Where tokens come from.
+    #[command(flatten)]
+    pub tickets: TicketArgs,
+}
+
+/// Arguments of `bots play`.
+#[derive(Clone, Debug, Group)]
+pub struct PlayArgs {
+    /// The name that others see.
+    #[arg(long, env = "USER", default_value = "player")]
+    pub name: String,
+
+    /// Watches instead of playing. A token of somebody else says by itself whether its holder does.
+    #[arg(long)]
+    pub watch: bool,
+
+    /// Where the token comes from.
+    #[command(flatten)]
+    pub tickets: TicketArgs,
+}
+
+/// Arguments of `bots picture`.
+#[derive(Clone, Debug, Group)]
+pub struct PictureArgs {
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+
+    /// Bots in the picture, besides the one that it is drawn around.
+    #[arg(long, value_name = "COUNT", default_value_t = 15)]
+    pub players: u16,
+
+    /// How long they play before the picture is taken.
+    #[arg(long, value_name = "SECONDS", default_value_t = 12)]
+    pub seconds: u64,
+
+    /// Decides what bots do.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// Where tokens come from.
+    #[command(flatten)]
+    pub tickets: TicketArgs,
+}
