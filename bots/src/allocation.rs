@@ -9,7 +9,7 @@ use proto::muster::allocation::v1::{AllocateRequest, Player};
 use tonic::transport::Endpoint;
 
 /// The label that names the fleet of a game server.
-const FLEET_LABEL: &str = "agones.dev/fleet";
+const FLEET_LABEL: &str = "muster.dev/fleet";
 
 /// Longest wait for an allocation.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -148,7 +148,7 @@ mod tests {
         ids.dedup();
         assert_eq!(ids.len(), 3);
         assert_eq!(
-            request.selectors[0].match_labels["agones.dev/fleet"],
+            request.selectors[0].match_labels["muster.dev/fleet"],
             "arena"
         );
     }
