@@ -3,9 +3,10 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use crds::allocation::{GameServerSelector, MatchState};
 use crds::matches::{Match, MatchEnd};
-use crds::meta::{FLEET_LABEL, MATCH_ANNOTATION, MATCH_RESULT_ANNOTATION};
+use crds::meta::{CONNECT_KEYS_SECRET, FLEET_LABEL, MATCH_ANNOTATION, MATCH_RESULT_ANNOTATION};
 use crds::state::State;
 use crds::{GameServer, MatchAllocation, MatchAllocationSpec};
+use e2e::cluster::SYSTEM;
 use e2e::objects::podless_fleet;
 use e2e::wait;
 use k8s_openapi::api::core::v1::Secret;
@@ -33,8 +34,14 @@ async fn joinable_fleet(test: &Test, count: i32) -> Result<()> {
     let servers = test
         .ready_fleet(&podless_fleet("game", count, "127.0.0.1")?)
         .await?;
+    let secrets = test.cluster.api::<Secret>(SYSTEM);
+    let keys = secrets.get(CONNECT_KEYS_SECRET).await?;
+    let keys = keys.data.unwrap_or_default();
+    let current = keys.get("current").context("no master key is current")?;
+    let version: i64 = std::str::from_utf8(&current.0)?.parse()?;
     for server in servers {
-        let connect = json!({ "bootId": "00112233445566778899aabbccddeeff", "keyVersion": 1 });
+        let connect =
+            json!({ "bootId": "00112233445566778899aabbccddeeff", "keyVersion": version });
         let patch = json!({ "status": { "connect": connect } });
         test.patch::<GameServer>(&server.name_any(), patch).await?;
     }
