@@ -308,14 +308,19 @@ fn pod(mirror: &Mirror, write: &Write<'_>) -> Vec<String> {
         .collect()
 }
 
-/// What our components make and nobody owns, by kind and name, with `*` for every name. Each of
-/// these is no leak, because there can be only one in its namespace, or because it ends by itself.
-const STAYS: [(&str, &str); 5] = [
+/// What our components make and nobody owns, by kind and name, with `*` for every end of a name.
+/// Each of these is no leak, because there can be only one in its namespace, or because it ends by
+/// itself.
+const STAYS: [(&str, &str); 7] = [
     // Which replica leads.
     ("Lease", "muster-operator"),
     // The authority that signs the hubs' certificates, and what it is known by.
     ("Secret", "muster-hub-ca"),
     ("ConfigMap", "muster-hub-ca"),
+    // The master keys of connect tokens.
+    ("Secret", "muster-connect-keys"),
+    // Keeps a request id from getting a second server; the allocator sweeps it an hour later.
+    ("Lease", "request-*"),
     // Covers all servers of the namespace that must not be evicted.
     (
         "PodDisruptionBudget",
@@ -333,8 +338,13 @@ fn leaks(mirror: &Mirror) -> Vec<String> {
         .collect();
     let leak = |key: &Key, entry: &Entry| {
         let owners = owners(&entry.object);
-        let stays =
-            |(kind, name): &(&str, &str)| key.kind == *kind && [&key.name, "*"].contains(name);
+        let stays = |(kind, name): &(&str, &str)| {
+            key.kind == *kind
+                && match name.strip_suffix('*') {
+                    Some(start) => key.name.starts_with(start),
+                    None => key.name == *name,
+                }
+        };
         if is_being_deleted(&entry.object) {
             Some("is still there, though it was deleted".to_owned())
         } else if !owners.is_empty() && !owners.iter().any(|owner| uids.contains(owner)) {
