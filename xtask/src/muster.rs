@@ -46,7 +46,12 @@ impl Muster {
     pub(crate) fn start(port: u16) -> Result<Self> {
         let port = find_ports(port)?;
         progress("building muster; the first time takes some minutes");
-        process::run(repository::cargo().args(["build", "--package", "cli", "--bin", "muster"]))?;
+        // With the demonstration in one go: a second, silent build would look like a hang.
+        process::run(
+            repository::cargo()
+                .args(["build", "--package", "cli", "--bin", "muster"])
+                .args(["--package", "e2e", "--bin", "demo"]),
+        )?;
         let target = repository::metadata()?.target_directory;
         // One directory serves one instance.
         let folder = if port == DEFAULT_PORT {
