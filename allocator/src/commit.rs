@@ -129,12 +129,12 @@ pub async fn commit(
                 Answer::Object(seen) if seen.allocation_id() == Some(&write.id) => {
                     return Ok(Outcome::Committed(seen));
                 }
-                Answer::Object(seen) if write.guards(&seen) && gone() => {
+                Answer::Object(seen) if seen.is_version(write.version) && gone() => {
                     return Err(Error::Abandoned {
                         key: write.key.clone(),
                     });
                 }
-                Answer::Object(seen) if write.guards(&seen) => {}
+                Answer::Object(seen) if seen.is_version(write.version) => {}
                 // Another version is there, and it is not ours: the guard has failed for good.
                 Answer::Object(_) => return Ok(Outcome::Lost),
                 Answer::Missing => return Ok(Outcome::Gone),
@@ -238,11 +238,6 @@ impl Write {
             "labels": labels,
         });
         json!({ "metadata": metadata, "status": { "state": crds::State::Allocated } })
-    }
-
-    /// Whether the object is the version that was chosen, so that the write may still apply.
-    fn guards(&self, seen: &Written) -> bool {
-        seen.metadata.resource_version.as_deref() == Some(self.version.to_string().as_str())
     }
 
     fn refused(&self, code: u16, message: String) -> Error {

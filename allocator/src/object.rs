@@ -327,6 +327,11 @@ impl Written {
         sighting(&self.metadata, &self.spec, self.status.as_ref())
     }
 
+    /// Whether it is this version, so that a write that is guarded by it may still apply.
+    pub fn is_version(&self, version: u64) -> bool {
+        self.metadata.resource_version.as_deref() == Some(version.to_string().as_str())
+    }
+
     /// The request that allocated the server last.
     pub fn allocation_id(&self) -> Option<&str> {
         let annotations = self.metadata.annotations.as_ref()?;

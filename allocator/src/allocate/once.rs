@@ -210,10 +210,7 @@ impl Allocator {
                 version: ours.intent.version,
             };
             hold.guard = Some(ours);
-            let version = server
-                .as_ref()
-                .and_then(|server| server.metadata.resource_version.as_deref());
-            if version != Some(choice.version.to_string().as_str()) {
+            if !server.is_some_and(|server| server.is_version(choice.version)) {
                 return Ok(Followed::Free);
             }
             match self
@@ -224,15 +221,18 @@ impl Allocator {
                 Outcome::Lost | Outcome::Gone => {}
             }
             // If the other call was faster, its mark is there now; if not, it never will be.
-            return Ok(match self.look(claim, &choice.key.name).await? {
+            return match self.look(claim, &choice.key.name).await? {
                 Some(server) if carries(&server, claim) => {
                     if let Some(guard) = hold.guard.take() {
                         self.finish(guard);
                     }
-                    Followed::Had(server)
+                    Ok(Followed::Had(server))
                 }
-                Some(_) | None => Followed::Free,
-            });
+                // A conflict though nothing has changed (an admission webhook may say so): the
+                // write of the other call may come yet.
+                Some(server) if server.is_version(choice.version) => Err(Error::Contention),
+                Some(_) | None => Ok(Followed::Free),
+            };
         }
     }
 

@@ -160,6 +160,18 @@ async fn a_crashed_call_whose_server_was_taken_gets_another_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_conflict_without_a_change_does_not_free_another_calls_server() {
+    let _clock = runtime::clock::virtual_time(START.parse().unwrap());
+    let fake = fleet(2);
+    let core = Core::start(&fake, BOUNDS, 1).await;
+    crashed(&fake, "r", "gs-00", 1).await;
+    fake.faults([Fault::Status(409)]);
+    assert_eq!(answer(&core, "r").await, "Aborted");
+    assert_eq!(fake.allocated(), Vec::<String>::new());
+    assert_eq!(answer(&core, "r").await, "gs-00", "and no other");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_whose_server_has_ended_gets_no_other_one() {
     let fake = fleet(2);
     let [one, two] = replicas(&fake).await;
