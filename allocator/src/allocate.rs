@@ -274,7 +274,7 @@ impl Allocator {
     async fn refresh(&self, key: &Key) -> Result<(), Error> {
         let inner = &self.0;
         match commit::read(&self.api(&key.namespace), key, &inner.bounds.commit).await? {
-            Some(server) => inner.servers.answered(server.sighting()),
+            Some(server) => inner.servers.confirm(server.sighting()),
             None => inner.servers.change(|index| index.remove(key, u64::MAX)),
         }
         Ok(())

@@ -196,11 +196,22 @@ impl Index {
         self.replace(key, Some(next));
     }
 
-    /// Takes in the answer to a write or to a read. As [`Index::apply`], but a server that has left
+    /// Takes in the answer to a write. As [`Index::apply`], but a server that has left
     /// the index meanwhile stays out.
     pub fn update(&mut self, key: &Key, observed: Observed) {
         if self.server(key).is_some() {
             self.apply(key, observed);
+        }
+    }
+
+    /// Takes in the answer to a read, which is the newest state there is: if the version that was
+    /// found to be old is still there, the conflict had another reason, and it may be tried again.
+    pub fn confirm(&mut self, key: &Key, observed: Observed) {
+        let version = observed.version;
+        self.update(key, observed);
+        let known = self.server(key);
+        if known.is_some_and(|server| server.hold == Hold::Stale(version)) {
+            self.hold(key, Hold::Free);
         }
     }
 

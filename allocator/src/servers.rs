@@ -61,7 +61,16 @@ impl Servers {
         });
     }
 
-    /// Takes in the answer to a read or write.
+    /// Takes in the answer to a read.
+    pub fn confirm(&self, sighting: Sighting) {
+        self.change(|index| match sighting {
+            Sighting::Allocatable(key, observed) => index.confirm(&key, observed),
+            Sighting::Other(key, version) => index.remove(&key, version),
+            Sighting::Unreadable(key) => unreadable(&key),
+        });
+    }
+
+    /// Takes in the answer to a write.
     pub fn answered(&self, sighting: Sighting) {
         self.change(|index| match sighting {
             Sighting::Allocatable(key, observed) => index.update(&key, observed),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crds::matches::Player;
 use jiff::Timestamp;
+use netcode::ProtocolId;
 use netcode::random::{RandomSource as _, SystemRandom};
 use netcode::token::{ConnectToken, Grant};
 use netcode::user_data::UserData;
@@ -84,7 +85,7 @@ pub async fn mint(
             .fill(&mut client_id)
             .map_err(netcode::token::Error::from)?;
         let grant = Grant {
-            protocol_id: crds::matches::PROTOCOL_ID,
+            protocol_id: ProtocolId::MUSTER.0,
             client_id: u64::from_le_bytes(client_id),
             created,
             lifetime,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand};
+use netcode::ProtocolId;
 
 /// Players for an arena server: bots that verify what they see, and a client for a terminal.
 #[derive(Clone, Debug, Parser)]
@@ -50,9 +51,9 @@ pub struct TicketArgs {
         long,
         env = "BOTS_PROTOCOL_ID",
         value_name = "HEX",
-        default_value = "4d55535445520001"
+        default_value_t = ProtocolId::MUSTER
     )]
-    pub protocol_id: String,
+    pub protocol_id: ProtocolId,
 
     /// The match of minted tokens, a UUID; a new one by default. A server without a platform plays
     /// the match of its first player.

@@ -116,11 +116,9 @@ pub fn tickets(args: &TicketArgs, count: usize) -> Result<Tickets, Error> {
             "one of --tokens, --key-file and --allocator is needed",
         ));
     };
-    let protocol_id = u64::from_str_radix(&args.protocol_id, 16)
-        .map_err(|_| Error::Argument("--protocol-id must be up to 16 hexadecimal digits"))?;
     let mut mint = Mint {
         key: Mint::read_key(path)?,
-        protocol_id,
+        protocol_id: args.protocol_id,
         server: args.server,
         match_id: [0; 16],
         flags: 0,
@@ -181,7 +179,7 @@ fn run_profile(args: &RunArgs, tickets: &mut Tickets, profile: &Profile) -> Resu
         let joined = sample()?;
         swarm.run(length / 2, |_| false)?;
         let quiet = sample()?;
-        flood(args, tickets, &mut swarm, length / 2)?;
+        flood(args, &mut swarm, length / 2)?;
         let end = sample()?;
         if let (Some(joined), Some(quiet), Some(end)) = (joined, quiet, end) {
             server = Some(ServerReport {
@@ -201,19 +199,11 @@ fn run_profile(args: &RunArgs, tickets: &mut Tickets, profile: &Profile) -> Resu
 }
 
 /// Lets the bots play on under a flood, which another thread sends.
-fn flood(
-    args: &RunArgs,
-    tickets: &Tickets,
-    swarm: &mut Swarm,
-    length: Duration,
-) -> Result<(), Error> {
+fn flood(args: &RunArgs, swarm: &mut Swarm, length: Duration) -> Result<(), Error> {
     let server = swarm.bots().next().map(Bot::server);
     let flood = Flood {
         server: server.ok_or(Error::Argument("a flood needs players to look at"))?,
-        protocol_id: match tickets {
-            Tickets::Minted(mint) => mint.protocol_id,
-            Tickets::Given(_) => u64::from_str_radix(&args.tickets.protocol_id, 16).unwrap_or(0),
-        },
+        protocol_id: args.tickets.protocol_id.0,
         junk: args.flood_junk,
         requests: args.flood_requests,
     };

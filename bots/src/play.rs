@@ -16,7 +16,7 @@ use client::session::{End, Way};
 use client::udp::Sockets;
 use client::{Client, Session};
 use simulation::input::Input;
-use simulation::message::{MAX_NAME, ToServer};
+use simulation::message::{MAX_NAME, SPECTATOR, ToServer};
 
 use self::keys::Keys;
 use self::scene::{Memory, Scene};
@@ -25,7 +25,7 @@ use self::view::Look;
 use crate::args::{PictureArgs, PlayArgs};
 use crate::command::{Error, enter, tickets, unix_seconds};
 use crate::profile;
-use crate::tickets::{SPECTATOR, Tickets};
+use crate::tickets::Tickets;
 
 /// From one look at keys and socket to the next.
 const TURN: Duration = Duration::from_millis(4);

@@ -161,8 +161,8 @@ fn broken(profile: &Profile, records: &[Record], server: Option<ServerReport>) -
         let share = float(starved) / float(executed.max(1));
         if share > most {
             broken.push(format!(
-                "{starved} of {executed} ticks without an input in time, more than {:.3} %",
-                100.0 * most
+                "{starved} of {executed} ticks without an input in time; {:.0} may be",
+                most * float(executed)
             ));
         }
     }
@@ -204,13 +204,13 @@ fn broken_by(profile: &Profile, record: &Record) -> Vec<String> {
     }
     if expires {
         if record.way != Way::Over(End::Expired) {
-            broken.push(format!("{:?} and not expired", record.way));
+            broken.push(format!("{} and not expired", record.way));
         }
         if record.returns > 0 {
             broken.push("came back after its session had expired".to_owned());
         }
     } else if record.way != Way::Playing {
-        broken.push(format!("{:?} and not playing at the end", record.way));
+        broken.push(format!("{} and not playing at the end", record.way));
     }
     if mispredictions.is_some_and(|most| predictions.corrected > most) {
         broken.push(format!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use netcode::{ConnectToken, Grant, Key, RandomSource, SystemRandom, UserData};
+use netcode::{ConnectToken, Grant, Key, ProtocolId, RandomSource, SystemRandom, UserData};
 
 /// How long a token that we mint may be presented. As long as the server's own, the longest that
 /// servers with a key from a file take.
@@ -14,9 +14,6 @@ const LIFETIME: Duration = Duration::from_mins(1);
 
 /// Seconds without a packet after which either side gives up.
 const TIMEOUT_SECONDS: i32 = 5;
-
-/// The flag of a token whose holder watches; the arena server reads it.
-pub const SPECTATOR: u16 = 1;
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -67,12 +64,12 @@ pub struct Mint {
     /// The key of the server.
     pub key: Key,
     /// Names the game; the server must say the same.
-    pub protocol_id: u64,
+    pub protocol_id: ProtocolId,
     /// Where the server is.
     pub server: SocketAddr,
     /// The match; the first player brings it to a server without a platform.
     pub match_id: [u8; 16],
-    /// What the game reads in every token: nothing, or [`SPECTATOR`].
+    /// What the game reads in every token: nothing, or [`simulation::message::SPECTATOR`].
     pub flags: u16,
 }
 
@@ -121,7 +118,7 @@ impl Mint {
         let mut client_id = [0; 8];
         SystemRandom.fill(&mut client_id)?;
         let grant = Grant {
-            protocol_id: self.protocol_id,
+            protocol_id: self.protocol_id.0,
             client_id: u64::from_le_bytes(client_id),
             created: unix_seconds,
             lifetime: LIFETIME,
@@ -162,7 +159,7 @@ mod tests {
     fn tokens_are_minted_written_and_read_back_each_once() {
         let mut minted = Tickets::Minted(Mint {
             key: Key::new([3; 32]).unwrap(),
-            protocol_id: 7,
+            protocol_id: ProtocolId(7),
             server: "127.0.0.1:7777".parse().unwrap(),
             match_id: [1; 16],
             flags: 0,

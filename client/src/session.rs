@@ -50,6 +50,29 @@ pub enum End {
     Expired,
 }
 
+impl std::fmt::Display for Way {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Joining => formatter.write_str("joining"),
+            Self::Playing => formatter.write_str("playing"),
+            Self::Away(_) => formatter.write_str("on the way back"),
+            Self::Over(end) => write!(formatter, "over: {end}"),
+        }
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Left => "left",
+            Self::MatchEnded => "the match has ended",
+            Self::Refused => "refused",
+            Self::GaveUp => "no answer",
+            Self::Expired => "expired",
+        })
+    }
+}
+
 /// A client that comes back by itself.
 #[derive(Debug)]
 pub struct Session {

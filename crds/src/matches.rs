@@ -43,6 +43,3 @@ pub struct MatchEnd {
     /// JSON, as the game server reported it.
     pub result: String,
 }
-
-/// The protocol id of every connect token. Clients and game servers must use the same.
-pub const PROTOCOL_ID: u64 = 0x4d55_5354_4552_0001;

@@ -239,7 +239,7 @@ async fn start(
         },
         clock::monotonic(),
         Minter {
-            protocol_id: config.protocol_id,
+            protocol_id: config.protocol_id.0,
             key,
             addresses,
             lifetime: reconnection::LIFETIME,
@@ -293,7 +293,7 @@ fn open(
     socket: UdpSocket,
 ) -> Result<Net, Error> {
     let seats = u32::from(config.game.arena.capacity) + u32::from(config.game.spectators);
-    let defaults = ServerConfig::new(config.protocol_id, second.unwrap_or_else(|| key.clone()));
+    let defaults = ServerConfig::new(config.protocol_id.0, second.unwrap_or_else(|| key.clone()));
     let (key_scope, listed, longest_lifetime) = match config.key {
         KeySource::Platform => (KeyScope::Process, Vec::new(), PLATFORM_LIFETIME),
         // They outlive this process, and others may have them.

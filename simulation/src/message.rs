@@ -16,6 +16,9 @@ use crate::tick::Tick;
 /// whenever any of them changes.
 pub const WIRE_VERSION: u8 = 1;
 
+/// The bit of the flags in a token's user data that makes its holder a spectator.
+pub const SPECTATOR: u16 = 1;
+
 /// Most bytes of a message to the server.
 pub const MAX_TO_SERVER: usize = 1024;
 /// Most bytes of a message to a client, before it was compressed as well.
@@ -30,26 +33,6 @@ const LONG: usize = 512;
 const COMPRESSED: u8 = 1;
 /// Bytes before the message itself.
 const HEAD: usize = 2;
-
-/// The protocol id of netcode: programs with different ones do not even answer each other.
-///
-/// The first 8 bytes of a hash (FNV-1a) of the game's name, its build and [`WIRE_VERSION`].
-pub const fn protocol_id(game: &str, build: &str) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325;
-    hash = fold(hash, game.as_bytes());
-    // No name has this byte, so that no two pairs run into each other.
-    hash = fold(hash, &[0xff]);
-    hash = fold(hash, build.as_bytes());
-    fold(hash, &[0xff, WIRE_VERSION])
-}
-
-const fn fold(mut hash: u64, mut bytes: &[u8]) -> u64 {
-    while let [first, rest @ ..] = bytes {
-        hash = (hash ^ *first as u64).wrapping_mul(0x100_0000_01b3);
-        bytes = rest;
-    }
-    hash
-}
 
 /// What a server tells a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -391,13 +374,5 @@ mod tests {
         let notice = ToClient::Notice("the same ".repeat(1000));
         assert!(ends.encode_to_client(&notice, true).unwrap().len() < 100);
         assert!(ends.encode_to_client(&notice, false).unwrap().len() > 9000);
-    }
-
-    #[test]
-    fn every_part_changes_the_protocol_id() {
-        let id = protocol_id("arena", "1.0");
-        assert_ne!(id, protocol_id("arena", "1.1"));
-        assert_ne!(id, protocol_id("arena1", ".0"));
-        assert_ne!(id, protocol_id("aren", "a1.0"));
     }
 }

@@ -114,6 +114,15 @@ async fn a_conflict_alone_does_not_lose_the_last_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_conflict_though_nothing_has_changed_does_not_lose_the_server() {
+    let fake = fleet(1);
+    let core = Core::start(&fake, BOUNDS, 1).await;
+    // An admission webhook may answer so.
+    fake.faults([Fault::Status(409)]);
+    assert_eq!(core.outcome().await, "gs-00");
+}
+
+#[tokio::test(start_paused = true)]
 async fn endless_conflicts_end_in_contention() {
     let fake = fleet(40);
     let core = Core::start(&fake, BOUNDS, 1).await;

@@ -19,7 +19,7 @@ use gameserver::arena::sessions::{Policy, Presented};
 use gameserver::arena::shell::{Progress, Shell};
 use gameserver::arena::sink::NoHistory;
 use netcode::server::{Event, Output, ServerConfig};
-use netcode::{Connection, Key, MAX_PACKET_BYTES, Now, Server, SystemRandom, UserData};
+use netcode::{Connection, Key, MAX_PACKET_BYTES, Now, ProtocolId, Server, SystemRandom, UserData};
 use simulation::arena::ArenaConfig;
 use simulation::rules::Rules;
 use simulation::seeded::Random;
@@ -234,7 +234,7 @@ impl World {
             bots: Vec::new(),
             tickets: Tickets::Minted(Mint {
                 key,
-                protocol_id: PROTOCOL,
+                protocol_id: ProtocolId(PROTOCOL),
                 server: SERVER,
                 match_id: [1; 16],
                 flags: 0,

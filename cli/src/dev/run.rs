@@ -183,6 +183,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let contained = all_of(&mut nodes).await;
     api.stop().await;
     let closed = all_of(&mut server).await;
+    tracing::info!("Everything has ended");
     ended.and(controlled).and(contained).and(closed)
 }
 

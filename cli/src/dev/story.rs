@@ -43,10 +43,10 @@ fn welcome(ports: Ports, kubeconfig: &Path, took: Duration) -> String {
         "\nTry:\n\n  \
          export KUBECONFIG={kubeconfig}\n  \
          kubectl get fleets,gameservers\n  \
-         kubectl scale fleet simple-server --replicas=5\n  \
+         kubectl scale fleet arena --replicas=3\n  \
          kubectl logs --follow NAME --container simple-server\n  \
          curl --json @examples/allocation-request.json http://{allocator}/gameserverallocation\n\n\
-         Then send UDP to the address and port in the answer.\n\n"
+         Then send UDP to the address and port in the answer.\n"
     );
     text
 }

@@ -1,6 +1,6 @@
 //! The smallest schedule of every bug that the lab has found; `docs/fault-lab.md` lists them.
 
-use e2e::lab::run::{SINGLE, Setup, run};
+use e2e::lab::run::{REPLICATED, SINGLE, Setup, run};
 use e2e::lab::scenario::named;
 
 /// Runs a schedule a few times: which of two reconciles is polled first is not in our hands.
@@ -66,4 +66,24 @@ fn an_old_list_hides_no_match() {
 #[test]
 fn a_deleted_fleet_gets_no_sets() {
     check("deletion", SINGLE, "operator-0 watch fleets #1: lag 4 10s");
+}
+
+/// A set that had not seen that it was to shrink made another server, for which there was no room.
+#[test]
+fn a_shrinking_set_that_still_grows_keeps_the_fleet_within_its_surge() {
+    check(
+        "rollback",
+        REPLICATED,
+        "operator-0 patch gameserversets #7: late 8.9s",
+    );
+}
+
+/// A server whose write met a conflict though nothing had changed was never tried again.
+#[test]
+fn a_conflict_without_a_change_loses_no_server() {
+    check(
+        "expiry",
+        SINGLE,
+        "allocator-0 patch gameservers #2: fail 409",
+    );
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use netcode::ProtocolId;
 use runtime::telemetry::LogArgs;
 
 use crate::arena::life::AfterMatch;
@@ -40,9 +41,9 @@ pub struct Args {
         long,
         env = "ARENA_PROTOCOL_ID",
         value_name = "HEX",
-        default_value = "4d55535445520001"
+        default_value_t = ProtocolId::MUSTER
     )]
-    pub protocol_id: String,
+    pub protocol_id: ProtocolId,
 
     /// Who assigns matches and wants to know how they end.
     #[arg(long, env = "ARENA_PLATFORM", value_enum, default_value_t = Platform::Muster)]

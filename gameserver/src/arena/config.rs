@@ -1,15 +1,17 @@
 //! What the server runs with: the arguments, checked.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use netcode::Key;
+use netcode::{Key, ProtocolId};
 use runtime::service::Problems;
 use simulation::arena::ArenaConfig;
 use simulation::entity::MAX_PLAYERS;
 use simulation::rules::Rules;
 use simulation::snapshot::DEFAULT_BUDGET;
 use simulation::tick::TICK_RATE;
+use zeroize::Zeroizing;
 
 use crate::arena::args::{Args, Connect, Platform, Threads};
 use crate::arena::game::MatchConfig;
@@ -34,7 +36,7 @@ pub struct Config {
     /// Where the key comes from.
     pub key: KeySource,
     /// Names the game and its wire format.
-    pub protocol_id: u64,
+    pub protocol_id: ProtocolId,
     /// Port of the SDK server; none without a platform.
     pub sdk_port: Option<u16>,
     /// What matches are made of.
@@ -67,13 +69,6 @@ impl TryFrom<Args> for Config {
 
     fn try_from(args: Args) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        let protocol_id = u64::from_str_radix(&args.protocol_id, 16).unwrap_or_else(|_| {
-            problems.push(format!(
-                "--protocol-id must be up to 16 hexadecimal digits, not {:?}",
-                args.protocol_id
-            ));
-            0
-        });
         let key = match (&args.key_file, args.connect) {
             (Some(_), Connect::Open) => {
                 problems.push("--key-file and --connect=open exclude each other".to_owned());
@@ -148,7 +143,7 @@ impl TryFrom<Args> for Config {
             port: args.port,
             addresses: args.addresses,
             key,
-            protocol_id,
+            protocol_id: args.protocol_id,
             sdk_port: (args.platform == Platform::Muster).then_some(args.sdk_port),
             game: MatchConfig {
                 arena: ArenaConfig {
@@ -181,22 +176,9 @@ fn default_threads() -> Threads {
 }
 
 /// Reads a key; the error never shows what the file holds.
-fn read_key(path: &std::path::Path) -> Result<Key, String> {
-    let bytes = zeroize::Zeroizing::new(std::fs::read(path).map_err(|error| error.to_string())?);
-    let text = std::str::from_utf8(&bytes)
-        .map(str::trim)
-        .unwrap_or_default();
-    let key = if text.len() == 64 {
-        let digits =
-            (0..32).map(|place| u8::from_str_radix(text.get(2 * place..2 * place + 2)?, 16).ok());
-        let decoded: Option<Vec<u8>> = digits.collect();
-        Key::from_slice(&zeroize::Zeroizing::new(
-            decoded.ok_or("64 characters that are not hexadecimal digits")?,
-        ))
-    } else {
-        Key::from_slice(&bytes)
-    };
-    key.map_err(|error| error.to_string())
+fn read_key(path: &Path) -> Result<Key, String> {
+    let content = Zeroizing::new(std::fs::read(path).map_err(|error| error.to_string())?);
+    Key::from_file(&content).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -216,7 +198,7 @@ mod tests {
         assert_eq!((config.port, config.sdk_port), (7777, Some(9357)));
         assert_eq!(config.key, KeySource::Platform);
         assert_eq!(config.history, None);
-        assert_eq!(config.protocol_id, 0x4d55_5354_4552_0001);
+        assert_eq!(config.protocol_id, ProtocolId::MUSTER);
     }
 
     #[test]
@@ -228,13 +210,11 @@ mod tests {
             "--props=201",
             "--score-limit=0",
             "--time-limit=0",
-            "--protocol-id=zz",
         ])
         .unwrap_err();
         assert_eq!(
             problems,
             [
-                "--protocol-id must be up to 16 hexadecimal digits, not \"zz\"",
                 "--platform=none gives no key: add --key-file, or --connect=open",
                 "--players must be from 1 to 1024, not 2000",
                 "--min-players must be from 1 to 2000, not 0",

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use netcode::UserData;
 use simulation::entity::PlayerSlot;
+use simulation::message::SPECTATOR;
 
 use crate::arena::link::{End, Peer};
 use crate::arena::reconnection::SecretHash;
@@ -463,9 +464,6 @@ impl Sessions {
         range.find(|seat| self.by_seat.get(usize::from(*seat)) == Some(&None))
     }
 }
-
-/// The bit of a token's flags that makes a spectator.
-pub const SPECTATOR: u16 = 1;
 
 fn enter(by_peer: &mut Vec<Option<SessionId>>, peer: Peer, id: SessionId) {
     let place = peer.place();

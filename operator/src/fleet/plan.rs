@@ -234,9 +234,10 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// Servers that there may be until the set has done what its target asks for.
+    /// Servers that there may be until the set has done what its target asks for: meanwhile it may
+    /// still fill up to its present spec.
     fn present(&self) -> i64 {
-        self.target.max(self.live).max(self.held)
+        self.replicas.max(self.live).max(self.held)
     }
 
     /// Whether nothing, not even evidence of failures, would be lost with the set.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use expect_test::expect;
 use proptest::prelude::*;
+use simulation::message::SPECTATOR;
 
 use super::*;
 

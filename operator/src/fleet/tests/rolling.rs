@@ -116,6 +116,23 @@ fn old_servers_that_nobody_can_use_go_first() {
 }
 
 #[test]
+fn a_set_that_was_still_growing_leaves_room_for_its_last_servers() {
+    let mut cluster = running(2);
+    cluster.fleet.spec.replicas = 3;
+    cluster.reconcile_fleet();
+    cluster.report_sets();
+    change_template(&mut cluster, 1);
+    // It may make its third server before it sees that it shall have two.
+    check_plan(
+        &cluster,
+        &expect![[r#"
+        scale set 0 to 2: template is not the fleet's
+        create set 1 with 1: no set has the fleet's template
+    "#]],
+    );
+}
+
+#[test]
 fn a_template_that_changes_again_and_back_reuses_its_set() {
     let mut cluster = running(6);
     change_template(&mut cluster, 1);
