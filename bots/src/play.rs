@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use client::session::{End, Way};
 use client::udp::Sockets;
 use client::{Client, Session};
+use netcode::user_data::SPECTATOR;
 use simulation::input::Input;
-use simulation::message::{MAX_NAME, SPECTATOR, ToServer};
+use simulation::message::{MAX_NAME, ToServer};
 
 use self::keys::Keys;
 use self::scene::{Memory, Scene};

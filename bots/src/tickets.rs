@@ -69,7 +69,7 @@ pub struct Mint {
     pub server: SocketAddr,
     /// The match; the first player brings it to a server without a platform.
     pub match_id: [u8; 16],
-    /// What the game reads in every token: nothing, or [`simulation::message::SPECTATOR`].
+    /// What the game reads in every token: nothing, or [`netcode::user_data::SPECTATOR`].
     pub flags: u16,
 }
 

@@ -23,6 +23,9 @@ use crate::bytes::{Reader, Writer};
 /// Bytes of user data in every token.
 pub const USER_DATA_BYTES: usize = 256;
 
+/// The bit of [`UserData::flags`] that makes a spectator. The others are the game's.
+pub const SPECTATOR: u16 = 1;
+
 const VERSION: u8 = 1;
 
 /// Why bytes are not user data of ours.
@@ -51,7 +54,7 @@ pub struct UserData {
     pub team: u8,
     /// The player's place in the match, from 0.
     pub slot: u8,
-    /// Bits that the game defines.
+    /// [`SPECTATOR`], and bits that the game defines.
     pub flags: u16,
     /// A region, by the number that the platform gave it.
     pub region: u16,

@@ -16,9 +16,6 @@ use crate::tick::Tick;
 /// whenever any of them changes.
 pub const WIRE_VERSION: u8 = 1;
 
-/// The bit of the flags in a token's user data that makes its holder a spectator.
-pub const SPECTATOR: u16 = 1;
-
 /// Most bytes of a message to the server.
 pub const MAX_TO_SERVER: usize = 1024;
 /// Most bytes of a message to a client, before it was compressed as well.

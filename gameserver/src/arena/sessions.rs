@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use netcode::UserData;
+use netcode::user_data::SPECTATOR;
 use simulation::entity::PlayerSlot;
-use simulation::message::SPECTATOR;
 
 use crate::arena::link::{End, Peer};
 use crate::arena::reconnection::SecretHash;

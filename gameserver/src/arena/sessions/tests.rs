@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use expect_test::expect;
 use proptest::prelude::*;
-use simulation::message::SPECTATOR;
 
 use super::*;
 
