@@ -1,5 +1,5 @@
 //! Protocol definitions: the Agones SDK and allocation services as they are on the wire, and
-//! Muster's own services.
+//! Muster's own services; and the UUIDs in their messages.
 //!
 //! The code in `gen/` is written by `cargo xtask codegen` from `proto/**/*.proto`; never edit it.
 //! Messages of the two Agones packages also implement `serde` after the protobuf JSON mapping, with
@@ -11,6 +11,9 @@
 #![cfg(not(feature = "codegen"))]
 
 mod secret;
+mod uuid;
+
+pub use uuid::Uuid;
 
 /// Packages of Agones, byte for byte.
 pub mod agones {

@@ -163,7 +163,7 @@ pub mod connect_response {
         Snapshot(super::Snapshot),
         #[prost(message, tag = "2")]
         Ack(super::Ack),
-        /// The answer to a KeyRequest; sent again when a master key was added or dropped.
+        /// The answer to a KeyRequest, as soon as there are master keys.
         #[prost(message, tag = "3")]
         ConnectKeys(super::ConnectKeys),
     }

@@ -203,7 +203,8 @@ pub mod sdk_client {
         /// Every call begins a new life of the process: a new boot id, and with it a new key, so a game
         /// calls once, at its start and before Ready. Tokens that were minted before are refused from then
         /// on. Before Ready the boot id is written with the next change; afterwards the call answers when
-        /// it is written. UNAVAILABLE when no key came in ten seconds: call again.
+        /// it is written, and at most once in five seconds: RESOURCE_EXHAUSTED in between. UNAVAILABLE
+        /// when no key came in ten seconds: call again.
         pub async fn get_connect_key(
             &mut self,
             request: impl tonic::IntoRequest<super::GetConnectKeyRequest>,
@@ -349,7 +350,8 @@ pub mod sdk_server {
         /// Every call begins a new life of the process: a new boot id, and with it a new key, so a game
         /// calls once, at its start and before Ready. Tokens that were minted before are refused from then
         /// on. Before Ready the boot id is written with the next change; afterwards the call answers when
-        /// it is written. UNAVAILABLE when no key came in ten seconds: call again.
+        /// it is written, and at most once in five seconds: RESOURCE_EXHAUSTED in between. UNAVAILABLE
+        /// when no key came in ten seconds: call again.
         async fn get_connect_key(
             &self,
             request: tonic::Request<super::GetConnectKeyRequest>,
