@@ -16,6 +16,8 @@ mod config;
 mod controller;
 mod error;
 mod events;
+#[cfg(test)]
+mod fake;
 mod fleet;
 mod gameserver;
 mod gameserverset;

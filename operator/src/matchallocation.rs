@@ -13,6 +13,8 @@ mod client;
 mod observe;
 mod plan;
 mod status;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 pub(crate) use client::{Allocator, ConnectError};

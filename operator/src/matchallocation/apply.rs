@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use crds::allocation::{MetadataPatch, ReleasePolicy, SelectorState};
 use crds::gameserver::Scheduling;
-use crds::state::State;
-use crds::{GameServer, MatchAllocation, meta};
+use crds::{MatchAllocation, meta};
 use kube::ResourceExt as _;
 use proto::allocation::{
     GameServerSelector, LabelMatchExpressions, MetaPatch, allocation_request, game_server_selector,
     label_match_expressions,
 };
-use proto::muster::allocation::v1::{AllocateRequest, Allocation, Player};
+use proto::muster::allocation::v1::{
+    AllocateRequest, Allocation, Player, ReleaseRequest, release_request,
+};
 use serde_json::json;
 use tonic::{Code, Status};
 
@@ -28,6 +29,13 @@ const NO_SERVER_RETRY: Duration = Duration::from_secs(5);
 
 /// The allocator could not be reached, or did not answer: the request may be repeated.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(2);
+
+/// The allocator refuses us: somebody has to mend its access or its version.
+const REFUSED_RETRY: Duration = Duration::from_secs(30);
+
+/// A server may be on its way to a request that is to be released. That is over when the call that
+/// allocates has ended, which takes no longer than its time limit.
+const ON_ITS_WAY_RETRY: Duration = Duration::from_secs(1);
 
 /// What came of a step.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +86,12 @@ pub(crate) async fn apply(
             requeue: None,
         })
     };
+    let later = |pause| {
+        Ok(Applied {
+            result: Outcome::Same,
+            requeue: Some(pause),
+        })
+    };
     match action {
         Action::Nothing => done(Outcome::Same),
         Action::AddFinalizer => {
@@ -87,15 +101,15 @@ pub(crate) async fn apply(
             done(Outcome::Same)
         }
         Action::Allocate => allocate(world, allocator, request).await,
-        Action::Expire { server, policy } => {
-            release(world, &server, policy).await?;
-            done(Outcome::Released)
-        }
+        Action::Expire => match release(world, allocator, request).await {
+            Ok(()) => done(Outcome::Released),
+            Err(pause) => later(pause),
+        },
         Action::ReportReleased => done(Outcome::Released),
         Action::ReportLost => done(Outcome::Lost),
-        Action::Finish { server, policy } => {
-            if let Some(server) = server {
-                release(world, &server, policy).await?;
+        Action::Finish { releases } => {
+            if releases && let Err(pause) = release(world, allocator, request).await {
+                return later(pause);
             }
             let mut finalizers = request.finalizers().to_vec();
             finalizers.retain(|name| name != meta::RELEASE_FINALIZER);
@@ -122,30 +136,40 @@ async fn set_finalizers(
     Ok(())
 }
 
-/// Lets a server go as its match asked for. One that is gone needs no release.
-async fn release(world: &World, server: &Target, policy: ReleasePolicy) -> Result<(), Error> {
-    let patch = match policy {
-        ReleasePolicy::Shutdown => json!({ "status": { "state": State::Shutdown } }),
-        ReleasePolicy::ReturnToReady => json!({
-            "metadata": {
-                "labels": { meta::REQUEST_LABEL: null },
-                "annotations": { meta::MATCH_ANNOTATION: null },
-            },
-            "status": { "state": State::Ready },
-        }),
+/// Has the allocator let the server of a request go; returns the pause before the next try if that
+/// is not done.
+///
+/// Only the allocator can tell that a request without a server will not get one: a call of ours
+/// that ended, or was another leader's, may still have a write under way. So the request stays
+/// until the allocator has answered.
+async fn release(
+    world: &World,
+    allocator: &Allocator,
+    request: &MatchAllocation,
+) -> Result<(), Duration> {
+    let policy = match request.spec.release_policy {
+        ReleasePolicy::Shutdown => release_request::ReleasePolicy::Shutdown,
+        ReleasePolicy::ReturnToReady => release_request::ReleasePolicy::ReturnToReady,
     };
-    match world.api.patch::<GameServer>(server, patch).await {
-        Ok(written) => {
-            world.servers.wrote(&written);
-            Ok(())
-        }
-        Err(error) if error.is_not_found() => Ok(()),
-        Err(error) => Err(error),
+    let asked = ReleaseRequest {
+        namespace: request.namespace().unwrap_or_default(),
+        request_id: request.uid().unwrap_or_default(),
+        policy: policy.into(),
+    };
+    let Err(status) = allocator.release(asked).await else {
+        return Ok(());
+    };
+    if status.code() == Code::Aborted {
+        return Err(ON_ITS_WAY_RETRY);
     }
+    let (_, message, pause) = explain(&status);
+    let reason = "ReleaseDelayed";
+    world.events.warning(request, reason, message).await;
+    Err(pause.unwrap_or(REFUSED_RETRY))
 }
 
-/// Asks the allocator, and keeps the tokens before the server is reported. If either fails, the
-/// next look gets the same server with new tokens.
+/// Asks the allocator, and keeps the tokens before the server is reported. If either fails, or the
+/// report does, the next look gets the same server with new tokens, in a Secret of their own.
 async fn allocate(
     world: &World,
     allocator: &Allocator,
@@ -194,7 +218,7 @@ fn explain(status: &Status) -> (&'static str, String, Option<Duration>) {
         Code::FailedPrecondition => ("NotJoinable", message, Some(NO_SERVER_RETRY)),
         Code::Aborted => ("Contention", message, Some(Duration::from_millis(200))),
         Code::Unauthenticated | Code::PermissionDenied => {
-            ("AllocatorRefuses", message, Some(Duration::from_secs(30)))
+            ("AllocatorRefuses", message, Some(REFUSED_RETRY))
         }
         _ => ("AllocatorUnavailable", message, Some(UNAVAILABLE_RETRY)),
     }

@@ -4,13 +4,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use proto::muster::allocation::v1::allocator_client::AllocatorClient;
-use proto::muster::allocation::v1::{AllocateRequest, AllocateResponse};
+use proto::muster::allocation::v1::{AllocateRequest, AllocateResponse, ReleaseRequest};
 use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use crate::config::AllocatorConfig;
 
-/// Time limit of one allocation: longer than the allocator's own, so that its answer is not missed.
+/// Time limit of one call: longer than the allocator's own, so that its answer is not missed.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Why the allocator cannot be called.
@@ -78,21 +78,43 @@ impl Allocator {
         &self,
         request: AllocateRequest,
     ) -> Result<AllocateResponse, Status> {
+        let mut client = self.client()?;
+        in_time(client.allocate(limited(request))).await
+    }
+
+    /// Gives back the server of a request, if it has one.
+    pub(crate) async fn release(&self, request: ReleaseRequest) -> Result<(), Status> {
+        let mut client = self.client()?;
+        in_time(client.release(limited(request))).await.map(drop)
+    }
+
+    fn client(&self) -> Result<AllocatorClient<Channel>, Status> {
         let channel = match &self.0 {
             Route::Given(channel) => channel.clone(),
             Route::Configured(connection) => connection.channel().map_err(|error| {
                 Status::unavailable(format!("allocator: {}", runtime::service::chain(&error)))
             })?,
         };
-        let mut request = tonic::Request::new(request);
-        request.set_timeout(LIMIT);
-        let mut client = AllocatorClient::new(channel);
-        match tokio::time::timeout(LIMIT, client.allocate(request)).await {
-            Ok(answer) => answer.map(tonic::Response::into_inner),
-            Err(_) => Err(Status::deadline_exceeded(
-                "the allocator did not answer in time",
-            )),
-        }
+        Ok(AllocatorClient::new(channel))
+    }
+}
+
+/// A request that tells the allocator how long we wait.
+fn limited<T>(request: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(request);
+    request.set_timeout(LIMIT);
+    request
+}
+
+/// Ends a call that the allocator does not answer.
+async fn in_time<T>(
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, Status> {
+    match tokio::time::timeout(LIMIT, call).await {
+        Ok(answer) => answer.map(tonic::Response::into_inner),
+        Err(_) => Err(Status::deadline_exceeded(
+            "the allocator did not answer in time",
+        )),
     }
 }
 

@@ -14,34 +14,29 @@ use crate::world::World;
 /// What is known about a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
-    /// The server that was allocated for this request. Of a request that waits for one nothing is
-    /// known here: the allocator gives it the same again.
+    /// The server that was allocated for this request. Of a request that waits for one or goes
+    /// nothing is known here: the allocator gives it the same again, and takes it back.
     pub(crate) server: Option<Arc<GameServer>>,
 }
 
 /// Finds the server of a request.
 ///
-/// The allocator wrote the label, so our watch may be behind it. Before anything is decided that
-/// cannot be taken back (none any more, the request's end) the API server is asked.
+/// The allocator wrote the label, so our watch may be behind it: before a server counts as gone the
+/// API server is asked.
 pub(crate) async fn observe(world: &World, request: &MatchAllocation) -> Result<Observed, Error> {
     let namespace = request.namespace().unwrap_or_default();
     let uid = request.uid().unwrap_or_default();
     let status = request.status.clone().unwrap_or_default();
-    let leaving = request.metadata.deletion_timestamp.is_some();
-    match status.state {
-        MatchState::Released | MatchState::Lost => return Ok(Observed::default()),
-        MatchState::Pending if !leaving => return Ok(Observed::default()),
-        MatchState::Allocated if !leaving => {
-            let known = world.servers.get(&namespace, &status.game_server_name);
-            let held = known.filter(|server| {
-                server.state() == State::Allocated
-                    && server.labels().get(meta::REQUEST_LABEL) == Some(&uid)
-            });
-            if held.is_some() {
-                return Ok(Observed { server: held });
-            }
-        }
-        MatchState::Pending | MatchState::Allocated => {}
+    let is_leaving = request.metadata.deletion_timestamp.is_some();
+    if is_leaving || status.state != MatchState::Allocated {
+        return Ok(Observed::default());
+    }
+    let known = world.servers.get(&namespace, &status.game_server_name);
+    let held = known.filter(|server| {
+        server.state() == State::Allocated && server.labels().get(meta::REQUEST_LABEL) == Some(&uid)
+    });
+    if held.is_some() {
+        return Ok(Observed { server: held });
     }
     let params = ListParams::default().labels(&format!("{}={uid}", meta::REQUEST_LABEL));
     let api: Api<GameServer> = Api::namespaced(world.api.client.clone(), &namespace);

@@ -1,19 +1,19 @@
 //! What is to be done about one request. Pure.
 //!
-//! Never releases a server that does not carry the request's own label.
+//! What is released is the server that carries the request's own label, if any: the allocator sees
+//! to that.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
 
 use crds::MatchAllocation;
-use crds::allocation::{MatchAllocationStatus, MatchState, ReleasePolicy};
+use crds::allocation::{MatchAllocationStatus, MatchState};
 use crds::meta;
 use crds::state::State;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::observe::Observed;
-use crate::api::Target;
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,19 +25,13 @@ pub(crate) enum Action {
     /// Ask the allocator, which gives the same server again if an answer of it was lost.
     Allocate,
     /// Release the server after its time and report that.
-    Expire {
-        server: Target,
-        policy: ReleasePolicy,
-    },
+    Expire,
     /// The server was released after its time, but that was not reported: report it.
     ReportReleased,
     /// The server ended or failed: report that.
     ReportLost,
-    /// Release what is held, and let the request go.
-    Finish {
-        server: Option<Target>,
-        policy: ReleasePolicy,
-    },
+    /// Release what is held or may be on its way, if anything, and let the request go.
+    Finish { releases: bool },
 }
 
 /// The next step, and when to look again.
@@ -54,37 +48,35 @@ pub(crate) fn plan(now: Timestamp, request: &MatchAllocation, observed: &Observe
         .finalizers()
         .iter()
         .any(|name| name == meta::RELEASE_FINALIZER);
-    let policy = request.spec.release_policy;
-    let held = observed
-        .server
-        .as_ref()
-        .filter(|server| server.state() == State::Allocated)
-        .map(|server| Target::of(&server.metadata));
     if request.metadata.deletion_timestamp.is_some() {
-        let finish = Action::Finish {
-            server: held,
-            policy,
+        // One that is Pending may have a server that nobody has told us of, or get one yet.
+        let releases = match status.state {
+            MatchState::Pending | MatchState::Allocated => true,
+            MatchState::Released | MatchState::Lost => false,
         };
+        let finish = Action::Finish { releases };
         return act(if guarded { finish } else { Action::Nothing });
     }
+    let server = observed.server.as_ref();
+    let is_held = server.is_some_and(|server| server.state() == State::Allocated);
     if !guarded {
         return act(Action::AddFinalizer);
     }
-    match (status.state, held) {
+    match (status.state, is_held) {
         (MatchState::Released | MatchState::Lost, _) => act(Action::Nothing),
         (MatchState::Pending, _) => act(Action::Allocate),
         // Release and report are two writes, between which we may have ended.
-        (MatchState::Allocated, None) if is_over(now, &status) && !has_failed(observed) => {
+        (MatchState::Allocated, false) if is_over(now, &status) && !has_failed(observed) => {
             act(Action::ReportReleased)
         }
-        (MatchState::Allocated, None) => act(Action::ReportLost),
-        (MatchState::Allocated, Some(server)) => {
+        (MatchState::Allocated, false) => act(Action::ReportLost),
+        (MatchState::Allocated, true) => {
             let Some(expiration) = status.expiration_time else {
                 return act(Action::Nothing);
             };
             let left = Duration::try_from(expiration.duration_since(now)).unwrap_or_default();
             if left.is_zero() {
-                act(Action::Expire { server, policy })
+                act(Action::Expire)
             } else {
                 Plan {
                     action: Action::Nothing,
@@ -158,10 +150,7 @@ mod tests {
     #[test]
     fn time_releases() {
         let due = request(MatchState::Allocated, Some("2026-01-01T00:00:10Z"));
-        assert!(matches!(
-            step(&due, &server(State::Allocated)),
-            Action::Expire { .. }
-        ));
+        assert_eq!(step(&due, &server(State::Allocated)), Action::Expire);
         let early = request(MatchState::Allocated, Some("2026-01-01T00:00:11Z"));
         let plan = plan(
             "2026-01-01T00:00:10Z".parse().unwrap(),
@@ -194,21 +183,27 @@ mod tests {
             Action::ReportLost
         );
         assert_eq!(step(&allocated, &Observed::default()), Action::ReportLost);
-        let mut deleted = allocated;
-        deleted.metadata.deletion_timestamp =
-            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
-                "2026-01-01T00:00:00Z".parse().unwrap(),
-            ));
-        assert!(matches!(
-            step(&deleted, &server(State::Shutdown)),
-            Action::Finish { server: None, .. }
-        ));
-        assert!(matches!(
-            step(&deleted, &server(State::Allocated)),
-            Action::Finish {
-                server: Some(_),
-                ..
-            }
-        ));
+    }
+
+    #[test]
+    fn a_request_that_goes_is_released_unless_nothing_of_it_can_be_held() {
+        for (state, releases) in [
+            (MatchState::Pending, true),
+            (MatchState::Allocated, true),
+            (MatchState::Released, false),
+            (MatchState::Lost, false),
+        ] {
+            let mut deleted = request(state, None);
+            deleted.metadata.deletion_timestamp =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+                    "2026-01-01T00:00:00Z".parse().unwrap(),
+                ));
+            assert_eq!(
+                step(&deleted, &Observed::default()),
+                Action::Finish { releases }
+            );
+            deleted.metadata.finalizers = None;
+            assert_eq!(step(&deleted, &Observed::default()), Action::Nothing);
+        }
     }
 }
