@@ -1,10 +1,18 @@
 //! Keeps the master keys of connect tokens: the leader makes and rotates them, every replica
 //! watches them and derives the keys of game servers.
 //!
+//! If the Secret is deleted, its keys are lost: the leader makes new ones at once, under versions
+//! that none of the lost ones bore. Game servers that run keep the keys that they have, and whoever
+//! plays there plays on. But no token can be made for them any more: the allocator does not know
+//! the version that they name, and passes them over for matches with players. A game that asks
+//! for its keys again begins a life with a new one; the others are of use again only when their
+//! fleet replaces them.
+//!
 //! Nothing here is ever logged but versions.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crds::meta::CONNECT_KEYS_SECRET;
@@ -49,6 +57,8 @@ pub(super) enum Error {
 #[derive(Debug)]
 pub(crate) struct Keys {
     stored: watch::Sender<Option<Arc<Stored>>>,
+    /// The highest version that was ever seen: that of a lost key must not be given again.
+    highest: AtomicU32,
     /// The Secret is gone: the leader makes it anew.
     gone: Notify,
 }
@@ -57,6 +67,7 @@ impl Default for Keys {
     fn default() -> Self {
         Self {
             stored: watch::Sender::new(None),
+            highest: AtomicU32::new(0),
             gone: Notify::new(),
         }
     }
@@ -71,6 +82,7 @@ impl Keys {
     pub(super) fn take(&self, secret: Secret) {
         match Stored::from_data(secret.data.unwrap_or_default()) {
             Ok(stored) => {
+                self.highest.fetch_max(stored.highest(), Ordering::Relaxed);
                 self.stored.send_replace(Some(Arc::new(stored)));
             }
             Err(error) => {
@@ -79,7 +91,8 @@ impl Keys {
         }
     }
 
-    fn lose(&self) {
+    /// Forgets the keys: they are deleted, and lives that begin wait for new ones.
+    pub(super) fn lose(&self) {
         self.stored.send_replace(None);
         self.gone.notify_one();
     }
@@ -164,13 +177,7 @@ pub(super) async fn rotate(world: &World) -> Result<(), Error> {
         other => other?,
     };
     let stored = Stored::from_data(secret.data.take().unwrap_or_default())?;
-    let in_use: BTreeSet<u32> = world
-        .servers
-        .all()
-        .iter()
-        .filter_map(|server| server.status.as_ref()?.connect.as_ref())
-        .filter_map(|connect| u32::try_from(connect.key_version).ok())
-        .collect();
+    let in_use = versions_in_use(world);
     let Some(rotated) = stored.rotate(runtime::clock::now(), &in_use, &random_key()?) else {
         return Ok(());
     };
@@ -187,14 +194,28 @@ pub(super) async fn rotate(world: &World) -> Result<(), Error> {
     Ok(())
 }
 
+/// The versions that game servers name.
+fn versions_in_use(world: &World) -> BTreeSet<u32> {
+    let servers = world.servers.all();
+    let named = servers
+        .iter()
+        .filter_map(|server| server.status.as_ref()?.connect.as_ref());
+    named
+        .filter_map(|connect| u32::try_from(connect.key_version).ok())
+        .collect()
+}
+
 async fn make(world: &World) -> Result<(), Error> {
+    let mut used = versions_in_use(world);
+    used.insert(world.keys.highest.load(Ordering::Relaxed));
+    let first = Stored::first(runtime::clock::now(), random_key()?, &used);
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(CONNECT_KEYS_SECRET.to_owned()),
             namespace: Some(world.config.namespace.clone()),
             ..ObjectMeta::default()
         },
-        data: Some(Stored::first(runtime::clock::now(), random_key()?).to_data()),
+        data: Some(first.to_data()),
         ..Secret::default()
     };
     // A former leader may have been faster; its keys are as good as ours.

@@ -22,6 +22,10 @@ const KEEP_FORMER: SignedDuration = SignedDuration::from_hours(24);
 /// Most keys. Where game servers live for longer than so many rotations, the next one waits.
 const MOST: usize = 12;
 
+/// Versions that game servers name count as used only up to this far beyond those that the clock
+/// gives: a year of minutes. Higher ones were never made here, and must not use the numbers up.
+const BELIEVED_AHEAD: u32 = 60 * 24 * 366;
+
 const CURRENT: &str = "current";
 const KEY_PREFIX: &str = "key-";
 const SINCE_PREFIX: &str = "since-";
@@ -51,14 +55,25 @@ pub(crate) enum Error {
 }
 
 impl Stored {
-    /// Begins with this key.
-    pub(crate) fn first(now: Timestamp, key: Key) -> Self {
-        // The minute, so that keys which replace lost ones do not bear their versions.
+    /// Begins with this key. `used` are versions that other keys have had, as far as they are
+    /// known.
+    ///
+    /// The version is the minute, or higher: it must be none that a lost key bore. A game server
+    /// that runs with a key of the same version would be sent tokens that it cannot open, while
+    /// one whose version is unknown is left alone.
+    pub(crate) fn first(now: Timestamp, key: Key, used: &BTreeSet<u32>) -> Self {
         let minute = u32::try_from(now.as_second() / 60).unwrap_or(1).max(1);
+        let current = unused(minute, used);
         Self {
-            keys: BTreeMap::from([(minute, Version { key, since: now })]),
-            current: minute,
+            keys: BTreeMap::from([(current, Version { key, since: now })]),
+            current,
         }
+    }
+
+    /// The highest version that there is.
+    pub(super) fn highest(&self) -> u32 {
+        let last = self.keys.last_key_value();
+        last.map_or(self.current, |(version, _)| *version)
     }
 
     /// Returns what shall be stored instead, or none while nothing is due. `in_use` are the
@@ -86,9 +101,10 @@ impl Stored {
             }
             None if age(current) >= ROTATE_AFTER && rotated.keys.len() < MOST => {
                 let key = fresh.clone();
-                rotated
-                    .keys
-                    .insert(self.current.checked_add(1)?, Version { key, since: now });
+                // Beyond what a game server names, which may be more than this Secret has had: it
+                // may have been put back as it was before a rotation.
+                let version = unused(self.current.checked_add(1)?, in_use);
+                rotated.keys.insert(version, Version { key, since: now });
             }
             Some(_) | None => {}
         }
@@ -164,9 +180,22 @@ impl Stored {
     }
 }
 
+/// The lowest version from `least` on that is above every used one.
+fn unused(least: u32, used: &BTreeSet<u32>) -> u32 {
+    let mut believed = used.range(..=least.saturating_add(BELIEVED_AHEAD));
+    let above = believed
+        .next_back()
+        .map(|highest| highest.saturating_add(1));
+    above.unwrap_or(least).max(least)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn first(now: Timestamp, key: Key) -> Stored {
+        Stored::first(now, key, &BTreeSet::new())
+    }
 
     fn key(byte: u8) -> Key {
         Key::new([byte; 32]).unwrap()
@@ -187,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_key_is_published_before_it_mints_and_kept_while_a_server_names_it() {
-        let first = Stored::first(day(0), key(1));
+        let first = first(day(0), key(1));
         let [old] = given(&first)[..] else {
             panic!("{first:?}")
         };
@@ -214,7 +243,7 @@ mod tests {
 
     #[test]
     fn the_keys_are_bounded_whatever_is_in_use() {
-        let mut stored = Stored::first(day(0), key(1));
+        let mut stored = first(day(0), key(1));
         let mut days = 0;
         while days < 3000 {
             days += 1;
@@ -230,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_secret_round_trips_and_says_what_is_wrong() {
-        let published = rotate(&Stored::first(day(0), key(1)), 30, &[]).unwrap();
+        let published = rotate(&first(day(0), key(1)), 30, &[]).unwrap();
         let data = published.to_data();
         assert_eq!(Stored::from_data(data.clone()).unwrap(), published);
         let version = published.current;
@@ -254,15 +283,41 @@ mod tests {
 
     #[test]
     fn keys_that_replace_lost_ones_have_other_versions() {
-        let lost = Stored::first(day(0), key(1));
+        let lost = first(day(0), key(1));
         let rotated = rotate(&lost, 30, &[]).unwrap();
-        let made_anew = Stored::first(day(30), key(3));
+        let made_anew = first(day(30), key(3));
         assert!(!rotated.keys.contains_key(&made_anew.current));
+        // Within the same minute, and where the clock went back by a day: as far as versions are
+        // known, from us or from game servers.
+        for now in [day(30), day(29)] {
+            let known = BTreeSet::from([lost.current, made_anew.highest()]);
+            let again = Stored::first(now, key(4), &known);
+            assert_eq!(again.current, made_anew.current + 1);
+        }
+    }
+
+    #[test]
+    fn a_secret_that_was_put_back_gives_no_version_twice() {
+        let backup = first(day(0), key(1));
+        let [old] = given(&backup)[..] else {
+            panic!("{backup:?}")
+        };
+        let next = rotate(&backup, 30, &[old, old + 1]).unwrap();
+        assert_eq!(given(&next), [old, old + 2]);
+    }
+
+    #[test]
+    fn nonsense_does_not_use_the_versions_up() {
+        let used = BTreeSet::from([7, u32::MAX]);
+        let made = Stored::first(day(0), key(1), &used);
+        assert_eq!(made, first(day(0), key(1)));
+        let next = rotate(&made, 30, &[u32::MAX]).unwrap();
+        assert_eq!(given(&next), [made.current, made.current + 1]);
     }
 
     #[test]
     fn no_key_is_shown() {
-        let shown = format!("{:?}", Stored::first(day(0), key(171)));
+        let shown = format!("{:?}", first(day(0), key(171)));
         assert!(!shown.contains("171"), "{shown}");
     }
 }

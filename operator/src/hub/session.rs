@@ -132,10 +132,9 @@ async fn exchange(
     let mut ack = None;
     let mut uid = None;
     let mut keys = world.keys.subscribe();
-    // The life whose keys were asked for on this stream, and whether they are to be sent: again
-    // after each rotation.
-    let mut boot_id: Option<BootId> = None;
-    let mut owes_keys = false;
+    // The life whose keys were asked for and are not sent yet. They are sent once: a rotation is
+    // for lives that begin later.
+    let mut owed: Option<BootId> = None;
     loop {
         // Room first, then the state as it is at that moment.
         let room = outbox.reserve().await.map_err(|_| closed())?;
@@ -149,11 +148,11 @@ async fn exchange(
             sent = version;
             room.send(Ok(down(Down::Snapshot(snapshot(&server)))));
         }
-        if owes_keys {
+        if let Some(boot_id) = owed {
             let stored = keys.borrow_and_update().clone();
-            if let (Some(stored), Some(boot_id)) = (stored, &boot_id) {
-                owes_keys = false;
-                let answer = derive(&stored, &server.uid().unwrap_or_default(), boot_id)?;
+            if let Some(stored) = stored {
+                owed = None;
+                let answer = derive(&stored, &server.uid().unwrap_or_default(), &boot_id)?;
                 outbox
                     .send(Ok(down(Down::ConnectKeys(answer))))
                     .await
@@ -177,14 +176,13 @@ async fn exchange(
                     let asked = BootId::from_slice(&request.boot_id).ok_or_else(|| {
                         Status::invalid_argument("key_request.boot_id must have 16 bytes")
                     })?;
-                    boot_id = Some(asked);
-                    owes_keys = true;
+                    owed = Some(asked);
                 }
                 Some(_) => return Err(Status::invalid_argument("only the first message is hello")),
             },
             // The sender lives as long as there is a receiver.
             _ = changed.changed() => {}
-            _ = keys.changed() => owes_keys = boot_id.is_some(),
+            _ = keys.changed(), if owed.is_some() => {}
             () = stop.cancelled() => {
                 return Err(Status::unavailable("the hub is shutting down; connect again"));
             }

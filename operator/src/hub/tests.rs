@@ -1,16 +1,13 @@
 //! The hub against a fake API server, its streams over memory.
 
-use std::convert::Infallible;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use clap::Parser as _;
 use crds::meta::CONNECT_KEYS_SECRET;
-use http::{Method, Request, Response};
+use http::Method;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Client;
-use kube::client::Body;
 use netcode::Key;
 use proto::muster::hub::v1::connect_request::Message as Up;
 use proto::muster::hub::v1::connect_response::Message as Down;
@@ -29,11 +26,8 @@ use tonic::{Code, Status, Streaming};
 
 use super::master_keys::Stored;
 use super::{keys, serve};
-use crate::Args;
-use crate::metrics::Metrics;
+use crate::fake::NAMESPACE;
 use crate::world::World;
-
-const NAMESPACE: &str = "muster-system";
 
 /// An API server with one game server, its pod, and the Secret of the master keys.
 #[derive(Clone, Default)]
@@ -49,24 +43,7 @@ struct Objects {
 impl FakeApi {
     fn world(&self) -> Arc<World> {
         let fake = self.clone();
-        let service = tower::service_fn(move |request: Request<Body>| {
-            let fake = fake.clone();
-            async move {
-                let (head, body) = request.into_parts();
-                let body = body.collect_bytes().await.unwrap_or_default();
-                let body = serde_json::from_slice(&body).unwrap_or_default();
-                let (code, answer) = fake.answer(&head.method, head.uri.path(), body);
-                let answer = Body::from(answer.to_string().into_bytes());
-                let response = Response::builder().status(code).body(answer);
-                Ok::<_, Infallible>(response.unwrap())
-            }
-        });
-        let client = Client::new(service, "default");
-        let config = Args::parse_from(["operator", "--pod-namespace", NAMESPACE])
-            .try_into()
-            .unwrap();
-        let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
-        World::new(config, &client, metrics)
+        crate::fake::world(move |method: &Method, path: &str, body| fake.answer(method, path, body))
     }
 
     fn answer(&self, method: &Method, path: &str, body: Value) -> (u16, Value) {
@@ -161,7 +138,7 @@ fn days_ago(days: i64) -> Timestamp {
 }
 
 fn stored(age: i64) -> Stored {
-    Stored::first(days_ago(age), Key::new([1; 32]).unwrap())
+    Stored::first(days_ago(age), Key::new([1; 32]).unwrap(), &BTreeSet::new())
 }
 
 /// One SDK server's stream.
@@ -260,6 +237,38 @@ async fn the_leader_makes_master_keys_once_and_rotates_them_in_time() {
 }
 
 #[tokio::test]
+async fn keys_that_were_deleted_give_their_versions_to_no_others() {
+    let fake = FakeApi::default();
+    let world = fake.world();
+    let version = |secret: Secret| {
+        let stored = Stored::from_data(secret.data.unwrap()).unwrap();
+        stored.given()[0].version
+    };
+    let mut versions = BTreeSet::new();
+    // All within one minute or two, which alone would give the same version again.
+    for _ in 0..4 {
+        keys::rotate(&world).await.unwrap();
+        let made = fake.secret().unwrap();
+        world.keys.take(made.clone());
+        versions.insert(version(made));
+        fake.0.lock().unwrap().secret = None;
+        world.keys.lose();
+    }
+    assert_eq!(versions.len(), 4);
+
+    // Another leader has not seen them, but the game server that names one of them.
+    let named = versions.last().unwrap() + 5;
+    let mut server = game_server("2");
+    server["status"]["connect"] = json!({ "bootId": "ab".repeat(16), "keyVersion": named });
+    let world = fake.world();
+    world
+        .servers
+        .wrote(&serde_json::from_value(server).unwrap());
+    keys::rotate(&world).await.unwrap();
+    assert_eq!(version(fake.secret().unwrap()), named + 1);
+}
+
+#[tokio::test]
 async fn a_secret_that_cannot_be_used_is_left_alone() {
     let fake = FakeApi::default();
     let world = fake.world();
@@ -271,7 +280,7 @@ async fn a_secret_that_cannot_be_used_is_left_alone() {
 }
 
 #[tokio::test]
-async fn keys_come_when_they_are_there_and_again_after_a_rotation() {
+async fn keys_come_when_they_are_there_and_a_rotation_sends_none() {
     let fake = FakeApi::default();
     let world = fake.world();
     let mut link = Link::open(&world).await;
@@ -296,17 +305,17 @@ async fn keys_come_when_they_are_there_and_again_after_a_rotation() {
     );
 
     let fresh = Key::new([2; 32]).unwrap();
-    let rotated = first
-        .rotate(days_ago(0), &std::collections::BTreeSet::new(), &fresh)
-        .unwrap();
+    let rotated = first.rotate(days_ago(0), &BTreeSet::new(), &fresh).unwrap();
     world.keys.take(fake.set_secret(&rotated));
-    let versions: Vec<_> = link
-        .keys()
-        .await
-        .keys
-        .iter()
-        .map(|key| key.version)
-        .collect();
+    // Whatever else comes, these keys stay; a life that begins now gets both.
+    let later = vec![1; 16];
+    link.send(Up::KeyRequest(KeyRequest {
+        boot_id: later.clone(),
+    }))
+    .await;
+    let given = link.keys().await;
+    assert_eq!(given.boot_id, later);
+    let versions: Vec<_> = given.keys.iter().map(|key| key.version).collect();
     assert_eq!(versions, [master.version, master.version + 1]);
     assert!(fake.writes().is_empty());
 }
