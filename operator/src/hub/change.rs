@@ -2,6 +2,10 @@
 //!
 //! The live guard is here: a server that is Unhealthy, has ended or is being deleted changes its
 //! state no more, and begins no life. What it says of its match is written all the same.
+//!
+//! An SDK server that has been restarted takes the end of any match before it knows its game
+//! server. So the end of a match that is not the server's, or no more, is dropped here together
+//! with the state that was to follow: that server may have its next match already.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use crds::gameserver::{ConnectStatus, GameServer, GameServerStatusAddress};
@@ -10,8 +14,10 @@ use crds::meta;
 use crds::state::State;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
+use proto::Uuid;
 use proto::muster::hub::v1::state_change::State as Wanted;
 use proto::muster::hub::v1::{Change, MatchResult, StateChange};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tonic::Code;
 
@@ -52,9 +58,11 @@ pub(crate) fn decide(
     let mut annotations = prefixed(&change.annotations);
     let mut labels = prefixed(&change.labels);
     let mut status = Map::new();
+    let is_foreign = ends_another_match(server, change);
     if let Some(wanted) = &change.state
         && !server.is_being_deleted()
         && !is_outdated(server, wanted)
+        && !(is_foreign && follows_a_match(wanted))
     {
         match state_patch(now, server, place, wanted) {
             Ok(StatePatch { fields, annotation }) => {
@@ -64,7 +72,9 @@ pub(crate) fn decide(
                 }
                 // A server that is free again belongs to no match any more.
                 if status.get("state") == Some(&json!(State::Ready)) {
-                    forget_match(server, &mut labels, &mut annotations);
+                    let forgotten = crds::matches::forget(&server.metadata);
+                    labels.extend(forgotten.labels);
+                    annotations.extend(forgotten.annotations);
                 }
             }
             Err(other) => return other,
@@ -72,7 +82,8 @@ pub(crate) fn decide(
     }
     let of_game = connect(server, change).and_then(|connect| {
         status.extend(connect.map(|connect| ("connect".to_owned(), json!(connect))));
-        match_result(server, change.match_result.as_ref())
+        let result = change.match_result.as_ref();
+        Ok(match_result(server, result)?.filter(|_| !is_foreign))
     });
     match of_game {
         Ok(end) => annotations
@@ -118,26 +129,6 @@ pub(crate) fn without_place(now: Timestamp, server: &GameServer, change: &Change
     Decision::Write(patch)
 }
 
-/// What remains of a match on a server that is free again is how it ended.
-fn forget_match(
-    server: &GameServer,
-    labels: &mut Map<String, Value>,
-    annotations: &mut Map<String, Value>,
-) {
-    if server.labels().contains_key(meta::REQUEST_LABEL) {
-        labels.insert(meta::REQUEST_LABEL.to_owned(), Value::Null);
-    }
-    for key in [
-        meta::MATCH_ANNOTATION,
-        meta::CLAIM_TIME_ANNOTATION,
-        meta::PLAYER_COUNT_ANNOTATION,
-    ] {
-        if server.annotations().contains_key(key) {
-            annotations.insert(key.to_owned(), Value::Null);
-        }
-    }
-}
-
 /// The life that begins, unless it is written already or the server has ended.
 fn connect(server: &GameServer, change: &Change) -> Result<Option<ConnectStatus>, String> {
     let Some(boot_id) = &change.boot_id else {
@@ -179,13 +170,10 @@ fn match_result(
         ));
     }
     let end = MatchEnd {
-        match_id: uuid(match_id),
+        match_id: Uuid(match_id).to_string(),
         result: result.result.clone(),
     };
-    let written = server.annotations().get(meta::MATCH_RESULT_ANNOTATION);
-    let written: Option<MatchEnd> = written.and_then(|text| serde_json::from_str(text).ok());
-    let is_written = written.is_some_and(|written| written.match_id == end.match_id);
-    if is_written {
+    if match_in(server, meta::MATCH_RESULT_ANNOTATION) == Some(Uuid(match_id)) {
         return Ok(None);
     }
     serde_json::to_string(&end)
@@ -193,11 +181,30 @@ fn match_result(
         .map_err(|error| error.to_string())
 }
 
-/// Writes a UUID with its hyphens.
-fn uuid(bytes: [u8; 16]) -> String {
-    let digits = format!("{:032x}", u128::from_be_bytes(bytes));
-    let parts = [0..8, 8..12, 12..16, 16..20, 20..32];
-    parts.map(|part| digits[part].to_owned()).join("-")
+/// Whether the change is the end of a match that the server does not have, or has no more.
+pub(super) fn ends_another_match(server: &GameServer, change: &Change) -> bool {
+    change.match_result.as_ref().is_some_and(|result| {
+        let current = match_in(server, meta::MATCH_ANNOTATION);
+        current.is_none_or(|current| current.0 != result.match_id.as_slice())
+    })
+}
+
+/// Whether this state is one that the end of a match may lead to. Failed health checks count
+/// whatever they come with.
+fn follows_a_match(wanted: &StateChange) -> bool {
+    matches!(wanted.state(), Wanted::Ready | Wanted::Shutdown)
+}
+
+/// The match that an annotation is about.
+fn match_in(server: &GameServer, annotation: &str) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Written {
+        match_id: String,
+    }
+    let text = server.annotations().get(annotation)?;
+    let written: Written = serde_json::from_str(text).ok()?;
+    Uuid::parse(&written.match_id)
 }
 
 /// Writes how many players are there, if that is news, and once when the match was claimed.
@@ -613,7 +620,7 @@ mod tests {
         let mut allocated = server(State::Allocated, "a");
         let text = str::to_owned;
         allocated.metadata.annotations = Some(std::collections::BTreeMap::from([
-            (text(meta::MATCH_ANNOTATION), text("{}")),
+            (text(meta::MATCH_ANNOTATION), of_match(171)),
             (text(meta::CLAIM_TIME_ANNOTATION), text("earlier")),
             (text(meta::PLAYER_COUNT_ANNOTATION), text("2")),
         ]));
@@ -637,6 +644,53 @@ mod tests {
             text(r#"{"matchId":"abababab-abab-abab-abab-abababababab","result":"1"}"#),
         )]));
         check(&ended, None, &change, &expect!["Nothing"]);
+    }
+
+    fn of_match(id: u8) -> String {
+        let match_id = Uuid([id; 16]);
+        format!(r#"{{"matchId":"{match_id}","requestId":"r"}}"#)
+    }
+
+    #[test]
+    fn the_end_of_another_match_is_dropped_with_the_state_that_was_to_follow() {
+        let mut allocated = server(State::Allocated, "a");
+        let mut matchless = allocated.clone();
+        let annotations = allocated.metadata.annotations.get_or_insert_default();
+        annotations.insert(meta::MATCH_ANNOTATION.to_owned(), of_match(2));
+        let annotations = matchless.metadata.annotations.get_or_insert_default();
+        annotations.insert(meta::MATCH_ANNOTATION.to_owned(), "{}".to_owned());
+        for wanted in [Wanted::Shutdown, Wanted::Ready] {
+            let mut change = wants(wanted);
+            change.match_result = Some(MatchResult {
+                match_id: vec![1; 16],
+                result: "1".to_owned(),
+            });
+            assert!(ends_another_match(&allocated, &change));
+            check(&allocated, None, &change, &expect!["Nothing"]);
+            check(&matchless, None, &change, &expect!["Nothing"]);
+            // The rest of the change is as good as ever.
+            change.labels.insert("map".to_owned(), "a".to_owned());
+            check(
+                &allocated,
+                None,
+                &change,
+                &expect![[r#"{"metadata":{"labels":{"muster.dev/sdk-map":"a"}}}"#]],
+            );
+        }
+        let mut failed = wants(Wanted::Unhealthy);
+        failed.match_result = Some(MatchResult {
+            match_id: vec![1; 16],
+            result: "1".to_owned(),
+        });
+        check(
+            &allocated,
+            None,
+            &failed,
+            &expect![[
+                r#"{"metadata":{"annotations":{"muster.dev/unhealthy-at":"2026-01-02T03:04:05Z"}},"status":{"state":"Unhealthy"}}"#
+            ]],
+        );
+        assert!(!ends_another_match(&allocated, &wants(Wanted::Shutdown)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use proto::muster::hub::v1::state_change::State as Wanted;
 use proto::muster::hub::v1::{Ack, Change};
 use tonic::Code;
 
-use super::change::{Decision, decide, without_place};
+use super::change::{Decision, decide, ends_another_match, without_place};
 use super::session::Peer;
 use crate::api::Target;
 use crate::error::Error;
@@ -25,14 +25,23 @@ const ATTEMPTS: usize = 8;
 
 /// Commits a change and says how it went.
 pub(crate) async fn commit(world: &World, peer: &Peer, change: &Change) -> Ack {
-    let (code, message) = match try_commit(world, peer, change).await {
-        Ok(()) => (Code::Ok, String::new()),
-        Err((code, message)) => (code, message),
+    let (code, message, outcome) = match try_commit(world, peer, change).await {
+        Ok(Committed::Wholly) => (Code::Ok, String::new(), format!("{:?}", Code::Ok)),
+        Ok(Committed::WithoutMatchEnd) => {
+            let (namespace, server) = &peer.key;
+            tracing::warn!(
+                namespace,
+                server,
+                "Dropped the end of a match that is not the game server's, or no more"
+            );
+            (Code::Ok, String::new(), "OtherMatch".to_owned())
+        }
+        Err((code, message)) => (code, message, format!("{code:?}")),
     };
     world
         .metrics
         .hub_changes
-        .with_label_values(&[&format!("{code:?}")])
+        .with_label_values(&[&outcome])
         .inc();
     Ack {
         id: change.id,
@@ -41,7 +50,19 @@ pub(crate) async fn commit(world: &World, peer: &Peer, change: &Change) -> Ack {
     }
 }
 
-async fn try_commit(world: &World, peer: &Peer, change: &Change) -> Result<(), (Code, String)> {
+/// How much of a change was committed.
+#[derive(Clone, Copy, Debug)]
+enum Committed {
+    Wholly,
+    /// It was the end of another match.
+    WithoutMatchEnd,
+}
+
+async fn try_commit(
+    world: &World,
+    peer: &Peer,
+    change: &Change,
+) -> Result<Committed, (Code, String)> {
     let key = &peer.key;
     let (namespace, name) = key;
     let gone = || {
@@ -57,6 +78,11 @@ async fn try_commit(world: &World, peer: &Peer, change: &Change) -> Result<(), (
             .get(namespace, name)
             .and_then(|pod| crate::gameserver::place(world, &pod))
             .map(|place| with_pod_ips(place, peer));
+        let committed = if ends_another_match(&server, change) {
+            Committed::WithoutMatchEnd
+        } else {
+            Committed::Wholly
+        };
         let now = runtime::clock::now();
         let mut decision = decide(now, &server, place.as_ref(), change);
         if decision == Decision::NeedsPlace {
@@ -70,7 +96,7 @@ async fn try_commit(world: &World, peer: &Peer, change: &Change) -> Result<(), (
         }
         let patch = match decision {
             Decision::Write(patch) => patch,
-            Decision::Nothing | Decision::NeedsPlace => return Ok(()),
+            Decision::Nothing | Decision::NeedsPlace => return Ok(committed),
             Decision::Refuse(code, message) => return Err((code, message)),
         };
         match world
@@ -81,7 +107,7 @@ async fn try_commit(world: &World, peer: &Peer, change: &Change) -> Result<(), (
             Ok(written) => {
                 world.servers.wrote(&written);
                 report(world, &written, change).await;
-                return Ok(());
+                return Ok(committed);
             }
             Err(error) if error.is_conflict() => {
                 let fresh: GameServer = world
