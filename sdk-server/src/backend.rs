@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::Stream;
+use proto::Uuid;
 use proto::agones::dev::sdk::GameServer;
 use proto::muster::sdk::v1::end_match_request::Next;
 use proto::muster::sdk::v1::{GetConnectKeyResponse, WatchMatchResponse};
@@ -38,10 +39,10 @@ pub(crate) enum Call {
         value: String,
     },
     PlayerJoined {
-        player_id: String,
+        player_id: Uuid,
     },
     PlayerLeft {
-        player_id: String,
+        player_id: Uuid,
     },
     EndMatch {
         /// 16 bytes.

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use futures::{Stream, StreamExt as _};
 use http::{HeaderValue, Response};
 use hyper::body::Incoming;
+use proto::Uuid;
 use proto::agones::dev::sdk::sdk_server::{Sdk, SdkServer};
 use proto::agones::dev::sdk::{Duration, Empty, GameServer, KeyValue};
 use proto::muster::sdk::v1::sdk_server as muster;
@@ -104,7 +105,7 @@ impl muster::Sdk for Grpc {
         &self,
         request: Request<PlayerJoinedRequest>,
     ) -> Result<tonic::Response<PlayerJoinedResponse>, Status> {
-        let PlayerJoinedRequest { player_id } = request.into_inner();
+        let player_id = uuid(&request.into_inner().player_id)?;
         self.api.call(Call::PlayerJoined { player_id }).await?;
         Ok(tonic::Response::new(PlayerJoinedResponse {}))
     }
@@ -113,7 +114,7 @@ impl muster::Sdk for Grpc {
         &self,
         request: Request<PlayerLeftRequest>,
     ) -> Result<tonic::Response<PlayerLeftResponse>, Status> {
-        let PlayerLeftRequest { player_id } = request.into_inner();
+        let player_id = uuid(&request.into_inner().player_id)?;
         self.api.call(Call::PlayerLeft { player_id }).await?;
         Ok(tonic::Response::new(PlayerLeftResponse {}))
     }
@@ -202,4 +203,9 @@ impl Sdk for Grpc {
         let Duration { seconds } = request.into_inner();
         self.call(Call::Reserve { seconds }).await
     }
+}
+
+/// Reads the name of a player; every spelling of it is the same player.
+fn uuid(player_id: &str) -> Result<Uuid, Status> {
+    Uuid::parse(player_id).ok_or_else(|| Status::invalid_argument("player_id is not a UUID"))
 }

@@ -180,8 +180,8 @@ impl Backend for Local {
             }
             Call::SetLabel { key, value } => tracing::info!(key, value, "Setting label"),
             Call::SetAnnotation { key, value } => tracing::info!(key, value, "Setting annotation"),
-            Call::PlayerJoined { player_id } => tracing::info!(player_id, "Player has joined"),
-            Call::PlayerLeft { player_id } => tracing::info!(player_id, "Player has left"),
+            Call::PlayerJoined { player_id } => tracing::info!(%player_id, "Player has joined"),
+            Call::PlayerLeft { player_id } => tracing::info!(%player_id, "Player has left"),
             Call::EndMatch { result, next, .. } => {
                 tracing::info!(result, next = next.as_str_name(), "Match is over");
             }

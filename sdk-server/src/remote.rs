@@ -28,6 +28,10 @@ const OBJECT_WITHIN: Duration = Duration::from_secs(5);
 /// How long `GetConnectKey` waits: without the hub there is no key, so a later answer would be
 /// none either.
 const KEY_WITHIN: Duration = Duration::from_secs(10);
+/// Least time between two lives of the game's process once its server has been Ready. Each costs a
+/// write of the object and makes worthless the tokens for the one before, so a game that calls in a
+/// loop must not have one at will.
+const LIFE_EVERY: Duration = Duration::from_secs(5);
 /// The number of players is written no more often than this, unless something else is written.
 const PLAYER_COUNT_EVERY: Duration = Duration::from_secs(5);
 /// How many calls may wait for the hub.
@@ -62,6 +66,8 @@ pub(crate) struct Remote {
 #[derive(Default)]
 struct Inner {
     core: Core,
+    /// When the last life began that cost a write of its own.
+    last_life: Option<Instant>,
     last_ticket: Ticket,
     answers: BTreeMap<Ticket, oneshot::Sender<Result<(), Status>>>,
 }
@@ -302,6 +308,25 @@ impl Remote {
 }
 
 impl Inner {
+    /// Whether another life of the game's process may begin.
+    fn admit_life(&mut self) -> Result<(), Status> {
+        if !self.core.is_past_start() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let passed = self.last_life.map(|last| now.duration_since(last));
+        if let Some(passed) = passed.filter(|passed| *passed < LIFE_EVERY) {
+            let left = LIFE_EVERY.saturating_sub(passed).as_millis();
+            return Err(Status::resource_exhausted(format!(
+                "GetConnectKey began another life of the process a moment ago, and players join \
+                 with the keys of that one: call it once per process, and not before {left} ms \
+                 have passed"
+            )));
+        }
+        self.last_life = Some(now);
+        Ok(())
+    }
+
     fn answer(&mut self, ticket: Ticket, answer: Result<(), Status>) {
         if let Some(sender) = self.answers.remove(&ticket) {
             // The caller may have gone in this moment; nobody is left to tell.
@@ -356,6 +381,7 @@ impl Backend for Remote {
 
     async fn connect_key(&self) -> Result<GetConnectKeyResponse, Status> {
         let boot_id: BootId = random::secret()?;
+        self.inner().admit_life()?;
         let mut replaced = None;
         let asked = self.ask(|core, ticket| {
             replaced = core.begin_life(ticket, boot_id);

@@ -127,7 +127,7 @@ impl Core {
                 Ok(self.count(Some(ticket), changed))
             }
             Call::PlayerLeft { player_id } => {
-                let changed = self.players.left(&player_id);
+                let changed = self.players.left(player_id);
                 Ok(self.count(Some(ticket), changed))
             }
             Call::EndMatch {
@@ -136,6 +136,14 @@ impl Core {
                 next,
             } => self.end_match(ticket, match_id, result, next),
         }
+    }
+
+    /// Whether a life that begins now costs a write of its own: before Ready, its boot id goes with
+    /// that state.
+    pub(crate) fn is_past_start(&self) -> bool {
+        self.snapshot
+            .as_ref()
+            .is_some_and(|known| !is_starting(known))
     }
 
     /// Begins a life of the game's process; its keys are there when the ticket is answered. Returns
@@ -312,6 +320,13 @@ impl Core {
                 if state_of(&change.parts) == Some(State::Reserved) {
                     self.cancelled_reservation = 0;
                 }
+                // The hub drops the end of a match that is not the server's, with the state that
+                // was to follow. Whether the server has ended, the snapshot says that came before.
+                if change.parts.contains_key(&Slot::MatchResult)
+                    && state_of(&change.parts) == self.ended
+                {
+                    self.ended = None;
+                }
                 let tickets = change.parts.into_values().flat_map(|part| part.waiting);
                 outcome.answers = tickets.map(|ticket| (ticket, Ok(()))).collect();
             }
@@ -413,7 +428,7 @@ impl Core {
             );
         }
         if let Some(object) = self.game_server() {
-            if matches::last_ended(object).is_some_and(|ended| ended.as_slice() == match_id) {
+            if matches::last_ended(object).is_some_and(|ended| ended.0.as_slice() == match_id) {
                 return Ok(Called::Dropped);
             }
             let current = self.current_match().r#match;

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use proto::Uuid;
+
 /// Most players of one server.
 const MOST: usize = 4096;
 
 /// The players of the match.
 #[derive(Debug, Default)]
 pub(super) struct Players {
-    present: BTreeSet<String>,
+    present: BTreeSet<Uuid>,
     /// Somebody has joined since the match began: the allocation is claimed.
     claimed: bool,
 }
@@ -26,7 +28,7 @@ pub(super) enum Changed {
 
 impl Players {
     /// A player has joined; none if there is no room for one more.
-    pub(super) fn joined(&mut self, player_id: String) -> Option<Changed> {
+    pub(super) fn joined(&mut self, player_id: Uuid) -> Option<Changed> {
         if self.present.contains(&player_id) {
             return Some(Changed::Nothing);
         }
@@ -43,8 +45,8 @@ impl Players {
     }
 
     /// A player has left.
-    pub(super) fn left(&mut self, player_id: &str) -> Changed {
-        if self.present.remove(player_id) {
+    pub(super) fn left(&mut self, player_id: Uuid) -> Changed {
+        if self.present.remove(&player_id) {
             Changed::Count(self.count())
         } else {
             Changed::Nothing
@@ -72,32 +74,32 @@ impl Players {
 mod tests {
     use super::*;
 
-    fn join(players: &mut Players, player_id: &str) -> Option<Changed> {
-        players.joined(player_id.to_owned())
-    }
+    const ADA: Uuid = Uuid([1; 16]);
+    const BOB: Uuid = Uuid([2; 16]);
 
     #[test]
     fn the_first_player_claims_and_saying_it_twice_changes_nothing() {
         let mut players = Players::default();
         assert_eq!(players.match_over(), Changed::Nothing);
-        assert_eq!(join(&mut players, "ada"), Some(Changed::Claim(1)));
-        assert_eq!(join(&mut players, "ada"), Some(Changed::Nothing));
-        assert_eq!(join(&mut players, "bob"), Some(Changed::Count(2)));
-        assert_eq!(players.left("ada"), Changed::Count(1));
-        assert_eq!(players.left("ada"), Changed::Nothing);
-        assert_eq!(players.left("bob"), Changed::Count(0));
-        assert_eq!(join(&mut players, "ada"), Some(Changed::Count(1)));
+        assert_eq!(players.joined(ADA), Some(Changed::Claim(1)));
+        assert_eq!(players.joined(ADA), Some(Changed::Nothing));
+        assert_eq!(players.joined(BOB), Some(Changed::Count(2)));
+        assert_eq!(players.left(ADA), Changed::Count(1));
+        assert_eq!(players.left(ADA), Changed::Nothing);
+        assert_eq!(players.left(BOB), Changed::Count(0));
+        assert_eq!(players.joined(ADA), Some(Changed::Count(1)));
         assert_eq!(players.match_over(), Changed::Count(0));
-        assert_eq!(join(&mut players, "ada"), Some(Changed::Claim(1)));
+        assert_eq!(players.joined(ADA), Some(Changed::Claim(1)));
     }
 
     #[test]
     fn the_players_are_bounded() {
         let mut players = Players::default();
-        for number in 0..MOST {
-            assert!(join(&mut players, &number.to_string()).is_some());
+        for number in 0..MOST as u128 {
+            assert!(players.joined(Uuid(number.to_be_bytes())).is_some());
         }
-        assert_eq!(join(&mut players, "one more"), None);
-        assert_eq!(join(&mut players, "7"), Some(Changed::Nothing));
+        assert_eq!(players.joined(Uuid([0xff; 16])), None);
+        let seventh = Uuid(7_u128.to_be_bytes());
+        assert_eq!(players.joined(seventh), Some(Changed::Nothing));
     }
 }

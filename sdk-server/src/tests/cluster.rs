@@ -1,6 +1,7 @@
 //! With a hub, in virtual time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::muster::hub::v1::state_change::State;
 use proto::muster::hub::v1::{Change, StateChange};
@@ -274,7 +275,7 @@ async fn pings_keep_a_server_healthy_and_an_absent_hub_does_not_matter() {
     hub.set_away(true);
     drop(link);
     for _ in 0..100 {
-        tokio::time::advance(std::time::Duration::from_secs(3)).await;
+        tokio::time::advance(Duration::from_secs(3)).await;
         pod.api.ping();
         assert!(pod.remote.probe());
     }
@@ -314,7 +315,7 @@ async fn another_state_ends_a_reservation() {
     link.ack(change.id, Code::Ok, "").await;
     call.await.unwrap().unwrap();
     link.reserved(game_server("Allocated"), EPOCH + 30).await;
-    tokio::time::advance(std::time::Duration::from_mins(1)).await;
+    tokio::time::advance(Duration::from_mins(1)).await;
     // The next change is this one: no Ready came before it.
     let _call = pod.call(label("map", "a"));
     assert_eq!(state(&link.change().await), None);
@@ -422,6 +423,7 @@ async fn every_call_for_a_key_begins_another_life_and_the_hub_commits_it_first()
     let mut link = hub.accept_with(game_server("Ready")).await;
     let mut lives = Vec::new();
     for _ in 0..2 {
+        tokio::time::advance(Duration::from_secs(5)).await;
         let api = pod.api.clone();
         let asking = tokio::spawn(async move { api.connect_key().await });
         let boot_id = link.give_key([9; 32]).await;
@@ -432,6 +434,46 @@ async fn every_call_for_a_key_begins_another_life_and_the_hub_commits_it_first()
         lives.push(asking.await.unwrap().unwrap().boot_id);
     }
     assert_ne!(lives[0], lives[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_ready_lives_begin_seconds_apart_and_before_at_will() {
+    let mut hub = FakeHub::start();
+    let pod = Pod::start(&hub);
+    let mut link = hub.accept_with(game_server("Scheduled")).await;
+    pod.state().await;
+    let ask = || {
+        let api = pod.api.clone();
+        tokio::spawn(async move { api.connect_key().await })
+    };
+    // A process that fails before it is Ready may be started again at once.
+    for _ in 0..3 {
+        let asking = ask();
+        link.give_key([9; 32]).await;
+        asking.await.unwrap().unwrap();
+    }
+    let mut ready = game_server("Ready");
+    ready.object_meta.get_or_insert_default().resource_version = "2".into();
+    link.snapshot(ready).await;
+    let change = link.change().await;
+    link.ack(change.id, Code::Ok, "").await;
+    pod.remote.settled().await;
+
+    // The first one after Ready, those that come too early, and the next one.
+    for too_early in [3, 0] {
+        let asking = ask();
+        link.give_key([9; 32]).await;
+        let change = link.change().await;
+        link.ack(change.id, Code::Ok, "").await;
+        asking.await.unwrap().unwrap();
+        for _ in 0..too_early {
+            let refused = ask().await.unwrap().unwrap_err();
+            assert_eq!(refused.code(), Code::ResourceExhausted);
+            assert!(refused.message().contains("once per process"), "{refused}");
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        tokio::time::advance(Duration::from_secs(5 - too_early)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -492,7 +534,7 @@ async fn the_number_of_players_is_told_at_first_and_then_from_time_to_time() {
     let mut link = hub.accept_with(game_server("Allocated")).await;
     let join = |number: u32| {
         pod.call(Call::PlayerJoined {
-            player_id: format!("{number:032x}"),
+            player_id: proto::Uuid(u128::from(number).to_be_bytes()),
         })
     };
     let first = join(0);
@@ -506,7 +548,7 @@ async fn the_number_of_players_is_told_at_first_and_then_from_time_to_time() {
     let asked = Instant::now();
     let change = link.change().await;
     assert_eq!(change.player_count, Some(20));
-    assert!(asked.elapsed() >= std::time::Duration::from_secs(4));
+    assert!(asked.elapsed() >= Duration::from_secs(4));
     link.ack(change.id, Code::Ok, "").await;
     pod.remote.settled().await;
 }

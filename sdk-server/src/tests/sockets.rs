@@ -315,11 +315,16 @@ async fn our_own_service_shares_the_port() {
         player_id: player_id(),
     };
     sdk.player_left(left).await.unwrap();
-    let bad = PlayerJoinedRequest {
-        player_id: "ada".into(),
-    };
-    let status = sdk.player_joined(bad).await.unwrap_err();
-    assert_eq!(status.code(), Code::InvalidArgument);
+    // A UUID among a megabyte of hyphens is none.
+    for player_id in ["ada".to_owned(), "-".repeat(1 << 20) + &player_id()] {
+        let joined = PlayerJoinedRequest {
+            player_id: player_id.clone(),
+        };
+        let status = sdk.player_joined(joined).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let status = sdk.player_left(PlayerLeftRequest { player_id }).await;
+        assert_eq!(status.unwrap_err().code(), Code::InvalidArgument);
+    }
 
     let end = |bytes| EndMatchRequest {
         match_id: vec![1; bytes],

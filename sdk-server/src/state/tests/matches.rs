@@ -1,16 +1,25 @@
 //! Players, and the end of a match.
 
+use proto::Uuid;
+
 use super::*;
+
+/// The player's id, from a short name.
+fn named(player: &str) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes[..player.len()].copy_from_slice(player.as_bytes());
+    Uuid(bytes)
+}
 
 fn joined(player_id: &str) -> Call {
     Call::PlayerJoined {
-        player_id: player_id.into(),
+        player_id: named(player_id),
     }
 }
 
 fn left(player_id: &str) -> Call {
     Call::PlayerLeft {
-        player_id: player_id.into(),
+        player_id: named(player_id),
     }
 }
 
@@ -171,6 +180,29 @@ fn a_match_that_is_not_this_servers_is_refused() {
         assert_eq!(error.code(), Code::FailedPrecondition);
         assert_eq!(next(&mut core), "nothing");
     }
+}
+
+#[test]
+fn the_end_of_another_match_does_not_close_the_live_guard() {
+    // A restarted SDK server hears of the end of match 1 while its server has match 2 already.
+    let mut core = Core::default();
+    core.call(1, end(1, "1", Next::Shutdown)).unwrap();
+    core.snapshot(in_match(1, 2));
+    assert_eq!(next(&mut core), "#1 SHUTDOWN(0) match 1: 1");
+    // The hub has dropped it.
+    ack(&mut core, 1, Code::Ok);
+    core.call(2, end(2, "2", Next::Ready)).unwrap();
+    assert_eq!(next(&mut core), "#2 READY(0) match 2: 2");
+}
+
+#[test]
+fn the_end_of_its_match_that_ends_the_server_closes_the_live_guard() {
+    let mut core = playing(1);
+    core.call(1, end(1, "1", Next::Shutdown)).unwrap();
+    next(&mut core);
+    core.snapshot(object(2, "Shutdown"));
+    ack(&mut core, 1, Code::Ok);
+    assert_eq!(core.call(2, Call::Ready).unwrap(), Called::Dropped);
 }
 
 #[test]
