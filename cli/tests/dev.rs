@@ -96,7 +96,9 @@ async fn a_kill_loses_no_acknowledged_object_and_leaves_no_process() {
     let pods: Api<Pod> = muster.api();
     // The node reports a moment after the game has said Ready.
     harness::until_async("two servers with their processes", async || {
-        let pods = pods.list(&ListParams::default()).await.unwrap().items;
+        let labels = format!("{}=simple-server", crds::meta::FLEET_LABEL);
+        let params = ListParams::default().labels(&labels);
+        let pods = pods.list(&params).await.unwrap().items;
         processes(&pods).iter().filter(|id| is_alive(**id)).count() == 4
     })
     .await;
