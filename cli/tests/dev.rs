@@ -24,14 +24,16 @@ async fn a_server_is_allocated_and_answers_and_everything_ends_with_the_command(
     let directory = Directory::new();
     let mut muster = Muster::start(&directory, &[]).await;
     let fleets: Api<Fleet> = muster.api();
-    muster
-        .until(&fleets, "simple-server", |fleet| {
-            fleet
-                .status
-                .as_ref()
-                .is_some_and(|it| it.ready_replicas >= 2)
-        })
-        .await;
+    for fleet in ["simple-server", "arena"] {
+        muster
+            .until(&fleets, fleet, |fleet| {
+                fleet
+                    .status
+                    .as_ref()
+                    .is_some_and(|it| it.ready_replicas >= 2)
+            })
+            .await;
+    }
     let answer = muster.allocate("simple-server").await;
     let address = format!("{}:{}", answer.address, answer.ports[0].port);
     assert_eq!(echo(&address, "hello").await, "ACK: hello");
