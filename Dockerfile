@@ -13,14 +13,17 @@ WORKDIR /source
 COPY . .
 ARG PACKAGE=operator
 ARG BINARY=${PACKAGE}
+# Another binary of the package, such as arena-replay beside arena-server.
+ARG ALSO=
 # An explicit target keeps the static C runtime away from build scripts and procedural macros.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target \
     target="$(rustc --version --verbose | sed -n 's/^host: //p')" \
     && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release \
-        --target "$target" --package "$PACKAGE" --bin "$BINARY" \
+        --target "$target" --package "$PACKAGE" --bin "$BINARY" ${ALSO:+--bin "$ALSO"} \
     && mkdir -p /image/etc /image/tmp \
     && chmod 1777 /image/tmp \
     && cp "target/$target/release/$BINARY" /image/entrypoint \
+    && if [ -n "$ALSO" ]; then cp "target/$target/release/$ALSO" /image/; fi \
     && printf 'root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532::/:/sbin/nologin\n' > /image/etc/passwd \
     && printf 'root:x:0:\nnonroot:x:65532:\n' > /image/etc/group
 

@@ -24,14 +24,16 @@ async fn a_server_is_allocated_and_answers_and_everything_ends_with_the_command(
     let directory = Directory::new();
     let mut muster = Muster::start(&directory, &[]).await;
     let fleets: Api<Fleet> = muster.api();
-    muster
-        .until(&fleets, "simple-server", |fleet| {
-            fleet
-                .status
-                .as_ref()
-                .is_some_and(|it| it.ready_replicas >= 2)
-        })
-        .await;
+    for fleet in ["simple-server", "arena"] {
+        muster
+            .until(&fleets, fleet, |fleet| {
+                fleet
+                    .status
+                    .as_ref()
+                    .is_some_and(|it| it.ready_replicas >= 2)
+            })
+            .await;
+    }
     let answer = muster.allocate("simple-server").await;
     let address = format!("{}:{}", answer.address, answer.ports[0].port);
     assert_eq!(echo(&address, "hello").await, "ACK: hello");
@@ -96,7 +98,9 @@ async fn a_kill_loses_no_acknowledged_object_and_leaves_no_process() {
     let pods: Api<Pod> = muster.api();
     // The node reports a moment after the game has said Ready.
     harness::until_async("two servers with their processes", async || {
-        let pods = pods.list(&ListParams::default()).await.unwrap().items;
+        let labels = format!("{}=simple-server", crds::meta::FLEET_LABEL);
+        let params = ListParams::default().labels(&labels);
+        let pods = pods.list(&params).await.unwrap().items;
         processes(&pods).iter().filter(|id| is_alive(**id)).count() == 4
     })
     .await;

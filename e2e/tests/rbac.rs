@@ -2,7 +2,7 @@
 //! against a table that was written by reading the code.
 //!
 //! Whoever adds a call to the API server adds its verb here and in the chart; whoever removes the
-//! last one removes it in both.
+//! last one removes it in both. The tables in `SECURITY.md` must say the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -432,6 +432,66 @@ fn check(account: &str, rows: &[Row]) -> Result<()> {
         missing.is_empty() && surplus.is_empty(),
         "{account}\n  uses, and may not:{missing}\n  may, and does not use:{surplus}"
     );
+    Ok(())
+}
+
+/// The rights in the table under an account's heading in `SECURITY.md`, which leaves out groups.
+fn told(page: &str, account: &str) -> Result<BTreeSet<Right>> {
+    let heading = format!("\n### {account}\n");
+    let (_, section) = page
+        .split_once(&heading)
+        .with_context(|| format!("SECURITY.md has no {account}"))?;
+    let section = section.split("\n#").next().unwrap_or(section);
+    let words = |cell: &str| -> Vec<String> { cell.split(", ").map(str::to_owned).collect() };
+    let mut rights = BTreeSet::new();
+    for line in section.lines().filter(|line| line.starts_with('|')).skip(2) {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [scope, resources, verbs, names, _] = cells[..] else {
+            anyhow::bail!("SECURITY.md: {line} has not five cells");
+        };
+        let place = match scope {
+            "cluster" => Cluster,
+            "games" => GameServers,
+            "own namespace" => Own,
+            other => anyhow::bail!("SECURITY.md: there is no scope {other}"),
+        };
+        for resource in words(resources) {
+            for verb in words(verbs) {
+                rights.insert(Right {
+                    place,
+                    group: String::new(),
+                    resource: resource.clone(),
+                    names: match names {
+                        "all" => BTreeSet::new(),
+                        names => words(names).into_iter().collect(),
+                    },
+                    verb,
+                });
+            }
+        }
+    }
+    Ok(rights)
+}
+
+#[test]
+fn the_page_on_security_tells_every_right() -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../SECURITY.md");
+    let page = std::fs::read_to_string(&path)?;
+    for account in ["muster-operator", "muster-allocator"] {
+        let told = told(&page, account)?;
+        let granted = Manifests::read()?.of(account)?.into_iter();
+        let granted = granted.map(|right| Right {
+            group: String::new(),
+            ..right
+        });
+        let granted: BTreeSet<_> = granted.collect();
+        let missing = listed(granted.difference(&told));
+        let surplus = listed(told.difference(&granted));
+        ensure!(
+            missing.is_empty() && surplus.is_empty(),
+            "SECURITY.md, {account}\n  does not tell:{missing}\n  tells, and is not so:{surplus}"
+        );
+    }
     Ok(())
 }
 

@@ -243,7 +243,7 @@ fn state_directory() -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use clap::Parser;
 
     use super::*;
@@ -254,7 +254,8 @@ mod tests {
         args: Args,
     }
 
-    fn config(line: &str) -> Result<Config, Problems> {
+    /// The settings that a command line means.
+    pub(in crate::dev) fn config(line: &str) -> Result<Config, Problems> {
         let words = std::iter::once("dev").chain(line.split_whitespace());
         Config::try_from(Line::try_parse_from(words).unwrap().args)
     }

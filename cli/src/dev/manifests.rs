@@ -9,7 +9,9 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{Scope, pinned_kind};
 use kube::{Api, Client};
+use runtime::backoff::Backoff;
 use serde_json::Value;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::args::Manifests;
@@ -26,15 +28,44 @@ const LARGEST: u64 = 3 * 1024 * 1024;
 /// What changes when a file does: time and length.
 type Stamp = (Option<SystemTime>, u64);
 
-/// A file as it was when it was applied, and what was wrong with it then.
-#[derive(Debug, PartialEq, Eq)]
+/// Waits before what was refused is tried again. Nobody else retries here, so no chance is needed.
+const RETRIES: Backoff = Backoff {
+    base: LOOK,
+    cap: Duration::from_secs(10),
+};
+
+/// A file as it was when it was last tried.
+#[derive(Debug)]
 struct Seen {
     stamp: Stamp,
+    left: Left,
+    /// What was wrong with what is left.
     problems: Vec<String>,
+    /// How often it was tried.
+    attempts: u32,
+    /// When what is left is tried again.
+    due: Instant,
+}
+
+/// What of a file is not applied. What is applied is left alone until the file changes, so that
+/// whoever edits an object by kubectl keeps the edit.
+#[derive(Clone, Debug)]
+enum Left {
+    /// Nothing of it could be read.
+    File,
+    /// Objects that were refused.
+    Objects(Vec<Document>),
+}
+
+/// An object, with its place in the file.
+#[derive(Clone, Debug)]
+struct Document {
+    number: usize,
+    object: Value,
 }
 
 /// The examples, in the order in which they make sense.
-const EXAMPLES: [(&str, &str); 4] = [
+pub(super) const EXAMPLES: [(&str, &str); 5] = [
     (
         "examples/fleet.yaml",
         include_str!("../../../examples/fleet.yaml"),
@@ -51,6 +82,10 @@ const EXAMPLES: [(&str, &str); 4] = [
         "examples/matchallocation.yaml",
         include_str!("../../../examples/matchallocation.yaml"),
     ),
+    (
+        "examples/arena.yaml",
+        include_str!("../../../examples/arena.yaml"),
+    ),
 ];
 
 /// Applies the manifests; follows a directory until the token is cancelled.
@@ -59,7 +94,7 @@ pub(crate) async fn run(client: Client, manifests: Manifests, stop: Cancellation
         Manifests::None => {}
         Manifests::Examples => {
             for (name, text) in EXAMPLES {
-                tell(name, &apply_text(&client, name, text).await);
+                tell(name, &apply_text(&client, name, text).await.1);
             }
         }
         Manifests::Directory(directory) => {
@@ -75,50 +110,68 @@ async fn follow(client: &Client, directory: &Path) {
     let mut unlisted = String::new();
     let mut interval = tokio::time::interval(LOOK);
     loop {
-        interval.tick().await;
-        let found = match list(directory).await {
-            Ok(found) => found,
+        let now = interval.tick().await;
+        match list(directory).await {
+            Ok(found) => {
+                unlisted.clear();
+                look(client, &found, &mut known, now).await;
+            }
             Err(error) => {
                 let error = format!("{error:#}");
                 if error != unlisted {
                     tracing::warn!(error, "Manifests could not be listed");
                     unlisted = error;
                 }
-                continue;
             }
-        };
-        unlisted.clear();
-        for (path, stamp) in &found {
-            let before = known.get(path);
-            // What was refused is tried again: what it needs may be in a later file.
-            if before.is_some_and(|seen| seen.stamp == *stamp && seen.problems.is_empty()) {
-                continue;
-            }
-            let file = path.display().to_string();
-            let problems = match read(path).await {
-                Ok(text) => apply_text(client, &file, &text).await,
-                Err(error) => vec![format!("{error:#}")],
-            };
-            let seen = Seen {
-                stamp: *stamp,
-                problems,
-            };
-            if before != Some(&seen) {
-                tell(&file, &seen.problems);
-            }
-            known.insert(path.clone(), seen);
         }
-        known.retain(|path, _| {
-            let stays = found.contains_key(path);
-            if !stays {
-                tracing::info!(
-                    file = %path.display(),
-                    "Manifest is gone; its objects stay until they are deleted with kubectl"
-                );
-            }
-            stays
-        });
     }
+}
+
+/// Applies the files that changed, and what of the others is left and due.
+async fn look(
+    client: &Client,
+    found: &BTreeMap<PathBuf, Stamp>,
+    known: &mut BTreeMap<PathBuf, Seen>,
+    now: Instant,
+) {
+    for (path, stamp) in found {
+        let before = known.get(path).filter(|seen| seen.stamp == *stamp);
+        if before.is_some_and(|seen| seen.problems.is_empty() || now < seen.due) {
+            continue;
+        }
+        let file = path.display().to_string();
+        let left = before.map_or(Left::File, |seen| seen.left.clone());
+        let (left, problems) = match left {
+            Left::File => match read(path).await {
+                Ok(text) => apply_text(client, &file, &text).await,
+                Err(error) => (Left::File, vec![format!("{error:#}")]),
+            },
+            // What they need may be in a later file.
+            Left::Objects(objects) => apply_objects(client, &file, objects).await,
+        };
+        if before.is_none_or(|seen| seen.problems != problems) {
+            tell(&file, &problems);
+        }
+        let attempts = before.map_or(0, |seen| seen.attempts);
+        let seen = Seen {
+            stamp: *stamp,
+            left,
+            problems,
+            attempts: attempts.saturating_add(1),
+            due: now + RETRIES.bound(attempts),
+        };
+        known.insert(path.clone(), seen);
+    }
+    known.retain(|path, _| {
+        let stays = found.contains_key(path);
+        if !stays {
+            tracing::info!(
+                file = %path.display(),
+                "Manifest is gone; its objects stay until they are deleted with kubectl"
+            );
+        }
+        stays
+    });
 }
 
 fn tell(file: &str, problems: &[String]) {
@@ -160,22 +213,37 @@ async fn read(path: &Path) -> Result<String> {
         .with_context(|| path.display().to_string())
 }
 
-/// Applies every object of a file. Returns what is wrong with those that cannot be applied; the
-/// others are.
-async fn apply_text(client: &Client, file: &str, text: &str) -> Vec<String> {
-    let objects = match parse(text) {
-        Ok(objects) => objects,
-        Err(error) => return vec![format!("not valid: {error:#}")],
-    };
+/// Applies every object of a file. Returns what is left, and what is wrong with it.
+async fn apply_text(client: &Client, file: &str, text: &str) -> (Left, Vec<String>) {
+    match parse(text) {
+        Ok(objects) => {
+            let numbered = (1..).zip(objects);
+            let documents = numbered.map(|(number, object)| Document { number, object });
+            apply_objects(client, file, documents.collect()).await
+        }
+        Err(error) => (Left::File, vec![format!("not valid: {error:#}")]),
+    }
+}
+
+/// Applies objects of a file. Returns those that are refused, and why; the others are applied.
+async fn apply_objects(
+    client: &Client,
+    file: &str,
+    documents: Vec<Document>,
+) -> (Left, Vec<String>) {
+    let mut left = Vec::new();
     let mut problems = Vec::new();
-    for (position, object) in objects.into_iter().enumerate() {
-        let named = describe(&object);
-        match apply(client, &object).await {
+    for document in documents {
+        let named = describe(&document.object);
+        match apply(client, &document.object).await {
             Ok(()) => tracing::info!(file, object = named, "Applied"),
-            Err(error) => problems.push(format!("{named} (document {}): {error:#}", position + 1)),
+            Err(error) => {
+                problems.push(format!("{named} (document {}): {error:#}", document.number));
+                left.push(document);
+            }
         }
     }
-    problems
+    (Left::Objects(left), problems)
 }
 
 /// The objects of a YAML file, lists taken apart.
@@ -244,6 +312,13 @@ fn describe(object: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use embedded::Embedded;
+    use embedded::access::{MASTERS, User};
+    use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -259,10 +334,72 @@ mod tests {
 
     #[test]
     fn every_example_is_a_manifest() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|it| it == "yaml"))
+            .map(|path| format!("examples/{}", path.file_name().unwrap().display()))
+            .collect();
+        files.sort();
+        let mut names = EXAMPLES.map(|(name, _)| name);
+        names.sort_unstable();
+        assert_eq!(names.as_slice(), files);
         for (name, text) in EXAMPLES {
             for object in parse(text).unwrap() {
                 assert!(!describe(&object).contains('?'), "{name}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_is_tried_again_alone_and_ever_more_rarely() {
+        let clock = Arc::new(runtime::clock::now);
+        let ids = Arc::new(|| uuid::Uuid::new_v4().to_string());
+        let embedded = Embedded::builder(clock, ids).start().unwrap();
+        let client = embedded.client(User::authenticated("tester", &[MASTERS]));
+        let here: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
+        let there: Api<ConfigMap> = Api::namespaced(client.clone(), "later");
+        let path = std::env::temp_dir().join(format!("muster-{}.yaml", uuid::Uuid::new_v4()));
+        let text = "{ apiVersion: v1, kind: ConfigMap, metadata: { name: it }, data: { by: file } }\n\
+                    ---\n\
+                    { apiVersion: v1, kind: ConfigMap, metadata: { name: it, namespace: later } }\n";
+        std::fs::write(&path, text).unwrap();
+        let began = Instant::now();
+        let after = |milliseconds| began + Duration::from_millis(milliseconds);
+        let mut found = BTreeMap::from([(path.clone(), (None, 1))]);
+        let mut known = BTreeMap::new();
+        look(&client, &found, &mut known, after(0)).await;
+        let seen = &known[&path];
+        assert!(
+            seen.problems.len() == 1 && seen.problems[0].contains("(document 2)"),
+            "{seen:?}"
+        );
+
+        let edit = Patch::Merge(json!({ "data": { "by": "hand" } }));
+        let params = PatchParams::default();
+        here.patch("it", &params, &edit).await.unwrap();
+        look(&client, &found, &mut known, after(500)).await;
+        assert_eq!(known[&path].attempts, 2);
+        let namespace = json!({ "metadata": { "name": "later" } });
+        let namespace: Namespace = serde_json::from_value(namespace).unwrap();
+        Api::all(client.clone())
+            .create(&kube::api::PostParams::default(), &namespace)
+            .await
+            .unwrap();
+        // The second wait is twice as long as the first.
+        look(&client, &found, &mut known, after(1_499)).await;
+        assert!(there.get_opt("it").await.unwrap().is_none());
+        look(&client, &found, &mut known, after(1_500)).await;
+        assert!(there.get_opt("it").await.unwrap().is_some());
+        look(&client, &found, &mut known, after(60_000)).await;
+        let by = async || here.get("it").await.unwrap().data.unwrap()["by"].clone();
+        assert_eq!(by().await, "hand");
+
+        // A change of the file applies all of it.
+        found.insert(path.clone(), (None, 2));
+        look(&client, &found, &mut known, after(60_500)).await;
+        assert_eq!(by().await, "file");
+        std::fs::remove_file(path).unwrap();
     }
 }

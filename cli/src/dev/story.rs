@@ -79,3 +79,28 @@ pub(crate) async fn follow_fleets(client: Client, began: Instant, stop: Cancella
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::tests::config;
+    use super::super::manifests::EXAMPLES;
+    use super::*;
+
+    #[test]
+    fn the_welcome_names_fleets_of_the_examples_only() {
+        let ports = config("--dir /tmp/state").unwrap().ports;
+        let text = welcome(ports, Path::new("/tmp/state/kubeconfig"), Duration::ZERO);
+        let words: Vec<_> = text.split_whitespace().collect();
+        let named: Vec<_> = words
+            .windows(2)
+            .filter(|pair| pair[0] == "fleet")
+            .map(|pair| pair[1])
+            .collect();
+        assert!(!named.is_empty(), "{text}");
+        for fleet in named {
+            let start = format!("kind: Fleet\nmetadata:\n  name: {fleet}\n");
+            let applied = EXAMPLES.iter().any(|(_, text)| text.contains(&start));
+            assert!(applied, "{fleet} is in no example");
+        }
+    }
+}

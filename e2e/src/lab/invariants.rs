@@ -38,6 +38,8 @@ pub struct Memory {
     most_replicas: BTreeMap<String, i64>,
     /// Servers that were Allocated with the label of a match, by the match's uid.
     served: BTreeMap<String, BTreeSet<String>>,
+    /// The server, by its uid, that a match was given last and that was not released since.
+    unreleased: BTreeMap<String, String>,
     /// Owners that a component of ours has deleted, by uid.
     deleted_by_us: BTreeSet<String>,
 }
@@ -114,7 +116,16 @@ impl Memory {
             }
         }
         let of_match = label(after, meta::REQUEST_LABEL);
+        if let Some(before) = write.before {
+            self.released(before, after);
+        }
         if !of_match.is_empty() && state(after) == State::Allocated {
+            let given = self.unreleased.entry(of_match.to_owned());
+            let given = given.or_insert_with(|| uid(after).to_owned());
+            if given != uid(after) {
+                broken.push(format!("match {of_match} got a second server, by its uid"));
+                uid(after).clone_into(given);
+            }
             let served = self.served.entry(of_match.to_owned()).or_default();
             served.insert(name(after).to_owned());
             let holders = mirror
@@ -130,6 +141,17 @@ impl Memory {
             }
         }
         broken
+    }
+
+    /// Forgets the server of a match that somebody released: it ends, or is free again. One that
+    /// failed or was lost was not released, and the match gets no other.
+    fn released(&mut self, before: &Value, after: &Value) {
+        let of_match = label(before, meta::REQUEST_LABEL);
+        let is_released =
+            state(after) == State::Shutdown || label(after, meta::REQUEST_LABEL) != of_match;
+        if is_released && self.unreleased.get(of_match).map(String::as_str) == Some(uid(after)) {
+            self.unreleased.remove(of_match);
+        }
     }
 
     /// A fleet never has more live servers than its size, its surge and what is held.
@@ -431,4 +453,47 @@ pub fn at_rest(mirror: &Mirror) -> Vec<String> {
         }
     }
     broken
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn server(uid: &str, state: &str, of_match: &str) -> Value {
+        json!({
+            "kind": "GameServer",
+            "metadata": { "name": uid, "uid": uid, "labels": { meta::REQUEST_LABEL: of_match } },
+            "status": { "state": state },
+        })
+    }
+
+    #[test]
+    fn a_match_gets_a_second_server_only_after_the_first_was_released() {
+        let first = server("a", "Allocated", "m");
+        let ended = [
+            (server("a", "Shutdown", "m"), true),
+            (server("a", "Ready", ""), true),
+            (server("a", "Unhealthy", "m"), false),
+        ];
+        for (end, is_released) in ended {
+            let mut memory = Memory::default();
+            let mut judge = |before: Option<&Value>, after: &Value| {
+                let write = Write {
+                    writer: Writer::Allocator,
+                    key: &Key::of(after),
+                    before,
+                    after: Some(after),
+                };
+                memory.judge(&Mirror::default(), &write)
+            };
+            let ready = server("a", "Ready", "");
+            assert_eq!(judge(Some(&ready), &first), [""; 0]);
+            assert_eq!(judge(Some(&first), &end), [""; 0]);
+            let other = server("b", "Ready", "");
+            let broken = judge(Some(&other), &server("b", "Allocated", "m"));
+            assert_eq!(broken.is_empty(), is_released, "{end} {broken:?}");
+        }
+    }
 }

@@ -19,6 +19,9 @@ use crate::kubernetes::Kubectl;
 use crate::process::{self, progress};
 use crate::{digest, repository, wait};
 
+/// The program that holds a pod's namespaces.
+const PAUSE: &str = "pause";
+
 /// Every process, in the order in which they are reported.
 const PROCESSES: [&str; 8] = [
     "etcd",
@@ -308,7 +311,7 @@ impl Local {
             .state
             .join(format!("pause-{}.tar", &digest::sha256(&text)[..12]));
         if !archive.is_file() {
-            let binary = self.state.join("pause");
+            let binary = self.state.join(PAUSE);
             process::output(
                 Command::new("gcc")
                     .args(["-static", "-O2", "-s", "-o"])
@@ -317,8 +320,8 @@ impl Local {
             )?;
             let image = oci::Image {
                 name: config::PAUSE_IMAGE,
-                binary: &binary,
-                entrypoint: "pause",
+                programs: &[PAUSE],
+                folder: &self.state,
             };
             image.write(&archive)?;
         }

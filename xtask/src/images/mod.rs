@@ -12,13 +12,14 @@ use crate::cluster::{Cluster, Selection};
 use crate::process::{self, progress};
 use crate::repository;
 
-/// Packages and the binary of each that becomes an image.
-const BINARIES: [(&str, &str); 5] = [
-    ("operator", "operator"),
-    ("allocator", "allocator"),
-    ("sdk-server", "sdk-server"),
-    ("gameserver", "simple-server"),
-    ("gameserver", "arena-server"),
+/// Packages and the binaries of an image: the first names it and is what it runs, the others are
+/// for `kubectl exec` or another command.
+const IMAGES: [(&str, &[&str]); 5] = [
+    ("operator", &["operator"]),
+    ("allocator", &["allocator"]),
+    ("sdk-server", &["sdk-server"]),
+    ("gameserver", &["simple-server"]),
+    ("gameserver", &["arena-server", "arena-replay"]),
 ];
 
 /// How the binaries are compiled.
@@ -97,7 +98,7 @@ impl BuildArgs {
     }
 }
 
-/// Compiles the binaries and writes `target/images/<binary>.tar`.
+/// Compiles the binaries and writes `target/images/<image>.tar`.
 pub(crate) fn build(args: &BuildArgs) -> Result<Vec<Built>> {
     let metadata = repository::metadata()?;
     let triple = match std::env::consts::ARCH {
@@ -111,8 +112,12 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Vec<Built>> {
     ));
     // Packages of one profile are compiled together; the SDK server is compiled alone, so that no
     // other package's features make it larger.
-    let (small, others): (Vec<_>, Vec<_>) = BINARIES
+    let binaries = |(package, programs): (&'static str, &'static [&'static str])| {
+        programs.iter().map(move |program| (package, *program))
+    };
+    let (small, others): (Vec<_>, Vec<_>) = IMAGES
         .into_iter()
+        .flat_map(binaries)
         .partition(|(package, _)| *package == "sdk-server");
     compile(triple, args.profile.name(), &others)?;
     compile(triple, args.profile.of_sdk_server(), &small)?;
@@ -120,27 +125,23 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Vec<Built>> {
     let output = metadata.target_directory.join("images");
     fs::create_dir_all(&output).with_context(|| format!("cannot create {}", output.display()))?;
     let tag = args.resolved_tag()?;
-    BINARIES
+    IMAGES
         .into_iter()
-        .map(|(_, binary)| {
-            let name = format!("docker.io/muster/{binary}:{tag}");
-            let archive = output.join(format!("{binary}.tar"));
-            let profile = if binary == "sdk-server" {
+        .filter_map(|(package, programs)| Some((package, programs, programs.first()?)))
+        .map(|(package, programs, image)| {
+            let name = format!("docker.io/muster/{image}:{tag}");
+            let archive = output.join(format!("{image}.tar"));
+            let profile = if package == "sdk-server" {
                 args.profile.of_sdk_server()
             } else {
                 args.profile.name()
             };
             // Cargo's folder for the profile `dev` is `debug`.
             let folder = if profile == "dev" { "debug" } else { profile };
-            let path = metadata
-                .target_directory
-                .join(triple)
-                .join(folder)
-                .join(binary);
             let image = oci::Image {
                 name: &name,
-                binary: &path,
-                entrypoint: binary,
+                programs,
+                folder: &metadata.target_directory.join(triple).join(folder),
             };
             let written = image.write(&archive)?;
             Ok(Built {

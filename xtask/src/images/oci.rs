@@ -1,4 +1,4 @@
-//! Writes OCI image archives: one static binary on a minimal base, byte for byte reproducible.
+//! Writes OCI image archives: static binaries on a minimal base, byte for byte reproducible.
 
 use std::fs;
 use std::io::Read;
@@ -16,14 +16,15 @@ const USER: u64 = 65532;
 const PASSWD: &[u8] = b"root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532::/:/sbin/nologin\n";
 const GROUP: &[u8] = b"root:x:0:\nnonroot:x:65532:\n";
 
-/// An image that runs one static binary.
+/// An image that runs a static binary.
 #[derive(Debug)]
 pub(crate) struct Image<'a> {
     /// The full name with registry and tag, as the container runtime lists it.
     pub(crate) name: &'a str,
-    pub(crate) binary: &'a Path,
-    /// The name of the binary in the image's root.
-    pub(crate) entrypoint: &'a str,
+    /// The names of the binaries, which are in the image's root. The first is its entrypoint.
+    pub(crate) programs: &'a [&'a str],
+    /// Where they were built.
+    pub(crate) folder: &'a Path,
 }
 
 /// What was written.
@@ -35,12 +36,17 @@ pub(crate) struct Written {
     pub(crate) size: u64,
 }
 
-impl Image<'_> {
+impl<'a> Image<'a> {
     /// Writes the archive, replacing an older one at once.
     pub(crate) fn write(&self, archive: &Path) -> Result<Written> {
-        let binary = fs::read(self.binary)
-            .with_context(|| format!("cannot read {}", self.binary.display()))?;
-        let (bytes, written) = self.pack(&binary)?;
+        let read = |program: &&'a str| {
+            let path = self.folder.join(program);
+            let bytes =
+                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            anyhow::Ok((*program, bytes))
+        };
+        let programs = self.programs.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let (bytes, written) = self.pack(&programs)?;
         let fresh = archive.with_extension("fresh");
         fs::write(&fresh, bytes).with_context(|| format!("cannot write {}", fresh.display()))?;
         fs::rename(&fresh, archive)
@@ -48,15 +54,16 @@ impl Image<'_> {
         Ok(written)
     }
 
-    fn pack(&self, binary: &[u8]) -> Result<(Vec<u8>, Written)> {
-        let layer = self.layer(binary).context("cannot pack the layer")?;
+    fn pack(&self, programs: &[(&str, Vec<u8>)]) -> Result<(Vec<u8>, Written)> {
+        let (entrypoint, _) = programs.first().context("the image has no program")?;
+        let layer = layer(programs).context("cannot pack the layer")?;
         let layer_digest = format!("sha256:{}", sha256(&layer));
         let architecture = architecture();
         let config = json!({
             "architecture": architecture,
             "os": "linux",
             "config": {
-                "Entrypoint": [format!("/{}", self.entrypoint)],
+                "Entrypoint": [format!("/{entrypoint}")],
                 "Env": ["PATH=/"],
                 "User": format!("{USER}:{USER}"),
                 "WorkingDir": "/",
@@ -132,23 +139,24 @@ impl Image<'_> {
             written,
         ))
     }
+}
 
-    /// The root file system, as a tar archive with names in order.
-    fn layer(&self, binary: &[u8]) -> Result<Vec<u8>> {
-        let mut files = [
-            (self.entrypoint, 0o755, binary),
-            ("etc/group", 0o644, GROUP),
-            ("etc/passwd", 0o644, PASSWD),
-        ];
-        files.sort_by_key(|(path, _, _)| *path);
-        let mut layer = Builder::new(Vec::new());
-        folder(&mut layer, "etc/", 0o755)?;
-        folder(&mut layer, "tmp/", 0o1777)?;
-        for (path, mode, bytes) in files {
-            file(&mut layer, path, mode, bytes)?;
-        }
-        Ok(layer.into_inner()?)
+/// The root file system, as a tar archive with names in order.
+fn layer(programs: &[(&str, Vec<u8>)]) -> Result<Vec<u8>> {
+    let mut files = vec![("etc/group", 0o644, GROUP), ("etc/passwd", 0o644, PASSWD)];
+    files.extend(
+        programs
+            .iter()
+            .map(|(name, bytes)| (*name, 0o755, bytes.as_slice())),
+    );
+    files.sort_by_key(|(path, _, _)| *path);
+    let mut layer = Builder::new(Vec::new());
+    folder(&mut layer, "etc/", 0o755)?;
+    folder(&mut layer, "tmp/", 0o1777)?;
+    for (path, mode, bytes) in files {
+        file(&mut layer, path, mode, bytes)?;
     }
+    Ok(layer.into_inner()?)
 }
 
 /// Reads back what [`Image::write`] wrote: the digest of the image's manifest.
@@ -222,9 +230,14 @@ mod tests {
     fn image() -> Image<'static> {
         Image {
             name: "docker.io/muster/operator:0.1.0",
-            binary: Path::new("unused"),
-            entrypoint: "operator",
+            programs: &["operator", "a-tool"],
+            folder: Path::new("unused"),
         }
+    }
+
+    fn pack(binary: &[u8]) -> (Vec<u8>, Written) {
+        let programs = [("operator", binary.to_vec()), ("a-tool", b"tool".to_vec())];
+        image().pack(&programs).unwrap()
     }
 
     fn entries(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -243,19 +256,13 @@ mod tests {
 
     #[test]
     fn the_same_binary_makes_the_same_archive() {
-        assert_eq!(
-            image().pack(b"binary").unwrap(),
-            image().pack(b"binary").unwrap()
-        );
-        assert_ne!(
-            image().pack(b"binary").unwrap().1,
-            image().pack(b"other").unwrap().1
-        );
+        assert_eq!(pack(b"binary"), pack(b"binary"));
+        assert_ne!(pack(b"binary").1, pack(b"other").1);
     }
 
     #[test]
     fn every_blob_is_named_by_its_digest_and_reached_from_the_index() {
-        let (archive, written) = image().pack(b"binary").unwrap();
+        let (archive, written) = pack(b"binary");
         let entries = entries(&archive);
         for (path, bytes) in &entries {
             if let Some(digest) = path
@@ -295,7 +302,14 @@ mod tests {
             .collect();
         assert_eq!(
             files,
-            ["etc/", "tmp/", "etc/group", "etc/passwd", "operator"]
+            [
+                "etc/",
+                "tmp/",
+                "a-tool",
+                "etc/group",
+                "etc/passwd",
+                "operator"
+            ]
         );
     }
 

@@ -2,8 +2,10 @@
 
 mod decisions;
 mod dependencies;
+mod invariants;
 mod sources;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +17,9 @@ use crate::repository;
 /// Folders that are not ours to check.
 const FOREIGN: [&str; 3] = ["target", "node_modules", ".git"];
 
+/// The suites that run on a cluster; each is a file.
+const SUITES: &str = "e2e/tests/cluster/";
+
 /// Runs `cargo xtask tidy`.
 pub(crate) fn run() -> Result<()> {
     let root = repository::root();
@@ -22,6 +27,7 @@ pub(crate) fn run() -> Result<()> {
     let mut files = Vec::new();
     walk(root, &mut files)?;
     files.sort();
+    let mut tests = BTreeSet::new();
     for path in &files {
         let name = path
             .strip_prefix(root)
@@ -33,7 +39,15 @@ pub(crate) fn run() -> Result<()> {
         }
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
         violations.extend(sources::violations(&name, &text));
+        if let Some(module) = name.strip_suffix(".rs") {
+            tests.extend(invariants::functions(&text).map(str::to_owned));
+            tests.extend(module.strip_prefix(SUITES).map(str::to_owned));
+        }
     }
+    let page = fs::read_to_string(root.join(invariants::PAGE))
+        .with_context(|| format!("cannot read {}", invariants::PAGE))?;
+    let is_path = |name: &str| root.join(name).exists();
+    violations.extend(invariants::violations(&page, &tests, is_path));
     violations.extend(check_decisions(root)?);
     if violations.is_empty() {
         progress(&format!(
