@@ -23,8 +23,6 @@ pub struct Order {
     pub namespace: String,
     /// Their fleet; any without.
     pub fleet: Option<String>,
-    /// Players, each of whom gets a token.
-    pub players: usize,
 }
 
 /// Why there is no allocation.
@@ -55,41 +53,42 @@ pub enum Error {
     Runtime(#[source] std::io::Error),
 }
 
-/// Allocates a server, and returns a token for each player.
-pub fn allocate(order: &Order) -> Result<Vec<Vec<u8>>, Error> {
+/// Allocates a server for so many players, and returns a token for each. They are good for half a
+/// minute by default, so whoever plays later asks later.
+pub fn allocate(order: &Order, players: usize) -> Result<Vec<Vec<u8>>, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    runtime.block_on(ask(order))
+    runtime.block_on(ask(order, players))
 }
 
-async fn ask(order: &Order) -> Result<Vec<Vec<u8>>, Error> {
+async fn ask(order: &Order, players: usize) -> Result<Vec<Vec<u8>>, Error> {
     let endpoint = Endpoint::from_shared(order.url.clone())
         .map_err(Error::Url)?
         .timeout(TIMEOUT);
     let channel = endpoint.connect().await.map_err(Error::Connect)?;
-    let request = request(order)?;
+    let request = request(order, players)?;
     let answer = AllocatorClient::new(channel)
         .allocate(request)
         .await
         .map_err(|status| Error::Refused(Box::new(status)))?;
     let tokens = answer.into_inner().tokens;
-    if tokens.len() == order.players {
+    if tokens.len() == players {
         Ok(tokens
             .into_iter()
             .map(|token| token.connect_token)
             .collect())
     } else {
         Err(Error::NoTokens {
-            wanted: order.players,
+            wanted: players,
             found: tokens.len(),
         })
     }
 }
 
-fn request(order: &Order) -> Result<AllocateRequest, Error> {
-    let players = (0..order.players)
+fn request(order: &Order, players: usize) -> Result<AllocateRequest, Error> {
+    let players = (0..players)
         .map(|_| {
             Ok(Player {
                 player_id: uuid()?,
@@ -133,9 +132,8 @@ mod tests {
             url: "http://localhost".to_owned(),
             namespace: "games".to_owned(),
             fleet: Some("arena".to_owned()),
-            players: 3,
         };
-        let request = request(&order).unwrap();
+        let request = request(&order, 3).unwrap();
         let mut ids: Vec<_> = request
             .players
             .iter()

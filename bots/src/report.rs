@@ -7,7 +7,7 @@ use client::session::{End, Way};
 use serde::Serialize;
 
 use crate::profile::{Profile, Rules};
-use crate::record::{Record, Times, TimesSummary};
+use crate::record::{Record, Times, TimesSummary, WIDE_GAP};
 
 /// What must hold of a tick of the server under a flood, against the quiet before: 20 % more.
 const MOST_FLOOD_RATIO: f64 = 1.2;
@@ -49,6 +49,8 @@ pub struct Report {
     pub returns: u64,
     /// From one snapshot to the next.
     pub gaps: Option<TimesSummary>,
+    /// Those above 50 ms for which the bots' own lateness does not account.
+    pub wide_gaps: u64,
     /// From an input's due time until its execution was seen.
     pub input_to_ack: Option<TimesSummary>,
     /// From a new socket to the next snapshot.
@@ -134,6 +136,7 @@ impl Report {
             executed_ticks: count(|record| record.statistics.predictions.executed),
             returns: count(|record| record.returns),
             gaps: times(|record| &record.gaps),
+            wide_gaps: count(|record| record.wide_gaps),
             input_to_ack: times(|record| &record.latency),
             reconnect: times(|record| &record.reconnects),
             resumed_max_ms: resumed.map(|time| time.as_secs_f64() * 1_000.0),
@@ -166,9 +169,25 @@ fn broken(profile: &Profile, records: &[Record], server: Option<ServerReport>) -
             ));
         }
     }
+    // Over all players as well.
+    if let Some(most) = profile.rules.wide_gaps {
+        let wide: u64 = records.iter().map(|record| record.wide_gaps).sum();
+        let gaps: u64 = records.iter().map(|record| record.gaps.count()).sum();
+        if float(wide) > most * float(gaps) {
+            broken.push(format!(
+                "{wide} of {gaps} gaps between snapshots above {WIDE_GAP:?}; {:.0} may be",
+                most * float(gaps)
+            ));
+        }
+    }
     let Some(server) = server else {
         return broken;
     };
+    if let Some(most) = profile.rules.debt
+        && server.debt_dropped > most
+    {
+        broken.push(format!("{} ticks were given up", server.debt_dropped));
+    }
     if server.kicked > 0 {
         broken.push(format!("{} players were sent away", server.kicked));
     }
@@ -191,10 +210,16 @@ fn broken_by(profile: &Profile, record: &Record) -> Vec<String> {
         resumes_within,
         expires,
         down,
+        wide_gaps: _,
+        debt: _,
     } = profile.rules;
     let mut broken = Vec::new();
     let statistics = &record.statistics;
     let predictions = &statistics.predictions;
+    let overflowed: u64 = record.links.iter().map(|link| link.overflowed).sum();
+    if overflowed > 0 {
+        broken.push(format!("{overflowed} packets more than the link carries"));
+    }
     if statistics.damaged > 0 {
         broken.push(format!("{} payloads were damaged", statistics.damaged));
     }
@@ -263,9 +288,9 @@ fn broken_by(profile: &Profile, record: &Record) -> Vec<String> {
 /// The reports as a table, and what was broken below it.
 pub fn markdown(reports: &[Report]) -> String {
     let mut text = String::from(
-        "| profile | players | s | verdict | mispredictions | starved | gap p99 | input to ack \
+        "| profile | players | s | verdict | mispredictions | starved | gap p99 | wide gaps | input to ack \
          p50 / p99 | reconnect p99 | resumed | down | up | bots late p99 |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for report in reports {
         let verdict = if report.passes() { "pass" } else { "**fail**" };
@@ -283,7 +308,7 @@ pub fn markdown(reports: &[Report]) -> String {
         // Writing to a string cannot fail.
         writeln!(
             text,
-            "| {} | {} | {:.0} | {verdict} | {} of {} | {starved:.3} % | {} | {latency} | {} | \
+            "| {} | {} | {:.0} | {verdict} | {} of {} | {starved:.3} % | {} | {} | {latency} | {} | \
              {resumed} | {:.0} kbit/s | {:.0} kbit/s | {} |",
             report.profile,
             report.players,
@@ -291,6 +316,7 @@ pub fn markdown(reports: &[Report]) -> String {
             report.mispredictions,
             report.predictions,
             p99(report.gaps),
+            report.wide_gaps,
             p99(report.reconnect),
             report.down_bits / 1_000.0,
             report.up_bits / 1_000.0,

@@ -164,6 +164,10 @@ pub(crate) struct World {
     bots: Vec<Bot>,
     tickets: Tickets,
     now: Duration,
+    /// Since when the bots should have been at work again, after they hung.
+    late_since: Option<Duration>,
+    /// Until when the server hangs.
+    stalled_until: Duration,
     random: Random,
     /// The other ends of the server's queues; closed ones would mean that the process ends.
     _control: (
@@ -241,6 +245,8 @@ impl World {
             }),
             // Not in the moments in which the server ticks.
             now: start + STEP / 4,
+            late_since: None,
+            stalled_until: Duration::ZERO,
             random: Random::new(7),
             _control: (orders, incoming),
         }
@@ -281,12 +287,16 @@ impl World {
                     bot.receive(self.now, SERVER, &packet);
                 }
             }
+            let intended = self.late_since.take().unwrap_or(self.now);
             let incoming = &mut self.shell.link.incoming;
             for (index, bot) in self.bots.iter_mut().enumerate() {
-                bot.step(self.now, self.now, |outgoing| {
+                bot.step(self.now, intended, |outgoing| {
                     let from = address(index, outgoing.socket);
                     incoming.push_back((from, outgoing.packet.to_vec()));
                 });
+            }
+            if self.now < self.stalled_until {
+                continue;
             }
             let host = &mut self.shell.host;
             let now = at(self.now);
@@ -302,11 +312,18 @@ impl World {
 
     /// The bots hang for a while, and the server goes on.
     pub(crate) fn hang(&mut self, length: Duration) {
+        self.late_since = Some(self.now + STEP);
         self.now += length;
         while self.shell.host.deadline() <= self.now {
             let due = at(self.shell.host.deadline());
             self.shell.turn(due);
         }
+    }
+
+    /// The server hangs for a while, and the bots go on.
+    pub(crate) fn stall(&mut self, length: Duration) {
+        self.stalled_until = self.now + length;
+        self.run(length, |_| {});
     }
 
     /// What the bots of a profile measured.

@@ -32,7 +32,6 @@ pub(crate) async fn play(game: &Game<'_>) -> Result<String> {
         url: format!("http://{}", game.allocator),
         namespace: game.namespace.to_owned(),
         fleet: Some(game.fleet.to_owned()),
-        players: usize::from(game.bots) + usize::from(game.person),
     };
     let bots = game.bots;
     let person = game.person;
@@ -41,7 +40,7 @@ pub(crate) async fn play(game: &Game<'_>) -> Result<String> {
 }
 
 fn run(order: &Order, profile: &Profile, bots: u16, person: bool) -> Result<String> {
-    let mut tokens = allocation::allocate(order)?;
+    let mut tokens = allocation::allocate(order, usize::from(bots) + usize::from(person))?;
     detail(&format!("{} connect tokens", tokens.len()));
     let own = person.then(|| tokens.pop()).flatten();
     let seed = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
