@@ -25,6 +25,15 @@ pub struct Order {
     pub fleet: Option<String>,
 }
 
+/// A server and its players' tokens.
+#[derive(Clone, Debug)]
+pub struct Allocation {
+    /// The name of the server.
+    pub game_server: String,
+    /// A connect token for each player.
+    pub tokens: Vec<Vec<u8>>,
+}
+
 /// Why there is no allocation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -53,9 +62,9 @@ pub enum Error {
     Runtime(#[source] std::io::Error),
 }
 
-/// Allocates a server for so many players, and returns a token for each. They are good for half a
+/// Allocates a server for so many players. Their tokens are good for half a
 /// minute by default, so whoever plays later asks later.
-pub fn allocate(order: &Order, players: usize) -> Result<Vec<Vec<u8>>, Error> {
+pub fn allocate(order: &Order, players: usize) -> Result<Allocation, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -63,7 +72,7 @@ pub fn allocate(order: &Order, players: usize) -> Result<Vec<Vec<u8>>, Error> {
     runtime.block_on(ask(order, players))
 }
 
-async fn ask(order: &Order, players: usize) -> Result<Vec<Vec<u8>>, Error> {
+async fn ask(order: &Order, players: usize) -> Result<Allocation, Error> {
     let endpoint = Endpoint::from_shared(order.url.clone())
         .map_err(Error::Url)?
         .timeout(TIMEOUT);
@@ -73,12 +82,16 @@ async fn ask(order: &Order, players: usize) -> Result<Vec<Vec<u8>>, Error> {
         .allocate(request)
         .await
         .map_err(|status| Error::Refused(Box::new(status)))?;
-    let tokens = answer.into_inner().tokens;
+    let answer = answer.into_inner();
+    let tokens = answer.tokens;
     if tokens.len() == players {
-        Ok(tokens
-            .into_iter()
-            .map(|token| token.connect_token)
-            .collect())
+        Ok(Allocation {
+            game_server: answer.allocation.unwrap_or_default().game_server_name,
+            tokens: tokens
+                .into_iter()
+                .map(|token| token.connect_token)
+                .collect(),
+        })
     } else {
         Err(Error::NoTokens {
             wanted: players,

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::profile::{Profile, Rules};
 use crate::record::{Record, Times, TimesSummary, WIDE_GAP};
+use crate::swarm::STEP;
 
 /// What must hold of a tick of the server under a flood, against the quiet before: 20 % more.
 const MOST_FLOOD_RATIO: f64 = 1.2;
@@ -23,6 +24,9 @@ pub struct Report {
     pub seconds: f64,
     /// Every rule that was broken; none is the best verdict.
     pub broken: Vec<String>,
+    /// Rules that were broken too, but by bots that were late themselves: nobody can say whether
+    /// the server would have kept them.
+    pub late: Vec<String>,
     /// Bots that were in the match at the end.
     pub playing: usize,
     /// Snapshots that were newer than all before.
@@ -91,12 +95,20 @@ impl Report {
         let mut report = Self::sum(profile.name, records);
         report.server = server;
         report.broken = broken(profile, records, server);
+        for (what, is_late) in too_late(profile, records) {
+            let list = if is_late {
+                &mut report.late
+            } else {
+                &mut report.broken
+            };
+            list.push(what);
+        }
         report
     }
 
     /// Whether every rule was kept.
     pub const fn passes(&self) -> bool {
-        self.broken.is_empty()
+        self.broken.is_empty() && self.late.is_empty()
     }
 
     fn sum(profile: &'static str, records: &[Record]) -> Self {
@@ -117,6 +129,7 @@ impl Report {
             players: records.len(),
             seconds: played.as_secs_f64() / float(records.len().max(1) as u64),
             broken: Vec::new(),
+            late: Vec::new(),
             playing: records.iter().filter(playing).count(),
             snapshots: count(|record| record.statistics.predictions.snapshots),
             damaged: count(|record| record.statistics.damaged),
@@ -156,20 +169,7 @@ fn broken(profile: &Profile, records: &[Record], server: Option<ServerReport>) -
             broken.push(format!("bot {number}: {what}"));
         }
     }
-    // Over all players: a single late packet of one of them is too much for a share this small.
-    if let Some(most) = profile.rules.starvation {
-        let sum = |of: fn(&Record) -> u64| records.iter().map(of).sum::<u64>();
-        let starved = sum(|record| record.statistics.predictions.starved);
-        let executed = sum(|record| record.statistics.predictions.executed);
-        let share = float(starved) / float(executed.max(1));
-        if share > most {
-            broken.push(format!(
-                "{starved} of {executed} ticks without an input in time; {:.0} may be",
-                most * float(executed)
-            ));
-        }
-    }
-    // Over all players as well.
+    // Over all players: a single gap of one of them is too much for a share this small.
     if let Some(most) = profile.rules.wide_gaps {
         let wide: u64 = records.iter().map(|record| record.wide_gaps).sum();
         let gaps: u64 = records.iter().map(|record| record.gaps.count()).sum();
@@ -202,9 +202,47 @@ fn broken(profile: &Profile, records: &[Record], server: Option<ServerReport>) -
     broken
 }
 
+/// The rules about inputs that were broken, and whether bots were late that might have broken them:
+/// who is late sends too late.
+fn too_late(profile: &Profile, records: &[Record]) -> Vec<(String, bool)> {
+    let mut broken = Vec::new();
+    for (number, record) in records.iter().enumerate() {
+        let predictions = &record.statistics.predictions;
+        let most = profile.rules.mispredictions;
+        if most.is_some_and(|most| predictions.corrected > most) {
+            let what = format!(
+                "bot {number}: {} mispredictions, by up to {:.3} m",
+                predictions.corrected, predictions.worst
+            );
+            broken.push((what, is_late(record)));
+        }
+    }
+    // Over all players: a single late packet of one of them is too much for a share this small.
+    if let Some(most) = profile.rules.starvation {
+        let sum = |of: fn(&Record) -> u64| records.iter().map(of).sum::<u64>();
+        let starved = sum(|record| record.statistics.predictions.starved);
+        let executed = sum(|record| record.statistics.predictions.executed);
+        let share = float(starved) / float(executed.max(1));
+        if share > most {
+            let what = format!(
+                "{starved} of {executed} ticks without an input in time; {:.0} may be",
+                most * float(executed)
+            );
+            broken.push((what, records.iter().any(is_late)));
+        }
+    }
+    broken
+}
+
+/// Whether a bot was so late once that its next deadline was over too.
+fn is_late(record: &Record) -> bool {
+    let worst = record.lateness.summary().map(|times| times.max_ms);
+    worst.is_some_and(|worst| worst > 1_000.0 * STEP.as_secs_f64())
+}
+
 fn broken_by(profile: &Profile, record: &Record) -> Vec<String> {
     let Rules {
-        mispredictions,
+        mispredictions: _,
         starvation: _,
         may_resync,
         resumes_within,
@@ -236,12 +274,6 @@ fn broken_by(profile: &Profile, record: &Record) -> Vec<String> {
         }
     } else if record.way != Way::Playing {
         broken.push(format!("{} and not playing at the end", record.way));
-    }
-    if mispredictions.is_some_and(|most| predictions.corrected > most) {
-        broken.push(format!(
-            "{} mispredictions, by up to {:.3} m",
-            predictions.corrected, predictions.worst
-        ));
     }
     if predictions.exact == 0 {
         broken.push("no prediction was confirmed".to_owned());
@@ -344,6 +376,14 @@ pub fn markdown(reports: &[Report]) -> String {
         }
         for what in &report.broken {
             writeln!(text, "\n- {}: {what}", report.profile).ok();
+        }
+        for what in &report.late {
+            writeln!(
+                text,
+                "\n- {}: {what} (by bots that were late)",
+                report.profile
+            )
+            .ok();
         }
     }
     text

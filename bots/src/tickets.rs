@@ -97,7 +97,7 @@ impl Tickets {
             }),
             Self::Given(tokens) => Ok(tokens.drain(..count).collect()),
             Self::Minted(mint) => (0..count).map(|_| mint.token(unix_seconds)).collect(),
-            Self::Allocated(order) => Ok(allocation::allocate(order, count)?),
+            Self::Allocated(order) => Ok(allocation::allocate(order, count)?.tokens),
         }
     }
 }

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, and says where"
 )]
 
+#[expect(dead_code, reason = "the other suite uses the rest")]
 mod world;
 
 use std::time::Duration;
@@ -181,6 +182,28 @@ fn more_than_a_bad_link_carries_is_told() {
     assert_eq!(found.len(), 2, "{found:?}");
     assert_eq!(found[0], "bot 0: 3 packets more than the link carries");
     assert!(found[1].contains("more than 400000"), "{found:?}");
+}
+
+#[test]
+fn what_late_bots_break_is_told_apart() {
+    let clean = &PROFILES[0];
+    let (world, _) = play(clean);
+    let mut records = world.records(clean);
+    records[1].statistics.predictions.corrected = 3;
+    records[1].statistics.predictions.starved = 9;
+    let report = Report::new(clean, &records, None);
+    assert_eq!((report.broken.len(), report.late.len()), (2, 0));
+    records[1].lateness.record(Duration::from_millis(20));
+    let report = Report::new(clean, &records, None);
+    assert_eq!((report.broken.len(), report.late.len()), (0, 2));
+    assert!(!report.passes());
+    // Inputs of a bot in time are not late because another is.
+    records[2].statistics.predictions.corrected = 1;
+    let report = Report::new(clean, &records, None);
+    assert!(
+        report.broken[0].starts_with("bot 2: 1 mispredictions"),
+        "{report:?}"
+    );
 }
 
 /// Players in a full match get the largest snapshots.

@@ -376,10 +376,11 @@ fn failure(run: &Run) -> Option<String> {
     }
 }
 
-/// The rules that were broken.
+/// The rules that were broken, those last that bots broke which were late themselves.
 fn broken(report: &Value) -> Vec<String> {
-    let broken = report["broken"].as_array().into_iter().flatten();
-    broken
+    let lists = ["broken", "late"].map(|list| report[list].as_array());
+    let rules = lists.into_iter().flatten().flatten();
+    rules
         .map(|rule| rule.as_str().unwrap_or_default().to_owned())
         .collect()
 }
@@ -510,6 +511,9 @@ mod tests {
         assert!(row(&broken).ends_with("| FAIL |"));
         assert_eq!(row(&broken).matches('|').count(), COLUMNS.len() + 1);
         assert!(failure(&run(&[], false)).is_some());
+        let mut late = run(&[], false);
+        late.report["late"] = json!(["bot 3: late"]);
+        assert_eq!(failure(&late).unwrap(), "bot 3: late");
     }
 
     #[test]
