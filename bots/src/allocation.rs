@@ -23,8 +23,15 @@ pub struct Order {
     pub namespace: String,
     /// Their fleet; any without.
     pub fleet: Option<String>,
-    /// Players, each of whom gets a token.
-    pub players: usize,
+}
+
+/// A server and its players' tokens.
+#[derive(Clone, Debug)]
+pub struct Allocation {
+    /// The name of the server.
+    pub game_server: String,
+    /// A connect token for each player.
+    pub tokens: Vec<Vec<u8>>,
 }
 
 /// Why there is no allocation.
@@ -55,41 +62,46 @@ pub enum Error {
     Runtime(#[source] std::io::Error),
 }
 
-/// Allocates a server, and returns a token for each player.
-pub fn allocate(order: &Order) -> Result<Vec<Vec<u8>>, Error> {
+/// Allocates a server for so many players. Their tokens are good for half a
+/// minute by default, so whoever plays later asks later.
+pub fn allocate(order: &Order, players: usize) -> Result<Allocation, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    runtime.block_on(ask(order))
+    runtime.block_on(ask(order, players))
 }
 
-async fn ask(order: &Order) -> Result<Vec<Vec<u8>>, Error> {
+async fn ask(order: &Order, players: usize) -> Result<Allocation, Error> {
     let endpoint = Endpoint::from_shared(order.url.clone())
         .map_err(Error::Url)?
         .timeout(TIMEOUT);
     let channel = endpoint.connect().await.map_err(Error::Connect)?;
-    let request = request(order)?;
+    let request = request(order, players)?;
     let answer = AllocatorClient::new(channel)
         .allocate(request)
         .await
         .map_err(|status| Error::Refused(Box::new(status)))?;
-    let tokens = answer.into_inner().tokens;
-    if tokens.len() == order.players {
-        Ok(tokens
-            .into_iter()
-            .map(|token| token.connect_token)
-            .collect())
+    let answer = answer.into_inner();
+    let tokens = answer.tokens;
+    if tokens.len() == players {
+        Ok(Allocation {
+            game_server: answer.allocation.unwrap_or_default().game_server_name,
+            tokens: tokens
+                .into_iter()
+                .map(|token| token.connect_token)
+                .collect(),
+        })
     } else {
         Err(Error::NoTokens {
-            wanted: order.players,
+            wanted: players,
             found: tokens.len(),
         })
     }
 }
 
-fn request(order: &Order) -> Result<AllocateRequest, Error> {
-    let players = (0..order.players)
+fn request(order: &Order, players: usize) -> Result<AllocateRequest, Error> {
+    let players = (0..players)
         .map(|_| {
             Ok(Player {
                 player_id: uuid()?,
@@ -133,9 +145,8 @@ mod tests {
             url: "http://localhost".to_owned(),
             namespace: "games".to_owned(),
             fleet: Some("arena".to_owned()),
-            players: 3,
         };
-        let request = request(&order).unwrap();
+        let request = request(&order, 3).unwrap();
         let mut ids: Vec<_> = request
             .players
             .iter()

@@ -20,6 +20,8 @@ pub struct Args {
 pub enum Command {
     /// Lets bots play over simulated networks, and judges what they saw.
     Run(RunArgs),
+    /// Prints the names of the networks that `run` knows, one per line.
+    Profiles,
     /// Plays in this terminal, or watches.
     Play(PlayArgs),
     /// Draws a scene of a match as SVG.

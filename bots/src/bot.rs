@@ -20,7 +20,7 @@ use simulation::tick::Tick;
 use crate::behavior::Behavior;
 use crate::link::{Link, LinkConfig};
 use crate::profile::Profile;
-use crate::record::{Record, Times};
+use crate::record::{Record, Times, WIDE_GAP};
 
 /// Inputs whose execution is waited for: some seconds of them. The oldest give way.
 const WAITING: usize = 512;
@@ -59,6 +59,7 @@ pub struct Bot {
     has_rebound: bool,
     had_blackout: bool,
     gaps: Times,
+    wide_gaps: u64,
     latency: Times,
     reconnects: Times,
     lateness: Times,
@@ -93,6 +94,7 @@ impl Bot {
             has_rebound: false,
             had_blackout: false,
             gaps: Times::default(),
+            wide_gaps: 0,
             latency: Times::default(),
             reconnects: Times::default(),
             lateness: Times::default(),
@@ -147,7 +149,7 @@ impl Bot {
         let server = self.server();
         while let Some(mut packet) = self.down.receive(now) {
             self.session.receive(now, server, &mut packet);
-            self.look(now);
+            self.look(now, intended);
         }
         let blackout = self.is_blackout(now);
         let behavior = &mut self.behavior;
@@ -197,6 +199,7 @@ impl Bot {
             statistics: self.session.client().statistics(),
             links: [self.up.counters(), self.down.counters()],
             gaps: self.gaps.clone(),
+            wide_gaps: self.wide_gaps,
             latency: self.latency.clone(),
             reconnects: self.reconnects.clone(),
             resumed: self.resumed,
@@ -240,8 +243,8 @@ impl Bot {
         }
     }
 
-    /// Looks at what the last datagram changed.
-    fn look(&mut self, now: Duration) {
+    /// Looks at what the last datagram changed. `intended` is when it might have come here.
+    fn look(&mut self, now: Duration, intended: Duration) {
         let Some(joined) = self.session.client().joined() else {
             return;
         };
@@ -252,6 +255,9 @@ impl Bot {
         self.newest = header.tick;
         if let Some(before) = self.heard.replace(now) {
             self.gaps.record(now.saturating_sub(before));
+            if intended.saturating_sub(before) > WIDE_GAP {
+                self.wide_gaps += 1;
+            }
         }
         if let Some(since) = self.reconnecting.take() {
             self.reconnects.record(now.saturating_sub(since));

@@ -8,15 +8,16 @@ use std::time::Duration;
 use client::session::Way;
 use simulation::seeded::Random;
 
+use crate::allocation::Order;
 use crate::args::{RunArgs, TicketArgs};
 use crate::bot::Bot;
 use crate::flood::Flood;
 use crate::metrics::Sample;
-use crate::profile::{FLOOD, PROFILES, Profile, named};
+use crate::profile::{FLOOD, Profile, every, named};
 use crate::report::{Report, ServerReport, markdown};
 use crate::swarm::Swarm;
 use crate::tickets::{Mint, Tickets};
-use crate::{allocation, flood, tickets};
+use crate::{flood, tickets};
 
 /// Time that bots have to get into the match.
 const JOIN: Duration = Duration::from_secs(15);
@@ -33,9 +34,6 @@ pub enum Error {
     /// There are no tokens.
     #[error(transparent)]
     Tickets(#[from] tickets::Error),
-    /// The platform gave none.
-    #[error(transparent)]
-    Allocation(#[from] allocation::Error),
     /// A bot could not be made.
     #[error(transparent)]
     Client(#[from] client::Error),
@@ -56,8 +54,7 @@ pub enum Error {
 /// Runs the profiles, prints the table, and answers whether every rule was kept.
 pub fn run(args: &RunArgs) -> Result<bool, Error> {
     let profiles = choose(&args.profiles)?;
-    let needed = profiles.iter().map(|profile| needed(profile, args.players));
-    let mut tickets = tickets(&args.tickets, needed.sum())?;
+    let mut tickets = tickets(&args.tickets)?;
     let mut reports = Vec::new();
     for profile in profiles {
         let report = run_profile(args, &mut tickets, &profile)?;
@@ -76,25 +73,30 @@ pub fn run(args: &RunArgs) -> Result<bool, Error> {
 
 fn choose(names: &[String]) -> Result<Vec<Profile>, Error> {
     if names.iter().any(|name| name == "all") {
-        return Ok(PROFILES.iter().copied().chain([FLOOD]).collect());
+        return Ok(every().copied().collect());
     }
     names
         .iter()
         .map(|name| {
             named(name).copied().ok_or_else(|| {
-                let all: Vec<_> = PROFILES
-                    .iter()
-                    .chain([&FLOOD])
-                    .map(|one| one.name)
-                    .collect();
+                let all: Vec<_> = every().map(|one| one.name).collect();
                 Error::Profile(name.clone(), all.join(", "))
             })
         })
         .collect()
 }
 
+/// Prints the name of every profile.
+pub fn profiles() -> Result<(), Error> {
+    let mut output = std::io::stdout().lock();
+    for profile in every() {
+        writeln!(output, "{}", profile.name)?;
+    }
+    Ok(())
+}
+
 /// Tokens from where the arguments say.
-pub fn tickets(args: &TicketArgs, count: usize) -> Result<Tickets, Error> {
+pub fn tickets(args: &TicketArgs) -> Result<Tickets, Error> {
     if let Some(path) = &args.tokens {
         return Ok(if path.as_os_str() == "-" {
             Tickets::Given(tickets::parse(&std::io::read_to_string(std::io::stdin())?)?)
@@ -103,13 +105,11 @@ pub fn tickets(args: &TicketArgs, count: usize) -> Result<Tickets, Error> {
         });
     }
     if let Some(url) = &args.allocator {
-        let order = allocation::Order {
+        return Ok(Tickets::Allocated(Order {
             url: url.clone(),
             namespace: args.namespace.clone(),
             fleet: args.fleet.clone(),
-            players: count,
-        };
-        return Ok(Tickets::Given(allocation::allocate(&order)?));
+        }));
     }
     let Some(path) = &args.key_file else {
         return Err(Error::Argument(
@@ -161,6 +161,22 @@ pub fn enter(
     let is_in = |bot: &Bot| bot.session().way() != Way::Joining;
     swarm.run(JOIN, |swarm| swarm.bots().all(is_in))?;
     Ok(swarm)
+}
+
+/// Lets a bot play with each of these tokens for a while, as in a test of whoever minted them.
+/// The server is let go again, and judged by the rules of the profile.
+pub fn play(tokens: Vec<Vec<u8>>, profile: &Profile, length: Duration) -> Result<Report, Error> {
+    let players = u16::try_from(tokens.len()).map_err(|_| Error::Argument("too many tokens"))?;
+    let mut swarm = enter(
+        &mut Tickets::Given(tokens),
+        profile,
+        players,
+        unix_seconds(),
+    )?;
+    swarm.run(length, |_| false)?;
+    let report = Report::new(profile, &swarm.records(profile.name), None);
+    swarm.leave()?;
+    Ok(report)
 }
 
 fn run_profile(args: &RunArgs, tickets: &mut Tickets, profile: &Profile) -> Result<Report, Error> {
@@ -225,4 +241,35 @@ fn flood(args: &RunArgs, swarm: &mut Swarm, length: Duration) -> Result<(), Erro
 /// The wall clock, in seconds since 1970.
 pub fn unix_seconds() -> u64 {
     u64::try_from(runtime::clock::now().as_second()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    /// Tokens are good for half a minute, and the profiles before one's own take longer.
+    #[test]
+    fn the_platform_is_asked_when_tokens_are_taken_and_not_before() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let url = format!("--allocator=http://{address}");
+        let args = Args::parse_from(["bots", "run", &url, "--profile=all"]);
+        let Command::Run(args) = args.command else {
+            unreachable!("it was said to run");
+        };
+        let mut tickets = tickets(&args.tickets).unwrap();
+        for _ in 0..2 {
+            let taken = tickets.take(8, unix_seconds());
+            assert!(
+                matches!(&taken, Err(tickets::Error::Allocation(_))),
+                "{taken:?}"
+            );
+        }
+    }
 }

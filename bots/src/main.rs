@@ -10,6 +10,7 @@ use runtime::service::chain;
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Run(args) => bots::command::run(&args),
+        Command::Profiles => bots::command::profiles().map(|()| true),
         Command::Play(args) => bots::play::run(&args).map(|()| true),
         Command::Picture(args) => bots::play::draw(&args).map(|()| true),
     };

@@ -97,7 +97,7 @@ impl Player {
 pub fn run(args: &PlayArgs) -> Result<(), Error> {
     // Before anything else: a token is used only once.
     let screen = Screen::take()?;
-    let mut tickets = tickets(&args.tickets, 1)?;
+    let mut tickets = tickets(&args.tickets)?;
     if let Tickets::Minted(mint) = &mut tickets {
         mint.flags = if args.watch { SPECTATOR } else { 0 };
     }
@@ -167,7 +167,7 @@ fn show(mut screen: Screen, mut player: Player) -> Result<(), Error> {
 /// Lets bots play, and draws what one of them sees, with the most shots in the picture.
 pub fn draw(args: &PictureArgs) -> Result<(), Error> {
     let players = args.players.saturating_add(1);
-    let mut tickets = tickets(&args.tickets, usize::from(players))?;
+    let mut tickets = tickets(&args.tickets)?;
     let mut swarm = enter(&mut tickets, &profile::PROFILES[0], players, args.seed)?;
     let mut memory = Memory::default();
     let mut best: Option<Scene> = None;

@@ -36,6 +36,11 @@ pub struct Rules {
     pub expires: bool,
     /// Most bits per second down, headers included.
     pub down: Option<u64>,
+    /// Most gaps between snapshots that are wide, as a share of all; see
+    /// [`crate::record::WIDE_GAP`].
+    pub wide_gaps: Option<f64>,
+    /// Most ticks that the server may give up, where its metrics are to be had.
+    pub debt: Option<u64>,
 }
 
 /// What must hold everywhere.
@@ -46,7 +51,19 @@ const RULES: Rules = Rules {
     resumes_within: None,
     expires: false,
     down: None,
+    wide_gaps: None,
+    debt: None,
 };
+
+/// A share of 0.0 %, to the digit that is written.
+const NO_GAPS: f64 = 0.000_5;
+
+/// Bits per second down that 64 players who all see each other may cost each, headers included.
+const DOWN: u64 = 400_000;
+
+/// What a link with an MTU of 1,280 bytes, the least of IPv6 and usual in tunnels, leaves for a
+/// datagram after the headers of IPv4 and UDP.
+const TUNNEL: usize = 1_280 - 28;
 
 const fn milliseconds(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -98,6 +115,8 @@ pub const PROFILES: [Profile; 10] = [
             mispredictions: Some(0),
             starvation: Some(0.0),
             may_resync: false,
+            wide_gaps: Some(NO_GAPS),
+            debt: Some(0),
             ..RULES
         },
     ),
@@ -127,11 +146,14 @@ pub const PROFILES: [Profile; 10] = [
                 length: milliseconds(300),
                 delay: milliseconds(200),
             }),
+            // A crowded cell: what is left of it for one player.
+            rate: 1_000_000,
+            mtu: TUNNEL,
             ..link(40, 5, Loss::even(0.03))
         },
         Rules {
             resumes_within: Some(Duration::from_secs(2)),
-            down: Some(600_000),
+            down: Some(DOWN),
             ..RULES
         },
     ),
@@ -172,12 +194,14 @@ pub const PROFILES: [Profile; 10] = [
 /// from a flood, connections may not.
 pub const FLOOD: Profile = quiet("flood", LinkConfig::CLEAN, RULES);
 
+/// Every profile.
+pub fn every() -> impl Iterator<Item = &'static Profile> {
+    PROFILES.iter().chain([&FLOOD])
+}
+
 /// The profile of a name.
 pub fn named(name: &str) -> Option<&'static Profile> {
-    PROFILES
-        .iter()
-        .chain([&FLOOD])
-        .find(|profile| profile.name == name)
+    every().find(|profile| profile.name == name)
 }
 
 /// Time that a profile without faults is played at least.
@@ -208,7 +232,7 @@ mod tests {
 
     #[test]
     fn every_profile_has_a_name_of_its_own_and_time_for_its_faults() {
-        for profile in PROFILES.iter().chain([&FLOOD]) {
+        for profile in every() {
             assert_eq!(named(profile.name), Some(profile));
         }
         let length = |name| named(name).unwrap().least_length().as_secs();

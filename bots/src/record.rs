@@ -12,6 +12,9 @@ use crate::link::LinkCounters;
 /// Longest time that is told apart, in microseconds: longer than any way back.
 const LONGEST: u64 = 60_000_000;
 
+/// Gaps between snapshots above this are wide: players see them.
+pub const WIDE_GAP: Duration = Duration::from_millis(50);
+
 /// Times of one kind, in microseconds, to two digits.
 #[derive(Debug, Clone)]
 pub struct Times(Option<Histogram<u32>>);
@@ -92,6 +95,8 @@ pub struct Record {
     pub links: [LinkCounters; 2],
     /// From one snapshot to the next.
     pub gaps: Times,
+    /// Those above [`WIDE_GAP`] even without what the bot was late itself.
+    pub wide_gaps: u64,
     /// From the moment an input was due until a snapshot showed that it was executed.
     pub latency: Times,
     /// From a new socket to the next snapshot.

@@ -7,7 +7,8 @@ use client::session::{End, Way};
 use serde::Serialize;
 
 use crate::profile::{Profile, Rules};
-use crate::record::{Record, Times, TimesSummary};
+use crate::record::{Record, Times, TimesSummary, WIDE_GAP};
+use crate::swarm::STEP;
 
 /// What must hold of a tick of the server under a flood, against the quiet before: 20 % more.
 const MOST_FLOOD_RATIO: f64 = 1.2;
@@ -23,6 +24,9 @@ pub struct Report {
     pub seconds: f64,
     /// Every rule that was broken; none is the best verdict.
     pub broken: Vec<String>,
+    /// Rules that were broken too, but by bots that were late themselves: nobody can say whether
+    /// the server would have kept them.
+    pub late: Vec<String>,
     /// Bots that were in the match at the end.
     pub playing: usize,
     /// Snapshots that were newer than all before.
@@ -49,6 +53,8 @@ pub struct Report {
     pub returns: u64,
     /// From one snapshot to the next.
     pub gaps: Option<TimesSummary>,
+    /// Those above 50 ms for which the bots' own lateness does not account.
+    pub wide_gaps: u64,
     /// From an input's due time until its execution was seen.
     pub input_to_ack: Option<TimesSummary>,
     /// From a new socket to the next snapshot.
@@ -89,12 +95,20 @@ impl Report {
         let mut report = Self::sum(profile.name, records);
         report.server = server;
         report.broken = broken(profile, records, server);
+        for (what, is_late) in too_late(profile, records) {
+            let list = if is_late {
+                &mut report.late
+            } else {
+                &mut report.broken
+            };
+            list.push(what);
+        }
         report
     }
 
     /// Whether every rule was kept.
     pub const fn passes(&self) -> bool {
-        self.broken.is_empty()
+        self.broken.is_empty() && self.late.is_empty()
     }
 
     fn sum(profile: &'static str, records: &[Record]) -> Self {
@@ -115,6 +129,7 @@ impl Report {
             players: records.len(),
             seconds: played.as_secs_f64() / float(records.len().max(1) as u64),
             broken: Vec::new(),
+            late: Vec::new(),
             playing: records.iter().filter(playing).count(),
             snapshots: count(|record| record.statistics.predictions.snapshots),
             damaged: count(|record| record.statistics.damaged),
@@ -134,6 +149,7 @@ impl Report {
             executed_ticks: count(|record| record.statistics.predictions.executed),
             returns: count(|record| record.returns),
             gaps: times(|record| &record.gaps),
+            wide_gaps: count(|record| record.wide_gaps),
             input_to_ack: times(|record| &record.latency),
             reconnect: times(|record| &record.reconnects),
             resumed_max_ms: resumed.map(|time| time.as_secs_f64() * 1_000.0),
@@ -153,22 +169,25 @@ fn broken(profile: &Profile, records: &[Record], server: Option<ServerReport>) -
             broken.push(format!("bot {number}: {what}"));
         }
     }
-    // Over all players: a single late packet of one of them is too much for a share this small.
-    if let Some(most) = profile.rules.starvation {
-        let sum = |of: fn(&Record) -> u64| records.iter().map(of).sum::<u64>();
-        let starved = sum(|record| record.statistics.predictions.starved);
-        let executed = sum(|record| record.statistics.predictions.executed);
-        let share = float(starved) / float(executed.max(1));
-        if share > most {
+    // Over all players: a single gap of one of them is too much for a share this small.
+    if let Some(most) = profile.rules.wide_gaps {
+        let wide: u64 = records.iter().map(|record| record.wide_gaps).sum();
+        let gaps: u64 = records.iter().map(|record| record.gaps.count()).sum();
+        if float(wide) > most * float(gaps) {
             broken.push(format!(
-                "{starved} of {executed} ticks without an input in time; {:.0} may be",
-                most * float(executed)
+                "{wide} of {gaps} gaps between snapshots above {WIDE_GAP:?}; {:.0} may be",
+                most * float(gaps)
             ));
         }
     }
     let Some(server) = server else {
         return broken;
     };
+    if let Some(most) = profile.rules.debt
+        && server.debt_dropped > most
+    {
+        broken.push(format!("{} ticks were given up", server.debt_dropped));
+    }
     if server.kicked > 0 {
         broken.push(format!("{} players were sent away", server.kicked));
     }
@@ -183,18 +202,62 @@ fn broken(profile: &Profile, records: &[Record], server: Option<ServerReport>) -
     broken
 }
 
+/// The rules about inputs that were broken, and whether bots were late that might have broken them:
+/// who is late sends too late.
+fn too_late(profile: &Profile, records: &[Record]) -> Vec<(String, bool)> {
+    let mut broken = Vec::new();
+    for (number, record) in records.iter().enumerate() {
+        let predictions = &record.statistics.predictions;
+        let most = profile.rules.mispredictions;
+        if most.is_some_and(|most| predictions.corrected > most) {
+            let what = format!(
+                "bot {number}: {} mispredictions, by up to {:.3} m",
+                predictions.corrected, predictions.worst
+            );
+            broken.push((what, is_late(record)));
+        }
+    }
+    // Over all players: a single late packet of one of them is too much for a share this small.
+    if let Some(most) = profile.rules.starvation {
+        let sum = |of: fn(&Record) -> u64| records.iter().map(of).sum::<u64>();
+        let starved = sum(|record| record.statistics.predictions.starved);
+        let executed = sum(|record| record.statistics.predictions.executed);
+        let share = float(starved) / float(executed.max(1));
+        if share > most {
+            let what = format!(
+                "{starved} of {executed} ticks without an input in time; {:.0} may be",
+                most * float(executed)
+            );
+            broken.push((what, records.iter().any(is_late)));
+        }
+    }
+    broken
+}
+
+/// Whether a bot was so late once that its next deadline was over too.
+fn is_late(record: &Record) -> bool {
+    let worst = record.lateness.summary().map(|times| times.max_ms);
+    worst.is_some_and(|worst| worst > 1_000.0 * STEP.as_secs_f64())
+}
+
 fn broken_by(profile: &Profile, record: &Record) -> Vec<String> {
     let Rules {
-        mispredictions,
+        mispredictions: _,
         starvation: _,
         may_resync,
         resumes_within,
         expires,
         down,
+        wide_gaps: _,
+        debt: _,
     } = profile.rules;
     let mut broken = Vec::new();
     let statistics = &record.statistics;
     let predictions = &statistics.predictions;
+    let overflowed: u64 = record.links.iter().map(|link| link.overflowed).sum();
+    if overflowed > 0 {
+        broken.push(format!("{overflowed} packets more than the link carries"));
+    }
     if statistics.damaged > 0 {
         broken.push(format!("{} payloads were damaged", statistics.damaged));
     }
@@ -211,12 +274,6 @@ fn broken_by(profile: &Profile, record: &Record) -> Vec<String> {
         }
     } else if record.way != Way::Playing {
         broken.push(format!("{} and not playing at the end", record.way));
-    }
-    if mispredictions.is_some_and(|most| predictions.corrected > most) {
-        broken.push(format!(
-            "{} mispredictions, by up to {:.3} m",
-            predictions.corrected, predictions.worst
-        ));
     }
     if predictions.exact == 0 {
         broken.push("no prediction was confirmed".to_owned());
@@ -263,9 +320,9 @@ fn broken_by(profile: &Profile, record: &Record) -> Vec<String> {
 /// The reports as a table, and what was broken below it.
 pub fn markdown(reports: &[Report]) -> String {
     let mut text = String::from(
-        "| profile | players | s | verdict | mispredictions | starved | gap p99 | input to ack \
+        "| profile | players | s | verdict | mispredictions | starved | gap p99 | wide gaps | input to ack \
          p50 / p99 | reconnect p99 | resumed | down | up | bots late p99 |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for report in reports {
         let verdict = if report.passes() { "pass" } else { "**fail**" };
@@ -283,7 +340,7 @@ pub fn markdown(reports: &[Report]) -> String {
         // Writing to a string cannot fail.
         writeln!(
             text,
-            "| {} | {} | {:.0} | {verdict} | {} of {} | {starved:.3} % | {} | {latency} | {} | \
+            "| {} | {} | {:.0} | {verdict} | {} of {} | {starved:.3} % | {} | {} | {latency} | {} | \
              {resumed} | {:.0} kbit/s | {:.0} kbit/s | {} |",
             report.profile,
             report.players,
@@ -291,6 +348,7 @@ pub fn markdown(reports: &[Report]) -> String {
             report.mispredictions,
             report.predictions,
             p99(report.gaps),
+            report.wide_gaps,
             p99(report.reconnect),
             report.down_bits / 1_000.0,
             report.up_bits / 1_000.0,
@@ -318,6 +376,14 @@ pub fn markdown(reports: &[Report]) -> String {
         }
         for what in &report.broken {
             writeln!(text, "\n- {}: {what}", report.profile).ok();
+        }
+        for what in &report.late {
+            writeln!(
+                text,
+                "\n- {}: {what} (by bots that were late)",
+                report.profile
+            )
+            .ok();
         }
     }
     text

@@ -18,7 +18,7 @@ use crate::record::Record;
 const RATE: u32 = 4 * TICK_RATE;
 
 /// From one deadline of a bot to its next.
-const STEP: Duration = Duration::from_nanos(1_000_000_000 / RATE as u64);
+pub const STEP: Duration = Duration::from_nanos(1_000_000_000 / RATE as u64);
 
 /// Waits shorter than this are not slept through.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(60);

@@ -8,6 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use netcode::{ConnectToken, Grant, Key, ProtocolId, RandomSource, SystemRandom, UserData};
 
+use crate::allocation::{self, Order};
+
 /// How long a token that we mint may be presented. As long as the server's own, the longest that
 /// servers with a key from a file take.
 const LIFETIME: Duration = Duration::from_mins(1);
@@ -47,6 +49,9 @@ pub enum Error {
     /// No random bytes for it.
     #[error("the token has no ids")]
     Random(#[from] netcode::random::Error),
+    /// The platform gave none.
+    #[error(transparent)]
+    Allocation(#[from] allocation::Error),
 }
 
 /// Connect tokens, as many as there are.
@@ -56,6 +61,8 @@ pub enum Tickets {
     Given(Vec<Vec<u8>>),
     /// The key of a server in development: the bots mint their own.
     Minted(Mint),
+    /// The platform: whenever tokens are taken, they are those of a new allocation.
+    Allocated(Order),
 }
 
 /// What is needed to mint tokens for a server.
@@ -90,6 +97,7 @@ impl Tickets {
             }),
             Self::Given(tokens) => Ok(tokens.drain(..count).collect()),
             Self::Minted(mint) => (0..count).map(|_| mint.token(unix_seconds)).collect(),
+            Self::Allocated(order) => Ok(allocation::allocate(order, count)?.tokens),
         }
     }
 }

@@ -5,12 +5,15 @@
     reason = "a test fails by panicking, and says where"
 )]
 
+#[expect(dead_code, reason = "the other suite uses the rest")]
 mod world;
 
 use std::time::Duration;
 
+use bots::link::LinkConfig;
 use bots::profile::{FLOOD, PROFILES, Profile, Rules, named};
-use bots::report::Report;
+use bots::report::{Report, ServerReport};
+use client::session::Way;
 use simulation::seeded::Random;
 use world::World;
 
@@ -133,6 +136,96 @@ fn who_hung_plays_on_as_before() {
         let found = starved(&world) - before;
         assert!(found <= most, "{name}: {found}");
     }
+}
+
+/// What a bot does not see because it hangs itself is no fault of the server.
+#[test]
+fn gaps_count_where_the_server_is_late_and_not_where_the_bots_are() {
+    let clean = &PROFILES[0];
+    let pause = Duration::from_millis(200);
+    let play = |hang: fn(&mut World, Duration)| {
+        let mut world = World::new();
+        world.join(clean, PLAYERS);
+        world.run(Duration::from_secs(5), |_| {});
+        hang(&mut world, pause);
+        world.run(Duration::from_secs(3), |_| {});
+        let report = Report::new(clean, &world.records(clean), None);
+        assert!(report.gaps.unwrap().max_ms >= 190.0, "{report:?}");
+        let is_told = report.broken.iter().any(|line| line.contains("above 50ms"));
+        (report.wide_gaps, is_told)
+    };
+    assert_eq!(play(World::hang), (0, false));
+    assert_eq!(play(World::stall), (PLAYERS as u64, true));
+}
+
+#[test]
+fn ticks_that_were_given_up_break_a_rule_of_the_clean_network() {
+    let server = ServerReport {
+        debt_dropped: 2,
+        ..ServerReport::default()
+    };
+    let broken = |name| Report::new(named(name).unwrap(), &[], Some(server)).broken;
+    assert_eq!(broken("clean"), ["2 ticks were given up"]);
+    assert_eq!(broken("hostile"), [""; 0]);
+}
+
+#[test]
+fn more_than_a_bad_link_carries_is_told() {
+    let profile = named("bad-wifi").unwrap();
+    let (world, report) = play(profile);
+    let mut records = world.records(profile);
+    records[0].links[1].overflowed = 3;
+    let seconds = records[1].played.as_secs();
+    records[1].statistics.bytes_down = 450_000 / 8 * seconds;
+    let found = Report::new(profile, &records, None).broken;
+    assert_eq!(report.broken, [""; 0]);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(found[0], "bot 0: 3 packets more than the link carries");
+    assert!(found[1].contains("more than 400000"), "{found:?}");
+}
+
+#[test]
+fn what_late_bots_break_is_told_apart() {
+    let clean = &PROFILES[0];
+    let (world, _) = play(clean);
+    let mut records = world.records(clean);
+    records[1].statistics.predictions.corrected = 3;
+    records[1].statistics.predictions.starved = 9;
+    let report = Report::new(clean, &records, None);
+    assert_eq!((report.broken.len(), report.late.len()), (2, 0));
+    records[1].lateness.record(Duration::from_millis(20));
+    let report = Report::new(clean, &records, None);
+    assert_eq!((report.broken.len(), report.late.len()), (0, 2));
+    assert!(!report.passes());
+    // Inputs of a bot in time are not late because another is.
+    records[2].statistics.predictions.corrected = 1;
+    let report = Report::new(clean, &records, None);
+    assert!(
+        report.broken[0].starts_with("bot 2: 1 mispredictions"),
+        "{report:?}"
+    );
+}
+
+/// Players in a full match get the largest snapshots.
+#[test]
+fn no_datagram_is_too_large_for_a_tunnel() {
+    let clean = &PROFILES[0];
+    let profile = Profile {
+        name: "tunnel",
+        link: LinkConfig {
+            mtu: named("bad-wifi").unwrap().link.mtu,
+            ..clean.link
+        },
+        ..*clean
+    };
+    assert!(profile.link.mtu < clean.link.mtu);
+    let mut world = World::new();
+    world.join(&profile, 16);
+    world.run(Duration::from_secs(5), |_| {});
+    let records = world.records(&profile);
+    assert!(records.iter().all(|record| record.way == Way::Playing));
+    let links = records.iter().flat_map(|record| record.links);
+    assert_eq!(links.map(|link| link.lost).sum::<u64>(), 0);
 }
 
 #[test]

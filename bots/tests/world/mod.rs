@@ -1,6 +1,8 @@
 //! A server and its bots in one thread and in virtual time, over links in memory: the same seed
 //! gives the same match, however busy the machine is.
 
+pub(crate) mod rogue;
+
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -24,6 +26,8 @@ use simulation::arena::ArenaConfig;
 use simulation::rules::Rules;
 use simulation::seeded::Random;
 use simulation::snapshot::DEFAULT_BUDGET;
+
+use rogue::{Habit, Rogue};
 
 const PROTOCOL: u64 = 0x1234;
 const UNIX: u64 = 1_800_000_000;
@@ -162,8 +166,13 @@ pub(crate) struct World {
     shell: Shell<Memory, SystemRandom>,
     metrics: Metrics,
     bots: Vec<Bot>,
+    rogue: Option<Rogue>,
     tickets: Tickets,
     now: Duration,
+    /// Since when the bots should have been at work again, after they hung.
+    late_since: Option<Duration>,
+    /// Until when the server hangs.
+    stalled_until: Duration,
     random: Random,
     /// The other ends of the server's queues; closed ones would mean that the process ends.
     _control: (
@@ -232,6 +241,7 @@ impl World {
             shell: Shell::new(memory, host, metrics.clone(), Progress::default()),
             metrics,
             bots: Vec::new(),
+            rogue: None,
             tickets: Tickets::Minted(Mint {
                 key,
                 protocol_id: ProtocolId(PROTOCOL),
@@ -241,6 +251,8 @@ impl World {
             }),
             // Not in the moments in which the server ticks.
             now: start + STEP / 4,
+            late_since: None,
+            stalled_until: Duration::ZERO,
             random: Random::new(7),
             _control: (orders, incoming),
         }
@@ -255,6 +267,17 @@ impl World {
             self.bots
                 .push(Bot::new(&token[0], profile, seed, self.now).unwrap());
         }
+    }
+
+    /// Lets a player in who does not play as others do.
+    pub(crate) fn let_in(&mut self, habit: Habit) {
+        let token = self.tickets.take(1, at(self.now).unix_seconds).unwrap();
+        self.rogue = Some(Rogue::new(&token[0], habit, self.now));
+    }
+
+    /// Who was let in last.
+    pub(crate) const fn rogue(&self) -> Option<&Rogue> {
+        self.rogue.as_ref()
     }
 
     /// Lets time pass; each step begins with what `disturb` sends to the server.
@@ -279,14 +302,25 @@ impl World {
                     .find(|(index, bot)| address(*index, bot.session().socket()) == to);
                 if let Some((_, bot)) = bot {
                     bot.receive(self.now, SERVER, &packet);
+                } else if let Some(rogue) = self.rogue.as_mut().filter(|_| to == rogue::ADDRESS) {
+                    rogue.receive(self.now, SERVER, packet);
                 }
             }
+            let intended = self.late_since.take().unwrap_or(self.now);
             let incoming = &mut self.shell.link.incoming;
             for (index, bot) in self.bots.iter_mut().enumerate() {
-                bot.step(self.now, self.now, |outgoing| {
+                bot.step(self.now, intended, |outgoing| {
                     let from = address(index, outgoing.socket);
                     incoming.push_back((from, outgoing.packet.to_vec()));
                 });
+            }
+            if let Some(rogue) = &mut self.rogue {
+                rogue.step(self.now, |packet| {
+                    incoming.push_back((rogue::ADDRESS, packet.to_vec()));
+                });
+            }
+            if self.now < self.stalled_until {
+                continue;
             }
             let host = &mut self.shell.host;
             let now = at(self.now);
@@ -302,11 +336,18 @@ impl World {
 
     /// The bots hang for a while, and the server goes on.
     pub(crate) fn hang(&mut self, length: Duration) {
+        self.late_since = Some(self.now + STEP);
         self.now += length;
         while self.shell.host.deadline() <= self.now {
             let due = at(self.shell.host.deadline());
             self.shell.turn(due);
         }
+    }
+
+    /// The server hangs for a while, and the bots go on.
+    pub(crate) fn stall(&mut self, length: Duration) {
+        self.stalled_until = self.now + length;
+        self.run(length, |_| {});
     }
 
     /// What the bots of a profile measured.

@@ -10,6 +10,7 @@
 
 mod account;
 mod arena;
+mod metrics;
 mod players;
 mod steps;
 

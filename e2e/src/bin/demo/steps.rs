@@ -120,6 +120,7 @@ impl<'a> Demo<'a> {
             allocator: address,
             namespace: &self.args.namespace,
             fleet: &arena,
+            pods: self.cluster.api(&self.args.namespace),
             bots: self.args.players,
             person: self.args.play,
         };
