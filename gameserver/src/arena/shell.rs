@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn packets_that_come_between_ticks_are_work_of_the_tick() {
-        let (host, metrics) = host_of_nobody(clock::monotonic() + Duration::from_millis(20));
+        let (host, metrics) = host_of_nobody(clock::monotonic() + Duration::from_millis(500));
         let mut shell: Shell<Busy, SystemRandom> =
             Shell::new(Busy(Duration::ZERO), host, metrics, Progress::default());
         let taken_in = shell.wait();
