@@ -225,7 +225,8 @@ async fn start(
         platform.say_ready().await?;
     }
     let addresses = addresses(config, platform.as_ref(), &socket).await?;
-    let net = open(config, &addresses, &key, keys.next(), socket)?;
+    let server = server_config(config, &addresses, &key, keys.next());
+    let net = Net::new(socket, server, clock::now(), &mut SystemRandom)?;
     tracing::info!(?addresses, is_assigned, "Serving players");
 
     let (orders, received) = std::sync::mpsc::channel();
@@ -285,15 +286,14 @@ fn tick(
     Ok(ended)
 }
 
-fn open(
+/// What the packet layer is told: `key` mints now, and tokens of `other` are taken too.
+fn server_config(
     config: &Config,
     addresses: &[SocketAddr],
     key: &Key,
-    second: Option<Key>,
-    socket: UdpSocket,
-) -> Result<Net, Error> {
+    other: Option<Key>,
+) -> ServerConfig {
     let seats = u32::from(config.game.arena.capacity) + u32::from(config.game.spectators);
-    let defaults = ServerConfig::new(config.protocol_id.0, second.unwrap_or_else(|| key.clone()));
     let (key_scope, listed, longest_lifetime) = match config.key {
         KeySource::Platform => (KeyScope::Process, Vec::new(), PLATFORM_LIFETIME),
         // They outlive this process, and others may have them.
@@ -301,17 +301,15 @@ fn open(
             (KeyScope::Shared, addresses.to_vec(), reconnection::LIFETIME)
         }
     };
-    let server = ServerConfig {
+    ServerConfig {
+        other_key: other,
         key_scope,
         addresses: listed,
         longest_lifetime,
         // Everybody can come back before the connection that was lost has timed out.
         max_clients: 2 * seats,
-        ..defaults
-    };
-    let mut net = Net::new(socket, server, clock::now(), &mut SystemRandom)?;
-    net.rotate_key(key.clone());
-    Ok(net)
+        ..ServerConfig::new(config.protocol_id.0, key.clone())
+    }
 }
 
 /// Every address of both families, or of IPv4 where the host has no IPv6.
@@ -343,4 +341,23 @@ async fn addresses(
         (Ipv4Addr::LOCALHOST, bound.port()).into(),
         (Ipv6Addr::LOCALHOST, bound.port()).into(),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::arena::args::Args;
+
+    #[test]
+    fn a_second_key_is_taken_only_if_there_is_one() {
+        let args = Args::try_parse_from(["arena-server", "--sdk-port=1"]).unwrap();
+        let config = Config::try_from(args).unwrap();
+        let [first, second] = [1, 2].map(|byte| Key::new([byte; 32]).unwrap());
+        let of = |other| server_config(&config, &[], &first, other).other_key;
+        // One key twice would have every forged token opened twice.
+        assert!(of(None).is_none());
+        assert!(of(Some(second)).is_some());
+    }
 }

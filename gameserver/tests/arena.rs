@@ -261,6 +261,113 @@ fn a_player_waits_for_an_assignment_that_is_on_its_way() {
     assert_eq!(world.game().arena().config().rules.min_players, 3);
 }
 
+#[test]
+fn a_token_that_was_left_over_begins_no_match_where_the_platform_assigns_them() {
+    let mut world = World::new(Setup {
+        is_assigned: true,
+        ..Setup::default()
+    });
+    world.join(0);
+    world.run_ticks(60);
+    assert!(world.client(0).is_connected(), "it still waits");
+    world.run_ticks(120);
+    assert_eq!(world.stage(), Stage::Idle);
+    assert!(!world.client(0).is_connected());
+    world.next_match();
+    world.assign(1);
+    world.join(1);
+    world.run_ticks(30);
+    assert!(world.client(1).snapshots > 0);
+}
+
+#[test]
+fn another_assignment_takes_the_current_match_away() {
+    let mut world = World::new(Setup {
+        after: AfterMatch::Ready,
+        is_assigned: true,
+        ..Setup::default()
+    });
+    world.assign(1);
+    world.join(0);
+    world.run_ticks(60);
+    world.next_match();
+    world.assign(1);
+    world.run_ticks(1);
+    world.join(1);
+    world.run_ticks(90);
+    assert_eq!(world.stage(), Stage::Hosting);
+    assert!(!world.client(0).is_connected());
+    assert!(world.client(1).snapshots > 0);
+    let ended = |report: &Report| matches!(report, Report::Ended { .. });
+    assert!(
+        !world.reports().iter().any(ended),
+        "nobody wants its result"
+    );
+}
+
+#[test]
+fn an_assignment_that_is_withdrawn_before_its_match_begins_begins_none() {
+    let mut world = World::new(Setup {
+        after: AfterMatch::Ready,
+        time_limit: 1,
+        is_assigned: true,
+        ..Setup::default()
+    });
+    world.assign(1);
+    world.join(0);
+    world.run_ticks(4 * 60 + 30);
+    assert!(matches!(world.stage(), Stage::Over { .. }));
+    world.next_match();
+    world.assign(1);
+    world.order(Order::Withdrawn);
+    world.order(Order::Reported);
+    world.run_ticks(60);
+    assert_eq!(world.stage(), Stage::Idle);
+}
+
+#[test]
+fn who_said_ready_and_ends_says_so() {
+    for (after, is_said) in [(AfterMatch::Ready, true), (AfterMatch::Shutdown, false)] {
+        let mut world = World::new(Setup {
+            after,
+            time_limit: 1,
+            ..Setup::default()
+        });
+        world.join(0);
+        world.join(1);
+        world.run_ticks(4 * 60 + 30);
+        assert!(matches!(world.stage(), Stage::Over { .. }));
+        world.order(Order::Drain);
+        world.order(Order::Reported);
+        world.run_ticks(6 * 60);
+        assert_eq!(world.stage(), Stage::Gone);
+        let leaving = world
+            .reports()
+            .iter()
+            .filter(|report| **report == Report::Leaving);
+        assert_eq!(leaving.count(), usize::from(is_said), "{after:?}");
+    }
+}
+
+#[test]
+fn a_client_that_floods_loses_its_own_packets() {
+    let mut world = World::new(Setup::default());
+    for player in 0..3 {
+        world.join(player);
+    }
+    world.run_ticks(60);
+    assert_eq!(world.excess(), 0);
+    for _ in 0..10 {
+        world.client_mut(2).flood(100);
+        world.run_ticks(1);
+    }
+    assert!(world.excess() > 500, "{}", world.excess());
+    let before = world.client(0).snapshots;
+    world.run_ticks(60);
+    assert!(world.client(0).snapshots >= before + 59);
+    assert_eq!(world.client(0).mispredicted, 0);
+}
+
 /// Joining, leaving and reliable messages allocate, and the physics of props does; nothing else:
 /// not inputs, not snapshots, not the metrics.
 #[test]

@@ -24,7 +24,7 @@ use proto::muster::sdk::v1::{
     PlayerLeftResponse, WatchMatchRequest, WatchMatchResponse,
 };
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,10 @@ struct Fake {
     calls: Arc<Mutex<Vec<String>>>,
     /// How many reports of a result fail before one is taken.
     failures: Arc<Mutex<u32>>,
+    /// Whether results are refused for good.
+    refuses: bool,
+    /// Told when the game sends its first sign of life.
+    alive: Arc<Notify>,
 }
 
 /// The game server as the SDK server shows it.
@@ -89,6 +93,7 @@ impl Agones for Fake {
     }
 
     async fn health(&self, _: Request<Streaming<Empty>>) -> Result<Response<Empty>, Status> {
+        self.alive.notify_one();
         Ok(Response::new(Empty {}))
     }
 
@@ -184,6 +189,10 @@ impl Muster for Fake {
     ) -> Result<Response<EndMatchResponse>, Status> {
         let request = request.into_inner();
         assert_eq!(request.match_id, MATCH);
+        if self.refuses {
+            self.note("EndMatch refused");
+            return Err(Status::failed_precondition("not the match of this server"));
+        }
         let mut failures = self.failures.lock().unwrap();
         if *failures > 0 {
             *failures -= 1;
@@ -244,14 +253,53 @@ async fn a_server_without_a_match_ends_at_once_when_it_is_asked_to() {
     let stop = CancellationToken::new();
     let run = gameserver::arena::run(config(port, &["--connect=open"]), stop.clone());
     let asked = async {
-        while !fake.calls.lock().unwrap().contains(&"Ready".to_owned()) {
+        fake.alive.notified().await;
+        stop.cancel();
+    };
+    let both = Box::pin(async { tokio::join!(run, asked).0 });
+    tokio::time::timeout(LIMIT, both).await.unwrap().unwrap();
+    assert_eq!(*fake.calls.lock().unwrap(), ["Ready", "Shutdown"]);
+}
+
+#[tokio::test]
+async fn a_result_that_is_refused_leaves_no_server_allocated() {
+    let refusing = || Fake {
+        refuses: true,
+        ..Fake::default()
+    };
+    let fake = refusing();
+    let port = serve(&fake, true).await;
+    let run = gameserver::arena::run(
+        config(port, &["--wait-seconds=1"]),
+        CancellationToken::new(),
+    );
+    tokio::time::timeout(LIMIT, run).await.unwrap().unwrap();
+    let expected = ["GetConnectKey", "Ready", "EndMatch refused", "Shutdown"];
+    assert_eq!(*fake.calls.lock().unwrap(), expected);
+
+    let fake = refusing();
+    let port = serve(&fake, true).await;
+    let stop = CancellationToken::new();
+    let run = gameserver::arena::run(
+        config(port, &["--wait-seconds=1", "--after-match=ready"]),
+        stop.clone(),
+    );
+    let asked = async {
+        while fake.calls.lock().unwrap().len() < 4 {
             tokio::task::yield_now().await;
         }
         stop.cancel();
     };
     let both = Box::pin(async { tokio::join!(run, asked).0 });
     tokio::time::timeout(LIMIT, both).await.unwrap().unwrap();
-    assert_eq!(*fake.calls.lock().unwrap(), ["Ready"]);
+    let expected = [
+        "GetConnectKey",
+        "Ready",
+        "EndMatch refused",
+        "Ready",
+        "Shutdown",
+    ];
+    assert_eq!(*fake.calls.lock().unwrap(), expected);
 }
 
 #[tokio::test]

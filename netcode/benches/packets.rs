@@ -52,12 +52,13 @@ fn mint(client_id: u32) -> ConnectToken {
     ConnectToken::generate(&grant, &key(), &mut SystemRandom).unwrap()
 }
 
-fn server() -> Server {
+fn server(other_key: Option<Key>) -> Server {
     let rate = Rate {
         per_second: 1_000_000_000,
         burst: u32::MAX,
     };
     let config = ServerConfig {
+        other_key,
         max_clients: 2_000,
         max_spent_tokens: 1 << 20,
         prefix_rate: rate,
@@ -120,7 +121,7 @@ fn refuse(server: &mut Server, name: &str, from: SocketAddr, packet: &[u8]) {
 }
 
 fn main() {
-    let mut server = server();
+    let mut server = server(None);
     let mut client = Client::new(mint(1), NOW.monotonic).unwrap();
     let connection = connect(&mut server, &mut client, address(1));
     let mut packet = [0; MAX_PACKET_BYTES];
@@ -176,9 +177,9 @@ fn main() {
         address(9),
         &forged,
     );
-    server.rotate_key(Key::new([2; 32]).unwrap());
+    let mut with_two = self::server(Some(Key::new([2; 32]).unwrap()));
     refuse(
-        &mut server,
+        &mut with_two,
         "the same, with two live keys",
         address(9),
         &forged,

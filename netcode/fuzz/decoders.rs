@@ -81,15 +81,30 @@ pub(crate) fn server() -> Server {
     Server::new(ServerConfig::new(1, key()), NOW, &mut Fixed(100)).unwrap()
 }
 
-/// Both forms of a token: whatever is read is written and read again alike.
+/// Both forms of a token: whatever is read is written and read again alike, and a client can try it.
 fn connect_token(bytes: &[u8]) {
     if let Ok(token) = ConnectToken::read_standard(bytes) {
         let written = token.write_standard().unwrap();
-        assert_eq!(ConnectToken::read_standard(written.as_slice()), Ok(token));
+        let again = ConnectToken::read_standard(written.as_slice());
+        assert_eq!(again.as_ref(), Ok(&token));
+        try_token(token);
     }
     if let Ok((client_id, token)) = ConnectToken::read_renet(bytes) {
         let written = token.write_renet(client_id).unwrap();
         assert_eq!(written.as_slice(), bytes);
+    }
+}
+
+/// A client presents the token, waits for as long as it is patient, and tries again.
+fn try_token(token: ConnectToken) {
+    let Ok(mut client) = Client::new(token, NOW.monotonic) else {
+        return;
+    };
+    let mut buffer = [0; 2048];
+    for seconds in [0, 1, 60, u64::from(u32::MAX)] {
+        let now = NOW.monotonic + Duration::from_secs(seconds);
+        while client.poll(now, &mut buffer).is_some() {}
+        client.retry(now);
     }
 }
 

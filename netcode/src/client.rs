@@ -301,10 +301,11 @@ impl Client {
         let is_silent = u64::try_from(self.token.timeout_seconds)
             .ok()
             .filter(|seconds| *seconds > 0)
-            .is_some_and(|seconds| self.last_received + Duration::from_secs(seconds) < self.now);
+            .is_some_and(|seconds| self.silence() > Duration::from_secs(seconds));
         // By intervals alone: the client's wall clock may be wrong.
         let lifetime = Duration::from_secs(self.token.expires - self.token.created);
-        let is_expired = self.now >= self.started + lifetime;
+        // A token may claim to live for longer than any clock runs.
+        let is_expired = self.now >= self.started.saturating_add(lifetime);
         match self.state {
             State::Connected if is_silent => self.state = State::Disconnected(Reason::TimedOut),
             State::Requesting | State::Responding if is_expired => {

@@ -61,7 +61,7 @@ pub use keys::{Key, MasterKey, MasterKeys};
 pub use packet::{MAX_PACKET_BYTES, MAX_PAYLOAD_BYTES, STANDARD_PAYLOAD_BYTES};
 pub use protocol_id::{ProtocolId, ProtocolIdError};
 pub use random::{RandomSource, SystemRandom};
-pub use rate::Rate;
+pub use rate::{Bucket, Rate};
 pub use replay::{ReplayWindow, WINDOW};
 pub use server::{Connection, Server, ServerConfig};
 pub use time::Now;

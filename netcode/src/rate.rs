@@ -24,14 +24,14 @@ pub struct Rate {
 
 /// One bucket under one rate.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     /// Nanoseconds of the monotonic clock.
     booked_until: u64,
 }
 
 impl Bucket {
     /// Whether one more may pass now; if so, it is counted.
-    pub(crate) fn take(&mut self, rate: Rate, now: Duration) -> bool {
+    pub fn take(&mut self, rate: Rate, now: Duration) -> bool {
         let Some(interval) = 1_000_000_000_u64.checked_div(u64::from(rate.per_second)) else {
             return false;
         };

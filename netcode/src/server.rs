@@ -60,6 +60,9 @@ pub struct ServerConfig {
     pub protocol_id: u64,
     /// Opens the tokens.
     pub key: Key,
+    /// Opens those that the first one does not: while issuers change from one to the other. Forged
+    /// tokens are tried with both.
+    pub other_key: Option<Key>,
     /// How long the key lives.
     pub key_scope: KeyScope,
     /// Where clients find this server. Every address in a token must be one of these. Empty, which
@@ -89,6 +92,7 @@ impl ServerConfig {
         Self {
             protocol_id,
             key,
+            other_key: None,
             key_scope: KeyScope::Process,
             addresses: Vec::new(),
             max_clients: 64,
@@ -234,7 +238,6 @@ impl Round {
 /// The server's side of the protocol.
 pub struct Server {
     config: ServerConfig,
-    previous_key: Option<Key>,
     sealer: Sealer,
     now: Now,
     is_accepting: bool,
@@ -277,7 +280,6 @@ impl Server {
         let room = usize::try_from(config.max_clients).unwrap_or(usize::MAX);
         Ok(Self {
             sealer: Sealer::new(config.protocol_id),
-            previous_key: None,
             now,
             is_accepting: true,
             clients: Clients::new(config.max_clients, seed),
@@ -528,17 +530,6 @@ impl Server {
     /// Whether new clients are taken; those that come are told when they are not.
     pub fn set_accepting(&mut self, is_accepting: bool) {
         self.is_accepting = is_accepting;
-    }
-
-    /// Opens tokens with `key` from now on, and with the key so far until
-    /// [`Server::retire_previous_key`]. Connections are not touched.
-    pub fn rotate_key(&mut self, key: Key) {
-        self.previous_key = Some(std::mem::replace(&mut self.config.key, key));
-    }
-
-    /// Opens no more tokens with the key before the last rotation.
-    pub fn retire_previous_key(&mut self) {
-        self.previous_key = None;
     }
 
     /// How many clients are connected.

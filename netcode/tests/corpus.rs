@@ -43,6 +43,10 @@ fn seeds() -> Vec<Seed> {
         changed
     };
     let servers = 13 + 24 + 24 + 1024 + 4;
+    // Created in 1970, and good for longer than any clock runs.
+    let mut forever = standard.clone();
+    forever[21..29].fill(0);
+    forever[29..37].fill(255);
     let list = [
         ("connect_token", "standard", standard.clone()),
         (
@@ -65,6 +69,7 @@ fn seeds() -> Vec<Seed> {
             "standard-version",
             with(&standard, 11, b'1'),
         ),
+        ("connect_token", "standard-forever", forever),
         ("connect_token", "standard-times", with(&standard, 28, 255)),
         ("connect_token", "standard-short", standard[..2047].to_vec()),
         (

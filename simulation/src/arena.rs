@@ -171,7 +171,7 @@ pub struct Arena {
     props: Props,
     history: History,
     course: Course,
-    /// Players who left, as they stood. Bounded by the capacity.
+    /// Players who left, as they stood. Bounded by the capacity; beyond it, teams are added up.
     departed: Vec<Standing>,
     events: Vec<Event>,
     /// Shots of the current tick, judged but not yet counted.
@@ -256,13 +256,19 @@ impl Arena {
         let player = place.take().ok_or(Error::SlotEmpty(slot))?;
         self.props.withdraw(slot);
         self.history.forget(slot);
-        // Whoever joins and leaves again and again must not fill the memory.
+        let standing = Standing {
+            left: true,
+            ..player.standing()
+        };
+        // Whoever joins and leaves again and again must not fill the memory; but a team keeps what
+        // its players reached.
         if self.departed.len() < usize::from(self.config.capacity) {
-            let left = true;
-            self.departed.push(Standing {
-                left,
-                ..player.standing()
-            });
+            self.departed.push(standing);
+        } else if let Some(before) = standing.team.and_then(|team| {
+            let mut departed = self.departed.iter_mut();
+            departed.find(|before| before.team == Some(team))
+        }) {
+            before.add(&standing);
         }
         Ok(())
     }
@@ -324,6 +330,13 @@ impl Arena {
     /// The result, once the match ended.
     pub const fn result(&self) -> Option<&MatchResult> {
         self.result.as_ref()
+    }
+
+    /// How long it has been played, or was played until its end, in ticks.
+    pub fn played_ticks(&self) -> u32 {
+        let ended = self.result.as_ref().map(|result| result.duration_ticks);
+        let so_far = || self.started.map_or(0, |started| self.tick.0 - started.0);
+        ended.unwrap_or_else(so_far)
     }
 
     /// Everybody who plays or played, best first.
@@ -411,7 +424,7 @@ impl Arena {
         self.result = Some(MatchResult {
             reason,
             winner,
-            duration_ticks: self.started.map_or(0, |started| self.tick.0 - started.0),
+            duration_ticks: self.played_ticks(),
             standings: self.standings(),
         });
     }

@@ -13,7 +13,7 @@ use crate::rules::{MatchResult, Phase, Rules, Standing, Team};
 use crate::tick::Tick;
 
 /// The version of everything that goes over the wire: messages, inputs and snapshots. One more
-/// whenever any of them changes.
+/// with every release in which any of them has changed.
 pub const WIRE_VERSION: u8 = 1;
 
 /// Most bytes of a message to the server.
@@ -47,15 +47,9 @@ pub enum ToClient {
     },
     /// How everybody does. Replaces the one before.
     Score(Vec<Standing>),
-    /// A new token to come back with. The one before is void.
+    /// A new token to come back with. The one before stays good until the next, for who has not
+    /// got this one; those before that are void.
     Reconnection(Token),
-    /// The match goes on elsewhere: connect there with this token.
-    Moved {
-        /// The address and port of the next server.
-        address: String,
-        /// The connect token for it.
-        token: Token,
-    },
     /// The match is over.
     MatchEnded(MatchResult),
     /// Something for the player to read.
@@ -291,10 +285,6 @@ mod tests {
             },
             ToClient::Score(vec![standing; 64]),
             ToClient::Reconnection(Token(bytes.to_vec())),
-            ToClient::Moved {
-                address: text.to_owned(),
-                token: Token(bytes.to_vec()),
-            },
             ToClient::MatchEnded(MatchResult {
                 reason: EndReason::TimeLimit,
                 winner: Winner::Player(slot),

@@ -162,20 +162,6 @@ impl Course {
         self.since = facts.tick;
         Some(next)
     }
-
-    /// How many more players the match can use: the places to backfill.
-    pub const fn open_places(&self, rules: &Rules, capacity: u16, players: u16) -> u16 {
-        let open = match self.phase {
-            Phase::WaitingForPlayers | Phase::Countdown => true,
-            Phase::Playing => rules.late_join,
-            Phase::Ended(_) => false,
-        };
-        if open {
-            capacity.saturating_sub(players)
-        } else {
-            0
-        }
-    }
 }
 
 /// How a player did.
@@ -191,6 +177,14 @@ pub struct Standing {
     pub downs: u16,
     /// Whether the player left before the end.
     pub left: bool,
+}
+
+impl Standing {
+    /// Adds what was reached at another time, by the same player or for the same side.
+    pub const fn add(&mut self, other: &Self) {
+        self.score = self.score.saturating_add(other.score);
+        self.downs = self.downs.saturating_add(other.downs);
+    }
 }
 
 /// Who won.
@@ -217,8 +211,9 @@ pub struct MatchResult {
     pub standings: Vec<Standing>,
 }
 
-/// The highest score and who has it: teams by the sum of their players, players without one by
-/// their own.
+/// The highest score and who has it: teams by the sum of their players, those who left included,
+/// and players without one by their own. Who plays alone and left cannot win any more: somebody
+/// else may have the slot by now.
 pub fn leader(standings: impl Iterator<Item = Standing>) -> (u16, Winner) {
     let mut best = (0, Winner::Nobody);
     let mut contend = |score: u16, who: Winner| {
@@ -231,6 +226,7 @@ pub fn leader(standings: impl Iterator<Item = Standing>) -> (u16, Winner) {
     let mut teams = [0_u16; 256];
     for standing in standings {
         match standing.team {
+            None if standing.left => {}
             None => contend(standing.score, Winner::Player(standing.slot)),
             Some(Team(team)) => {
                 if let Some(sum) = teams.get_mut(usize::from(team)) {

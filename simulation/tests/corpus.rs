@@ -124,3 +124,13 @@ fn the_corpus_is_decoded_or_refused() {
         decode_all(&mut decoder, &mut messages, &std::fs::read(path).unwrap());
     }
 }
+
+/// Names of files say what is in them; a change of the format must not make them lie.
+#[cfg(feature = "compression")]
+#[test]
+fn the_notice_in_the_corpus_is_one() {
+    let bytes = include_bytes!("corpus/message-notice-zstd");
+    let message = Messages::default().decode_to_client(bytes).unwrap();
+    let expected = simulation::message::ToClient::Notice("again ".repeat(500));
+    assert_eq!(message, expected);
+}

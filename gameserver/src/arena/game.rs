@@ -1,12 +1,17 @@
 //! One match: its sessions, its arena, and what goes to and from its clients.
 //!
 //! A [`Match`] is a value without threads, sockets or clocks. It is handed what the packet layer
-//! opened, stepped once per tick, and hands out payloads; a process can own any number of them. In
-//! a steady tick it does not allocate: joining, leaving and reliable messages do.
+//! opened, stepped once per tick, and hands out payloads. In a steady tick it does not allocate:
+//! joining, leaving and reliable messages do.
+//!
+//! Nothing of it is shared, so a process can own any number of matches, and each goes as it would
+//! alone. What is not there is a host of several: [`crate::arena::host`] has one match at a time,
+//! and nobody looks into a token for which of them it is.
 
 mod client;
 mod outgoing;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use netcode::{Now, RandomSource, UserData};
@@ -23,18 +28,22 @@ use simulation::snapshot::{Encoder, Space};
 use simulation::tick::Tick;
 
 use self::client::{Client, Offence};
-use crate::arena::link::{Inbound, Outbox, Peer};
+use crate::arena::link::{End, Inbound, Outbox, Peer};
 use crate::arena::reconnection::Minter;
 use crate::arena::sessions::{
     Admission, Change, Door, PlayerId, PlayerSession, Policy, Presented, Refusal, SessionId,
     Sessions,
 };
 
-/// Inputs out of range after which a player is sent away: clients of ours send none.
+/// Inputs out of range after which a player is sent away, within a second: clients of ours send
+/// none.
 const MOST_OUT_OF_RANGE: u32 = 60;
 
 /// Suspicion that is worth a line in the log.
 const SUSPICIOUS: u32 = 100;
+
+/// Most accounts that have left and are kept for the result.
+const MOST_DEPARTED: usize = 4_096;
 
 /// What a match is made of.
 #[derive(Clone, Copy, Debug)]
@@ -54,12 +63,14 @@ pub struct MatchConfig {
 /// Something that concerns others than the players.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
-    /// A player has a session.
+    /// A player has a session. That a spectator has one is no news.
     Joined(PlayerId),
     /// A player is back, after this time without a packet.
     Resumed(Duration),
-    /// A session is over, and its place free.
+    /// A player's session is over, and its place free.
     Left(PlayerId),
+    /// A spectator's is.
+    SpectatorLeft,
     /// A connection was not let in.
     Refused(Refusal),
     /// A client was sent away for what it sent.
@@ -90,11 +101,11 @@ pub struct Match<Random> {
     detail: Detail,
     /// Connections to end.
     closing: Vec<Peer>,
-    /// Answers to probes, to be sent with the next snapshots.
-    echoes: Vec<(Peer, Probe)>,
+    /// Connections whose reliable channel has failed.
+    broken: Vec<Peer>,
     news: Vec<News>,
-    /// Who left before the end, with what it had reached.
-    departed: Vec<(PlayerId, Standing)>,
+    /// Who left before the end, with what it had reached in all.
+    departed: BTreeMap<PlayerId, Standing>,
     payload: Box<[u8; 1200]>,
     is_roster_due: bool,
     is_score_due: bool,
@@ -128,9 +139,9 @@ impl<Random: RandomSource> Match<Random> {
                 .collect(),
             detail: Detail::Full,
             closing: Vec::with_capacity(seats),
-            echoes: Vec::with_capacity(seats),
+            broken: Vec::new(),
             news: Vec::with_capacity(seats),
-            departed: Vec::new(),
+            departed: BTreeMap::new(),
             payload: Box::new([0; 1200]),
             is_roster_due: false,
             is_score_due: false,
@@ -184,13 +195,17 @@ impl<Random: RandomSource> Match<Random> {
         self.news.drain(..)
     }
 
-    /// How every account did so far: who is in it, and who left.
+    /// How every account did so far: who is in it, with what was reached before leaving and coming
+    /// again, and who left.
     pub fn standings(&self) -> Vec<(PlayerId, Standing)> {
-        let present = self.sessions.iter().filter_map(|session| {
-            let slot = self.sessions.slot(session.seat)?;
-            Some((session.player, self.arena.player(slot)?.standing()))
-        });
-        present.chain(self.departed.iter().copied()).collect()
+        let mut standings = self.departed.clone();
+        for session in self.sessions.iter() {
+            let player = self.sessions.slot(session.seat);
+            if let Some(player) = player.and_then(|slot| self.arena.player(slot)) {
+                merge(&mut standings, session.player, player.standing());
+            }
+        }
+        standings.into_iter().collect()
     }
 
     /// How many connections are let in.
@@ -202,21 +217,32 @@ impl<Random: RandomSource> Match<Random> {
     pub fn receive(&mut self, now: Now, arrival: Arrival, inbound: Inbound<'_>) {
         match inbound {
             Inbound::Connected(peer, presented) => self.admit(now, peer, &presented),
-            Inbound::Alive(peer) => self.hear(now, peer),
+            Inbound::Alive(peer) => {
+                self.hear(now, peer);
+                if let Some(client) = self.client(peer)
+                    && !client.allow()
+                    && client.offend(Offence::Excess)
+                {
+                    self.kick(peer);
+                }
+            }
             Inbound::Payload(peer, payload) => {
                 self.hear(now, peer);
                 self.take_payload(now, arrival, peer, payload);
             }
-            Inbound::Disconnected(peer, end) => {
-                if let Some(change) = self.sessions.disconnected(now.monotonic, peer, end) {
-                    self.apply(change);
-                }
-                if let Some(client) = self.client(peer) {
-                    client.peer = None;
-                }
-                self.forget_peer(peer);
-            }
+            Inbound::Disconnected(peer, end) => self.lose(now, peer, end),
         }
+    }
+
+    /// A connection has ended, whoever ended it; its session waits for another one.
+    fn lose(&mut self, now: Now, peer: Peer, end: End) {
+        if let Some(change) = self.sessions.disconnected(now.monotonic, peer, end) {
+            self.apply(change);
+        }
+        if let Some(client) = self.client(peer) {
+            client.peer = None;
+        }
+        self.forget_peer(peer);
     }
 
     fn admit(&mut self, now: Now, peer: Peer, presented: &Presented) {
@@ -260,6 +286,7 @@ impl<Random: RandomSource> Match<Random> {
             if let Err(error) = self.arena.add_player(slot, team) {
                 tracing::error!(%error, "Player was not added");
             }
+            self.news.push(News::Joined(player));
         }
         let ArenaConfig {
             capacity, props, ..
@@ -269,7 +296,6 @@ impl<Random: RandomSource> Match<Random> {
             *place = Some(Box::new(client));
         }
         self.enter_peer(peer, seat);
-        self.news.push(News::Joined(player));
         self.is_roster_due = true;
         self.welcome(now, seat);
     }
@@ -339,18 +365,20 @@ impl<Random: RandomSource> Match<Random> {
             *client = None;
         }
         if let Some(slot) = self.sessions.slot(session.seat) {
-            // Whoever comes and goes again and again must not fill the memory.
-            if self.departed.len() < self.clients.len()
-                && let Some(player) = self.arena.player(slot)
-            {
+            // Ever more accounts must not fill the memory.
+            let has_room =
+                self.departed.len() < MOST_DEPARTED || self.departed.contains_key(&session.player);
+            if let Some(player) = self.arena.player(slot).filter(|_| has_room) {
                 let left = true;
                 let standing = player.standing();
-                self.departed
-                    .push((session.player, Standing { left, ..standing }));
+                let standing = Standing { left, ..standing };
+                merge(&mut self.departed, session.player, standing);
             }
             self.command(Command::Leave { slot });
+            self.news.push(News::Left(session.player));
+        } else {
+            self.news.push(News::SpectatorLeft);
         }
-        self.news.push(News::Left(session.player));
         self.is_roster_due = true;
     }
 
@@ -394,11 +422,8 @@ impl<Random: RandomSource> Match<Random> {
             return Some(Offence::Malformed);
         };
         if !probe.answer {
-            // The allowance bounds how many there are per client, the capacity how many in all.
-            if self.echoes.len() < self.echoes.capacity() {
-                let answer = true;
-                self.echoes.push((peer, Probe { answer, ..probe }));
-            }
+            let answer = true;
+            self.client(peer)?.echo = Some(Probe { answer, ..probe });
             return None;
         }
         let seat = self.seat(peer)?;
@@ -513,23 +538,20 @@ impl<Random: RandomSource> Match<Random> {
         }
     }
 
-    /// Sends away who claims what no client of ours claims, and logs who aims too well.
+    /// Sends away who claims what no client of ours claims, and logs who aims too well. Who is lost
+    /// is sent away after coming back.
     fn look_for_cheats(&mut self) {
-        let mut kicked = None;
+        let mut kicked = Vec::new();
         for player in self.arena.players() {
             let suspicion = &player.suspicion;
             if suspicion.out_of_range >= MOST_OUT_OF_RANGE {
-                kicked = Some(player.slot);
+                let client = self.clients.get(usize::from(player.slot.0));
+                kicked.extend(client.and_then(|client| client.as_ref()?.peer));
             } else if suspicion.score >= SUSPICIOUS {
                 tracing::debug!(slot = player.slot.0, ?suspicion, "Player is suspicious");
             }
         }
-        let peer = kicked.and_then(|slot| self.in_seat(slot.0)?.peer);
-        if let Some(peer) = peer
-            && self
-                .client(peer)
-                .is_some_and(|client| client.offend(Offence::Implausible))
-        {
+        for peer in kicked {
             self.kick(peer);
         }
     }
@@ -545,7 +567,8 @@ impl<Random: RandomSource> Match<Random> {
         }
     }
 
-    /// Ends the match as it stands: nobody new, and no session outlives its connection.
+    /// Ends the match as it stands: nobody new, and everybody is told; [`Match::disband`] is to
+    /// follow.
     pub fn abort(&mut self) {
         self.close_door();
         self.broadcast(&ToClient::Notice("The server ends now.".to_owned()));
@@ -600,3 +623,15 @@ impl<Random: RandomSource> Match<Random> {
         }
     }
 }
+
+/// Adds a standing to what its account has. An account has one: it is where it is now, with all
+/// that it has reached.
+fn merge(standings: &mut BTreeMap<PlayerId, Standing>, player: PlayerId, mut standing: Standing) {
+    if let Some(before) = standings.get(&player) {
+        standing.add(before);
+    }
+    standings.insert(player, standing);
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

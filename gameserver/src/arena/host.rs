@@ -17,7 +17,7 @@ use crate::arena::metrics::Metrics;
 use crate::arena::pace::{Due, Pace};
 use crate::arena::reconnection::Minter;
 use crate::arena::report::result_json;
-use crate::arena::sessions::{PlayerId, Presented};
+use crate::arena::sessions::{PlayerId, Presented, Refusal};
 use crate::arena::sink::HistorySink;
 
 /// How long players look at the result before they are disconnected.
@@ -29,7 +29,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Time after the end of a drain in which the result can still be reported.
 const LAST_REPORT: Duration = Duration::from_secs(5);
 
-/// How long a player with a token waits for the assignment that must be on its way.
+/// How long a player with a token waits for the assignment that must be on its way. Who waits
+/// longer has a token of another match.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Players who may wait for it.
@@ -45,7 +46,8 @@ pub enum Order {
         /// How many players it expects; 0 if it does not say.
         players: u16,
     },
-    /// The assignment is over.
+    /// The assignment is over, that of a match which has not begun included. Another assignment
+    /// says so of the one before.
     Withdrawn,
     /// The platform has the result.
     Reported,
@@ -69,6 +71,8 @@ pub enum Report {
         /// What this server does next.
         next: AfterMatch,
     },
+    /// The server ends, though the platform was told last that it is ready.
+    Leaving,
 }
 
 /// How a server hosts.
@@ -78,7 +82,8 @@ pub struct HostConfig {
     pub game: MatchConfig,
     /// What follows a match.
     pub after: AfterMatch,
-    /// Whether a platform assigns matches. If not, the first player brings one.
+    /// Whether a platform assigns matches. If not, the first player brings one; if so, no token
+    /// ever does: it may be one that was left over from a match before.
     pub is_assigned: bool,
     /// How long a match may go on after the process was asked to end.
     pub drain_timeout: Duration,
@@ -112,6 +117,8 @@ pub struct Host<Random> {
     seen_at: Option<Duration>,
     drain_at: Option<Duration>,
     detail: Detail,
+    /// What the platform was told last about the time after a match.
+    told: AfterMatch,
     /// A report that the queue had no room for.
     unsent: Option<Report>,
 }
@@ -142,6 +149,8 @@ impl<Random: RandomSource + Clone> Host<Random> {
             seen_at: None,
             drain_at: None,
             detail: Detail::Full,
+            // A server says so before its first tick.
+            told: AfterMatch::Ready,
             unsent: None,
         }
     }
@@ -241,11 +250,19 @@ impl<Random: RandomSource + Clone> Host<Random> {
                 let is_known = self.game.as_ref().is_some_and(|game| game.id() == match_id);
                 if !is_known && self.last_match != Some(match_id) {
                     self.next = Some((match_id, players));
-                    // Who still looks at the last result makes room.
-                    self.on(now, Event::Seen, outbox);
+                    // The platform has taken the current match away, or who still looks at the last
+                    // result makes room.
+                    let event = match self.life.stage() {
+                        Stage::Hosting => Event::Withdrawn,
+                        Stage::Idle | Stage::Over { .. } | Stage::Gone => Event::Seen,
+                    };
+                    self.on(now, event, outbox);
                 }
             }
-            Order::Withdrawn => self.on(now, Event::Withdrawn, outbox),
+            Order::Withdrawn => {
+                self.next = None;
+                self.on(now, Event::Withdrawn, outbox);
+            }
             Order::Reported => self.on(now, Event::Reported, outbox),
             Order::Drain => {
                 self.drain_at
@@ -258,10 +275,11 @@ impl<Random: RandomSource + Clone> Host<Random> {
     /// Begins the assigned match, or one for who waits if nobody assigns any, and lets in who
     /// came before it.
     fn let_in(&mut self, now: Now, outbox: &mut impl Outbox) {
+        if self.config.is_assigned && self.next.is_none() {
+            self.lose_patience(now);
+        }
         if self.life.stage() == Stage::Idle {
-            let first = self.waiting.first().filter(|(since, _, _)| {
-                !self.config.is_assigned || now.monotonic >= *since + PATIENCE
-            });
+            let first = self.waiting.first().filter(|_| !self.config.is_assigned);
             let wished = first.map(|(_, _, presented)| (presented.user_data.match_id, 0));
             if let Some((match_id, players)) = self.next.take().or(wished) {
                 self.begin(now, match_id, players, outbox);
@@ -276,6 +294,15 @@ impl<Random: RandomSource + Clone> Host<Random> {
         let arrival = self.pace.arrival(now.monotonic, game.next_tick());
         for (_, peer, presented) in self.waiting.drain(..) {
             game.receive(now, arrival, Inbound::Connected(peer, presented));
+        }
+    }
+
+    /// Refuses who waits for an assignment that should have come by now.
+    fn lose_patience(&mut self, now: Now) {
+        let too_long = |(since, _, _): &mut (Duration, Peer, _)| now.monotonic >= *since + PATIENCE;
+        for (_, peer, _) in self.waiting.extract_if(.., too_long) {
+            self.closing.push(peer);
+            count_refusal(&self.metrics, Refusal::WrongMatch);
         }
     }
 
@@ -311,13 +338,8 @@ impl<Random: RandomSource + Clone> Host<Random> {
                     self.metrics.sessions_ended.inc();
                     self.report(Report::Left(player));
                 }
-                News::Refused(refusal) => {
-                    let reason = [refusal.name()];
-                    self.metrics
-                        .sessions_refused
-                        .with_label_values(&reason)
-                        .inc();
-                }
+                News::SpectatorLeft => self.metrics.sessions_ended.inc(),
+                News::Refused(refusal) => count_refusal(&self.metrics, refusal),
                 News::Kicked(_) => self.metrics.kicked.inc(),
                 News::Ended => has_ended = true,
             }
@@ -351,6 +373,8 @@ impl<Random: RandomSource + Clone> Host<Random> {
         let before = self.life.stage();
         for action in self.life.on(event) {
             match action {
+                // Else players would be sent to a server that is about to be gone.
+                Action::Exit if self.told == AfterMatch::Ready => self.report(Report::Leaving),
                 Action::Begin | Action::Exit => {}
                 Action::CloseDoor => {
                     if let Some(game) = &mut self.game {
@@ -378,9 +402,14 @@ impl<Random: RandomSource + Clone> Host<Random> {
         };
         let report = Report::Ended {
             match_id: game.id(),
-            result: result_json(game.result(), &game.standings()),
+            result: result_json(
+                game.result(),
+                game.arena().played_ticks(),
+                &game.standings(),
+            ),
             next: self.life.after(),
         };
+        self.told = self.life.after();
         self.report(report);
     }
 
@@ -391,8 +420,10 @@ impl<Random: RandomSource + Clone> Host<Random> {
         game.disband(outbox);
         let left: Vec<_> = game.drain_news().collect();
         for news in left {
-            if let News::Left(player) = news {
+            if matches!(news, News::Left(_) | News::SpectatorLeft) {
                 self.metrics.sessions_ended.inc();
+            }
+            if let News::Left(player) = news {
                 self.report(Report::Left(player));
             }
         }
@@ -401,7 +432,7 @@ impl<Random: RandomSource + Clone> Host<Random> {
         self.sink.end();
     }
 
-    /// Hands a report to the control plane. The one about the end is kept until there is room.
+    /// Hands a report to the control plane. The one about a match's end is kept until there is room.
     fn report(&mut self, report: Report) {
         if let Err(error) = self.control.reports.try_send(report) {
             self.metrics.reports_dropped.inc();
@@ -419,6 +450,11 @@ impl<Random: RandomSource + Clone> Host<Random> {
             self.unsent = Some(error.into_inner());
         }
     }
+}
+
+fn count_refusal(metrics: &Metrics, refusal: Refusal) {
+    let reason = [refusal.name()];
+    metrics.sessions_refused.with_label_values(&reason).inc();
 }
 
 impl<Random> std::fmt::Debug for Host<Random> {

@@ -168,9 +168,12 @@ impl Metrics {
                     .inc_by(new);
             }
         }
-        let bad = traffic.bad_user_data - before.bad_user_data;
-        if bad > 0 {
-            self.refused.with_label_values(&["user_data"]).inc_by(bad);
+        let user_data = traffic.bad_user_data - before.bad_user_data;
+        let excess = traffic.excess - before.excess;
+        for (reason, new) in [("user_data", user_data), ("excess", excess)] {
+            if new > 0 {
+                self.refused.with_label_values(&[reason]).inc_by(new);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use netcode::server::{self, Event, Output};
-use netcode::{Connection, MAX_PACKET_BYTES, Now, RandomSource, UserData};
+use netcode::{Bucket, Connection, MAX_PACKET_BYTES, Now, RandomSource, Rate, UserData};
 
 use crate::arena::clock;
 use crate::arena::link::{End, Inbound, Link, Outbox, Peer, Statistics};
@@ -30,6 +30,14 @@ const GOODBYES: u32 = 10;
 /// Time between two of them.
 const GOODBYE_INTERVAL: Duration = Duration::from_millis(10);
 
+/// What one connection may hand over to the game: three times what a client of ours sends, and all
+/// that it sends in five seconds at once. Who sends more loses its own packets, before the queue to
+/// the game is full and loses those of others.
+const ALLOWANCE: Rate = Rate {
+    per_second: 240,
+    burst: 400,
+};
+
 /// Longer datagrams are cut, and then refused for their length.
 const LONGEST: usize = MAX_PACKET_BYTES + 1;
 
@@ -46,6 +54,8 @@ pub struct Traffic {
     pub bytes_out: u64,
     /// Datagrams that the kernel did not take.
     pub unsent: u64,
+    /// Datagrams of clients that sent more than they may.
+    pub excess: u64,
     /// Connections whose token says nothing that we understand.
     pub bad_user_data: u64,
 }
@@ -57,13 +67,22 @@ struct Socket {
     is_dual: bool,
 }
 
+/// A connection, by both names that it has.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    connection: Connection,
+    peer: Peer,
+    /// What it has used up of [`ALLOWANCE`].
+    used: Bucket,
+}
+
 /// The socket and every connection over it.
 #[derive(Debug)]
 pub struct Net {
     socket: Socket,
     server: server::Server,
     /// By the slot of the packet layer.
-    peers: Vec<Option<(Connection, Peer)>>,
+    peers: Vec<Option<Known>>,
     serial: u32,
     incoming: Box<[u8; LONGEST]>,
     outgoing: Box<[u8; MAX_PACKET_BYTES]>,
@@ -95,11 +114,6 @@ impl Net {
             now,
             traffic: Traffic::default(),
         })
-    }
-
-    /// Opens tokens with a newer key too.
-    pub fn rotate_key(&mut self, key: netcode::Key) {
-        self.server.rotate_key(key);
     }
 
     /// Where the socket is bound.
@@ -144,7 +158,7 @@ impl Net {
                 self.welcome(connection, client_id, game);
             }
             Event::Alive(connection) => {
-                if let Some(peer) = find(&self.peers, connection) {
+                if let Some(peer) = hear(&mut self.peers, connection, self.now, &mut self.traffic) {
                     game(Inbound::Alive(peer));
                 }
             }
@@ -153,7 +167,7 @@ impl Net {
                 payload,
                 ..
             } => {
-                if let Some(peer) = find(&self.peers, connection) {
+                if let Some(peer) = hear(&mut self.peers, connection, self.now, &mut self.traffic) {
                     game(Inbound::Payload(peer, payload));
                 }
             }
@@ -189,7 +203,11 @@ impl Net {
             place,
             serial: self.serial,
         };
-        *entry = Some((connection, peer));
+        *entry = Some(Known {
+            connection,
+            peer,
+            used: Bucket::default(),
+        });
         let presented = Presented {
             client_id,
             user_data,
@@ -215,22 +233,21 @@ impl Net {
         }
     }
 
+    fn connection(&self, peer: Peer) -> Option<Connection> {
+        let known = self.peers.get(peer.place())?.as_ref()?;
+        (known.peer == peer).then_some(known.connection)
+    }
+
     fn forget(&mut self, connection: Connection) -> Option<Peer> {
-        let peer = find(&self.peers, connection)?;
-        *self.peers.get_mut(index(connection))? = None;
-        Some(peer)
+        let entry = self.peers.get_mut(index(connection))?;
+        let known = entry.take_if(|known| known.connection == connection)?;
+        Some(known.peer)
     }
 }
 
 impl Outbox for Net {
     fn send(&mut self, peer: Peer, payload: &[u8]) {
-        let Some((connection, _)) = self
-            .peers
-            .get(peer.place())
-            .copied()
-            .flatten()
-            .filter(|(_, current)| *current == peer)
-        else {
+        let Some(connection) = self.connection(peer) else {
             return;
         };
         let Some(to) = self.server.address(connection) else {
@@ -246,8 +263,7 @@ impl Outbox for Net {
     }
 
     fn disconnect(&mut self, peer: Peer) {
-        let current = self.peers.get(peer.place()).copied().flatten();
-        if let Some((connection, _)) = current.filter(|(_, current)| *current == peer) {
+        if let Some(connection) = self.connection(peer) {
             self.server.disconnect(connection);
             self.forget(connection);
         }
@@ -287,9 +303,23 @@ fn index(connection: Connection) -> usize {
     usize::try_from(connection.slot()).unwrap_or(usize::MAX)
 }
 
-fn find(peers: &[Option<(Connection, Peer)>], connection: Connection) -> Option<Peer> {
-    let (current, peer) = (*peers.get(index(connection))?)?;
-    (current == connection).then_some(peer)
+/// Whose packet this is, unless its client has sent too many.
+fn hear(
+    peers: &mut [Option<Known>],
+    connection: Connection,
+    now: Now,
+    traffic: &mut Traffic,
+) -> Option<Peer> {
+    let known = peers.get_mut(index(connection))?.as_mut()?;
+    if known.connection != connection {
+        return None;
+    }
+    if known.used.take(ALLOWANCE, now.monotonic) {
+        Some(known.peer)
+    } else {
+        traffic.excess += 1;
+        None
+    }
 }
 
 fn transmit(socket: &Socket, traffic: &mut Traffic, to: SocketAddr, packet: &[u8]) {

@@ -18,6 +18,7 @@ use proto::muster::sdk::v1::{
 };
 use runtime::backoff::Backoff;
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
@@ -184,11 +185,13 @@ impl Platform {
             let ticks = Some(progress.ticks());
             std::mem::replace(&mut before, ticks) != ticks
         });
-        let watch = watch_matches(self.muster.clone(), self.matches, orders.clone());
+        let (assigned, newest) = watch::channel(None);
+        let watching = watch_matches(self.muster.clone(), self.matches, orders.clone(), assigned);
         let mut teller = Teller {
             sdk: self.sdk.clone(),
             muster: is_assigned.then_some(self.muster),
             is_allocated: false,
+            assigned: newest,
         };
         let tell = async {
             while let Some(report) = reports.recv().await {
@@ -203,7 +206,7 @@ impl Platform {
         };
         tokio::join!(health, tell, async {
             tokio::select! {
-                () = watch => {}
+                () = watching => {}
                 () = ended.cancelled() => {}
             }
         });
@@ -221,16 +224,16 @@ pub(crate) async fn serve_alone(orders: Sender<Order>, mut reports: Receiver<Rep
     }
 }
 
-/// Hands assignments to the game, for as long as there are any.
+/// Hands assignments to the game, for as long as there are any, and shows which is the newest.
 async fn watch_matches(
     mut muster: SdkClient<Channel>,
     matches: Option<Streaming<WatchMatchResponse>>,
     orders: Sender<Order>,
+    newest: watch::Sender<Option<[u8; 16]>>,
 ) {
     let Some(mut matches) = matches else {
         return std::future::pending().await;
     };
-    let mut current = None;
     loop {
         while let Ok(Some(answer)) = matches.message().await {
             let assigned = answer.r#match.as_ref().and_then(order);
@@ -239,10 +242,9 @@ async fn watch_matches(
                 Some(Order::Assigned { match_id, .. }) => Some(*match_id),
                 _ => None,
             };
-            if id == current {
+            if id == newest.send_replace(id) {
                 continue;
             }
-            current = id;
             if orders.send(assigned.unwrap_or(Order::Withdrawn)).is_err() {
                 return;
             }
@@ -261,12 +263,25 @@ fn order(assigned: &Match) -> Option<Order> {
     })
 }
 
+/// How an attempt to tell the platform something ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// The platform took it.
+    Taken,
+    /// It will not take it, however often it is told.
+    Refused,
+    /// It was told often enough.
+    GivenUp,
+}
+
 /// Tells the platform what happens.
 struct Teller {
     sdk: Sdk,
     /// None under plain Agones.
     muster: Option<SdkClient<Channel>>,
     is_allocated: bool,
+    /// The match that the platform assigned last, unless it took it away.
+    assigned: watch::Receiver<Option<[u8; 16]>>,
 }
 
 impl Teller {
@@ -299,11 +314,21 @@ impl Teller {
                 next,
             } => {
                 tracing::info!(result, "Match ended");
-                self.insist(None, "match ended", async |this| {
+                let told = self.insist(None, "match ended", async |this| {
                     this.ended(match_id, &result, next).await
+                });
+                // The result is not wanted, but the server must not stay Allocated for nothing.
+                if told.await == Told::Refused && !self.is_wanted_elsewhere(match_id, next) {
+                    self.insist(None, "next state", async |this| this.move_on(next).await)
+                        .await;
+                }
+                self.is_allocated = false;
+            }
+            Report::Leaving => {
+                self.insist(Some(ATTEMPTS), "server ends", async |this| {
+                    this.move_on(AfterMatch::Shutdown).await
                 })
                 .await;
-                self.is_allocated = false;
             }
         }
     }
@@ -340,22 +365,34 @@ impl Teller {
             };
             return muster.end_match(request).await.map(drop);
         }
+        self.move_on(next).await
+    }
+
+    /// Whether the server was assigned another match meanwhile, which Ready would take away again.
+    fn is_wanted_elsewhere(&self, match_id: [u8; 16], next: AfterMatch) -> bool {
+        let is_another = self.assigned.borrow().is_some_and(|id| id != match_id);
+        next == AfterMatch::Ready && is_another
+    }
+
+    /// Says in which state the server goes on, without a result.
+    async fn move_on(&mut self, next: AfterMatch) -> Result<(), Status> {
         match next {
             AfterMatch::Shutdown => self.sdk.shutdown().await,
             AfterMatch::Ready => self.sdk.ready().await,
         }
     }
 
-    /// Calls until it succeeds, or is refused for good, or was tried `attempts` times.
+    /// Calls until it succeeds, or is refused for good, or was tried `attempts` times. Returns how
+    /// it ended.
     async fn insist(
         &mut self,
         attempts: Option<u32>,
         what: &'static str,
         mut call: impl AsyncFnMut(&mut Self) -> Result<(), Status>,
-    ) {
+    ) -> Told {
         for attempt in 0..attempts.unwrap_or(u32::MAX) {
             let Err(status) = call(self).await else {
-                return;
+                return Told::Taken;
             };
             let is_final = matches!(
                 status.code(),
@@ -363,9 +400,10 @@ impl Teller {
             );
             tracing::warn!(what, error = %status, attempt, "Platform was not told");
             if is_final {
-                return;
+                return Told::Refused;
             }
             tokio::time::sleep(BACKOFF.bound(attempt)).await;
         }
+        Told::GivenUp
     }
 }

@@ -11,8 +11,12 @@ const MOST_BYTES: usize = 8 * 1024;
 
 /// The result as JSON. Players are named by their accounts, best first; where they are too many
 /// for the room, the last ones are left out and `players` says how many there were. A match
-/// without a result was ended by the server.
-pub fn result_json(result: Option<&MatchResult>, standings: &[(PlayerId, Standing)]) -> String {
+/// without a result was ended by the server, after `played_ticks` all the same.
+pub fn result_json(
+    result: Option<&MatchResult>,
+    played_ticks: u32,
+    standings: &[(PlayerId, Standing)],
+) -> String {
     let mut standings = standings.to_vec();
     standings.sort_by_key(|(player, standing)| {
         (std::cmp::Reverse(standing.score), standing.downs, *player)
@@ -34,14 +38,13 @@ pub fn result_json(result: Option<&MatchResult>, standings: &[(PlayerId, Standin
         Some(Winner::Team(team)) => json!({"team": team.0}),
         Some(Winner::Nobody) | None => Value::Null,
     };
-    let seconds = result.map_or(0, |result| result.duration_ticks / TICK_RATE);
     let rows: Vec<_> = standings.iter().map(row).collect();
     let mut shown = rows.len();
     loop {
         let text = json!({
             "reason": reason,
             "winner": winner,
-            "durationSeconds": seconds,
+            "durationSeconds": played_ticks / TICK_RATE,
             "players": rows.len(),
             "standings": &rows[..shown],
         })
@@ -93,7 +96,7 @@ mod tests {
             duration_ticks: 600,
             standings: Vec::new(),
         };
-        let text = result_json(Some(&result), &[standing(0, 2), standing(1, 5)]);
+        let text = result_json(Some(&result), 600, &[standing(0, 2), standing(1, 5)]);
         expect![[r#"{"durationSeconds":10,"players":2,"reason":"TimeLimit","standings":[{"downs":1,"left":false,"playerId":"0001ab03-0405-0607-0809-0a0b0c0d0e0f","score":5,"team":null},{"downs":1,"left":false,"playerId":"0000ab03-0405-0607-0809-0a0b0c0d0e0f","score":2,"team":null}],"winner":{"playerId":"0001ab03-0405-0607-0809-0a0b0c0d0e0f"}}"#]]
             .assert_eq(&text);
     }
@@ -101,7 +104,7 @@ mod tests {
     #[test]
     fn a_result_of_a_thousand_players_fits() {
         let standings: Vec<_> = (0..1024).map(|slot| standing(slot, slot)).collect();
-        let text = result_json(None, &standings);
+        let text = result_json(None, 7_260, &standings);
         assert!(
             text.len() <= MOST_BYTES && text.len() > MOST_BYTES / 2,
             "{}",
@@ -110,6 +113,7 @@ mod tests {
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["players"], 1024);
         assert_eq!(value["reason"], "ServerEnded");
+        assert_eq!(value["durationSeconds"], 121);
         assert_eq!(value["standings"][0]["score"], 1023);
     }
 }

@@ -109,8 +109,6 @@ pub struct PlayerSession {
     /// What the secret of the newest reconnection token hashes to, and the one before it, whose
     /// successor may have been lost on the way.
     pub secrets: [Option<SecretHash>; 2],
-    /// When the player was first lost and has not been back since.
-    pub lost_at: Option<Duration>,
 }
 
 impl PlayerSession {
@@ -289,7 +287,6 @@ impl Sessions {
             last_heard: now,
             token_due: now,
             secrets: [None; 2],
-            lost_at: None,
         };
         self.by_id.insert(id, session);
         Ok(Admission::Joined(id))
@@ -322,7 +319,6 @@ impl Sessions {
         session.last_heard = now;
         session.token_due = now;
         session.secrets = [None; 2];
-        session.lost_at = None;
         Ok(Admission::Resumed {
             session: session.id,
             replaced: session.peer.replace(peer),
@@ -336,7 +332,6 @@ impl Sessions {
         session.last_heard = now;
         let was_away = session.state != State::Connected;
         session.state = State::Connected;
-        session.lost_at = None;
         Some((session.id, was_away))
     }
 
@@ -351,7 +346,6 @@ impl Sessions {
         }
         let was_lost = session.state == State::Lost;
         session.state = State::Lost;
-        session.lost_at.get_or_insert(now);
         leave(&mut self.by_peer, peer);
         (!was_lost).then_some(Change::Lost(id))
     }
@@ -379,7 +373,6 @@ impl Sessions {
             }
             if silence >= self.policy.lost_after && session.state != State::Lost {
                 session.state = State::Lost;
-                session.lost_at = Some(now);
                 return Some(Change::Lost(session.id));
             }
             if silence >= self.policy.silent_after && session.state == State::Connected {

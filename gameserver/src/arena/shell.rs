@@ -69,10 +69,10 @@ impl<Side: Link, Random: RandomSource + Clone> Shell<Side, Random> {
     /// Runs until the process has nothing more to do.
     pub fn run(mut self) {
         while self.host.stage() != Stage::Gone {
-            self.wait();
+            let taken_in = self.wait();
             let start = clock::monotonic();
             let dropped = self.turn(clock::now());
-            let work = clock::monotonic().saturating_sub(start);
+            let work = taken_in + clock::monotonic().saturating_sub(start);
             self.metrics.tick_seconds.observe(work.as_secs_f64());
             let detail = self.load.observe(work, dropped);
             self.host.set_detail(detail);
@@ -80,21 +80,25 @@ impl<Side: Link, Random: RandomSource + Clone> Shell<Side, Random> {
         self.link.say_goodbye();
     }
 
-    /// Waits for the next tick, and empties the socket meanwhile.
-    fn wait(&mut self) {
+    /// Waits for the next tick, and empties the socket meanwhile. Returns how long that took: it is
+    /// work of the tick, and under a flood most of it.
+    fn wait(&mut self) -> Duration {
+        let mut taken_in = Duration::ZERO;
         loop {
             let now = clock::monotonic();
             let deadline = self.host.deadline();
             let rest = deadline.saturating_sub(now);
             if rest.is_zero() {
-                return;
+                return taken_in;
             }
             let sleep = rest.saturating_sub(SPIN).min(SLICE);
             if sleep.is_zero() {
                 std::hint::spin_loop();
             } else {
                 clock::sleep_until(now + sleep);
-                self.take_in(clock::now(), false);
+                let start = clock::now();
+                self.take_in(start, false);
+                taken_in += clock::monotonic().saturating_sub(start.monotonic);
             }
         }
     }
@@ -118,5 +122,53 @@ impl<Side: Link, Random: RandomSource + Clone> Shell<Side, Random> {
         }
         self.progress.advance();
         due.dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netcode::SystemRandom;
+
+    use super::*;
+    use crate::arena::game::tests::host_of_nobody;
+    use crate::arena::link::{Inbound, Outbox, Peer, Statistics};
+
+    /// A link that works for a while whenever it is asked, and knows for how long.
+    struct Busy(Duration);
+
+    impl Outbox for Busy {
+        fn send(&mut self, _peer: Peer, _payload: &[u8]) {}
+
+        fn disconnect(&mut self, _peer: Peer) {}
+    }
+
+    impl Link for Busy {
+        fn receive(&mut self, now: Now, _is_tick: bool, _game: &mut dyn FnMut(Inbound<'_>)) {
+            let mut worked = Duration::ZERO;
+            while worked < Duration::from_micros(100) {
+                worked = clock::monotonic().saturating_sub(now.monotonic);
+            }
+            self.0 += worked;
+        }
+
+        fn statistics(&self) -> Statistics {
+            Statistics::default()
+        }
+
+        fn say_goodbye(&mut self) {}
+    }
+
+    #[test]
+    fn packets_that_come_between_ticks_are_work_of_the_tick() {
+        let (host, metrics) = host_of_nobody(clock::monotonic() + Duration::from_millis(500));
+        let mut shell: Shell<Busy, SystemRandom> =
+            Shell::new(Busy(Duration::ZERO), host, metrics, Progress::default());
+        let taken_in = shell.wait();
+        assert!(!shell.link.0.is_zero());
+        assert!(
+            taken_in >= shell.link.0,
+            "{taken_in:?} of {:?}",
+            shell.link.0
+        );
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use prometheus::Registry;
 use runtime::backoff::Backoff;
 use runtime::service::chain;
@@ -180,7 +181,10 @@ impl Writer {
             }
             self.metrics.failures.inc();
             self.queue.give_back(Instant::now(), batch);
-            let pause = self.limits.backoff.delay(failures, share());
+            let pause = self
+                .limits
+                .backoff
+                .delay(failures, share(runtime::clock::now()));
             tracing::warn!(error = chain(&error), ?pause, "History was not written");
             failures = failures.saturating_add(1);
             self.queue.pause(pause);
@@ -228,9 +232,10 @@ impl Writer {
     }
 }
 
-/// Servers that lost the same database do not come back at the same moment.
-fn share() -> f64 {
-    f64::from(runtime::clock::now().subsec_microsecond()) / 1_000.0
+/// How much of the current second has passed, from 0 to 1: servers that lost the same database do
+/// not come back at the same moment.
+fn share(now: Timestamp) -> f64 {
+    f64::from(now.subsec_nanosecond()) / 1_000_000_000.0
 }
 
 #[cfg(test)]

@@ -256,6 +256,11 @@ impl World {
         }
     }
 
+    /// Datagrams of clients that sent more than they may.
+    pub(crate) fn excess(&self) -> u64 {
+        self.shell.link.statistics().traffic.excess
+    }
+
     /// Datagrams that the server refused.
     pub(crate) fn refused(&self) -> u64 {
         self.shell.link.statistics().counters.refused.total()
@@ -394,6 +399,17 @@ impl TestClient {
         self.transmit(&[9, 9, 9]);
     }
 
+    /// Asks for the round trip, again and again.
+    pub(crate) fn flood(&mut self, packets: usize) {
+        let question = Probe {
+            answer: false,
+            stamp: 0,
+        };
+        for _ in 0..packets {
+            self.transmit(&question.encode());
+        }
+    }
+
     fn send(&mut self, now: Duration, random: &mut Random) {
         let Some(socket) = &self.socket else {
             return;
@@ -407,7 +423,7 @@ impl TestClient {
         };
         let tick = last.tick.next();
         let input = Input {
-            east: random.bits().to_le_bytes()[0].cast_signed(),
+            east: random.bits().to_le_bytes()[0].cast_signed().max(-127),
             north: 90,
             aim: u16::from_le_bytes([0, random.bits().to_le_bytes()[1]]),
             buttons: Buttons::SPRINT,

@@ -126,8 +126,8 @@ impl Server {
                 key,
             )
         };
-        let opened = match (open(&self.config.key), &self.previous_key) {
-            (Err(Error::Forged), Some(previous)) => open(previous),
+        let opened = match (open(&self.config.key), &self.config.other_key) {
+            (Err(Error::Forged), Some(other)) => open(other),
             (opened, _) => opened,
         };
         let token = opened.map_err(|_| Refusal::TokenForged)?;

@@ -252,6 +252,31 @@ fn who_left_is_in_the_result_but_not_in_the_arena() {
 }
 
 #[test]
+fn a_team_keeps_the_score_of_everybody_who_left() {
+    let mut arena = duel([Some(Team(0)), Some(Team(1))]);
+    let leaves = 3 * arena.config().capacity;
+    for _ in 0..leaves {
+        arena.player_mut(ONE).unwrap().score = 1;
+        arena.remove_player(ONE).unwrap();
+        arena.add_player(ONE, Some(Team(0))).unwrap();
+    }
+    assert!(arena.departed.len() <= usize::from(arena.config().capacity));
+    let expected = (leaves, Winner::Team(Team(0)));
+    assert_eq!(leader(arena.all_standings()), expected);
+}
+
+#[test]
+fn it_says_how_long_it_was_played_before_and_after_its_end() {
+    let mut arena = duel([None; 2]);
+    let before = arena.played_ticks();
+    arena.step(&Inputs::new(8));
+    assert_eq!(arena.played_ticks(), before + 1);
+    arena.finish(EndReason::TimeLimit);
+    arena.step(&Inputs::new(8));
+    assert_eq!(arena.played_ticks(), before + 1);
+}
+
+#[test]
 fn a_player_pushes_props_and_is_not_slowed_by_them() {
     let mut arena = Arena::new(&ArenaConfig {
         props: 4,

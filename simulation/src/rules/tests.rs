@@ -77,28 +77,6 @@ fn it_is_abandoned_only_if_they_stay_away() {
 }
 
 #[test]
-fn places_are_open_until_the_start_and_later_if_the_rules_say_so() {
-    let closed = Rules {
-        late_join: false,
-        ..RULES
-    };
-    let at = |phase| Course {
-        phase,
-        ..Course::new(Tick(0))
-    };
-    for (phase, late, early) in [
-        (Phase::WaitingForPlayers, 6, 6),
-        (Phase::Countdown, 6, 6),
-        (Phase::Playing, 6, 0),
-        (Phase::Ended(EndReason::TimeLimit), 0, 0),
-    ] {
-        assert_eq!(at(phase).open_places(&RULES, 8, 2), late);
-        assert_eq!(at(phase).open_places(&closed, 8, 2), early);
-    }
-    assert_eq!(at(Phase::Playing).open_places(&RULES, 8, 9), 0);
-}
-
-#[test]
 fn the_leader_is_a_player_or_the_sum_of_a_team() {
     let standing = |slot, team: Option<u8>, score| Standing {
         slot: PlayerSlot(slot),
@@ -119,4 +97,14 @@ fn the_leader_is_a_player_or_the_sum_of_a_team() {
     let tie = [standing(0, None, 3), standing(1, None, 3)];
     assert_eq!(of(&tie), (3, Winner::Nobody));
     assert_eq!(of(&[standing(0, None, 0)]), (0, Winner::Nobody));
+    let left = |standing| Standing {
+        left: true,
+        ..standing
+    };
+    let gone = [left(standing(0, None, 9)), standing(0, None, 1)];
+    assert_eq!(of(&gone), (1, Winner::Player(PlayerSlot(0))));
+    let tied = [left(standing(0, None, 1)), standing(1, None, 1)];
+    assert_eq!(of(&tied), (1, Winner::Player(PlayerSlot(1))));
+    let team = [left(standing(0, Some(1), 5)), standing(1, None, 3)];
+    assert_eq!(of(&team), (5, Winner::Team(Team(1))));
 }

@@ -35,15 +35,13 @@ pub(crate) enum Offence {
     Excess,
     /// Bytes that mean nothing.
     Malformed,
-    /// A claim that no honest client makes.
-    Implausible,
 }
 
 impl Offence {
     const fn weight(self) -> u32 {
         match self {
             Self::Excess => 1,
-            Self::Malformed | Self::Implausible => 20,
+            Self::Malformed => 20,
         }
     }
 }
@@ -63,6 +61,9 @@ pub(crate) struct Client {
     pub(crate) is_urgent: bool,
     /// The smoothed round trip.
     pub(crate) round_trip: Option<Duration>,
+    /// The answer to the client's last question, to be sent with the next snapshot. It is one
+    /// alone, so that no client has more of a tick than another.
+    pub(crate) echo: Option<Probe>,
     /// The question that was asked last and has no answer yet.
     asked: Option<Duration>,
     offences: u32,
@@ -82,6 +83,7 @@ impl Client {
             channels: Channels::new(Side::Server, now),
             is_urgent: false,
             round_trip: None,
+            echo: None,
             asked: None,
             offences: 0,
             allowance: BURST,
@@ -97,6 +99,7 @@ impl Client {
         self.view.reset();
         self.channels = Channels::new(Side::Server, now);
         self.round_trip = None;
+        self.echo = None;
         self.asked = None;
         self.allowance = BURST;
     }

@@ -9,7 +9,7 @@ use simulation::snapshot::{Header, MatchClock, OwnState, Recipient};
 use simulation::tick::{TICK_RATE, Tick};
 
 use super::Match;
-use crate::arena::link::Outbox;
+use crate::arena::link::{End, Outbox};
 use crate::arena::sessions::State;
 
 /// Ticks between two calls of the reliable channels that have nothing new: 15 per second.
@@ -24,8 +24,10 @@ const LARGEST_SEEN_TEAM: usize = 16;
 impl<Random: RandomSource> Match<Random> {
     /// Sends what is due after a tick: a snapshot to each client, and reliable messages.
     pub fn send(&mut self, now: Now, outbox: &mut impl Outbox) {
-        for (peer, probe) in self.echoes.drain(..) {
-            outbox.send(peer, &probe.encode());
+        for client in self.clients.iter_mut().flatten() {
+            if let (Some(peer), Some(echo)) = (client.peer, client.echo.take()) {
+                outbox.send(peer, &echo.encode());
+            }
         }
         self.send_snapshots(now, outbox);
         let tick = self.arena.tick();
@@ -34,6 +36,13 @@ impl<Random: RandomSource> Match<Random> {
         }
         self.renew_tokens(now);
         self.flush_channels(now, outbox);
+        while let Some(peer) = self.broken.pop() {
+            // No event comes back for a connection that this side ends. It may have failed twice.
+            if self.seat(peer).is_some() {
+                self.lose(now, peer, End::Silence);
+                self.closing.push(peer);
+            }
+        }
         for peer in self.closing.drain(..) {
             outbox.disconnect(peer);
         }
@@ -238,7 +247,7 @@ impl<Random: RandomSource> Match<Random> {
         if client.channels.send(encoded).is_err()
             && let Some(peer) = client.peer
         {
-            self.closing.push(peer);
+            self.broken.push(peer);
         }
     }
 
@@ -254,7 +263,7 @@ impl<Random: RandomSource> Match<Random> {
                 .channels
                 .flush(now.monotonic, |payload| outbox.send(peer, payload));
             if flushed.is_err() {
-                self.closing.push(peer);
+                self.broken.push(peer);
             }
         }
     }

@@ -161,3 +161,11 @@ fn the_end_of_the_process_ends_the_tries() {
     assert_eq!(metrics.dropped(Loss::Shutdown).get(), 4);
     assert_eq!(metrics.queue_bytes.get(), 0);
 }
+
+#[test]
+fn the_share_of_a_pause_is_that_of_the_second() {
+    for (nanoseconds, expected) in [(0, 0.0), (250_000_000, 0.25), (999_000_000, 0.999)] {
+        let now = Timestamp::new(1_800_000_000, nanoseconds).unwrap();
+        assert!((share(now) - expected).abs() < 1e-9, "{nanoseconds} ns");
+    }
+}
