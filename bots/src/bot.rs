@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use client::session::Way;
 use client::{Client, Error, Event, Session};
-use simulation::message::ToServer;
 use simulation::tick::Tick;
 
 use crate::behavior::Behavior;
@@ -179,14 +178,12 @@ impl Bot {
 
     /// Leaves the match, and frees its place.
     pub fn leave(&mut self) {
-        self.session.send(&ToServer::Leave);
+        self.session.leave();
     }
 
     /// Hangs up.
     pub fn hang_up(&mut self) {
-        if !matches!(self.session.way(), Way::Over(_)) {
-            self.session.leave();
-        }
+        self.session.hang_up();
     }
 
     /// What it measured so far.

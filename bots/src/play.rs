@@ -17,7 +17,7 @@ use client::udp::Sockets;
 use client::{Client, Session};
 use netcode::user_data::SPECTATOR;
 use simulation::input::Input;
-use simulation::message::{MAX_NAME, ToServer};
+use simulation::message::MAX_NAME;
 
 use self::keys::Keys;
 use self::scene::{Memory, Scene};
@@ -144,13 +144,13 @@ fn show(mut screen: Screen, mut player: Player) -> Result<(), Error> {
         }
     }
     let end = player.session.way();
-    player.session.send(&ToServer::Leave);
+    player.session.leave();
     let farewell = player.origin.elapsed() + FAREWELL;
     while player.origin.elapsed() < farewell {
         player.turn(Input::default())?;
         std::thread::park_timeout(TURN);
     }
-    player.session.leave();
+    player.session.hang_up();
     player.turn(Input::default())?;
     drop(screen);
     let last = match end {

@@ -153,8 +153,17 @@ impl Session {
         self.client.send(message);
     }
 
-    /// Leaves for good; the next calls of [`Self::advance`] tell the server.
+    /// Leaves for good, which frees the player's place; the next calls of [`Self::advance`] tell the
+    /// server. End with [`Self::hang_up`] a moment later.
     pub fn leave(&mut self) {
+        if !matches!(self.way, Way::Over(_)) {
+            self.way = Way::Over(End::Left);
+            self.client.send(&ToServer::Leave);
+        }
+    }
+
+    /// Ends the connection; the next calls of [`Self::advance`] tell the server.
+    pub fn hang_up(&mut self) {
         if !matches!(self.way, Way::Over(_)) {
             self.way = Way::Over(End::Left);
         }

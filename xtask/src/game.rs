@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
@@ -228,6 +228,10 @@ impl Server {
             Ok(TcpStream::connect(admin).ok())
         })?
         .context("the arena server does not answer")?;
+        // It refuses tokens that may be older than itself: tokens tell whole seconds.
+        let started = unix_seconds();
+        wait::until(PATIENCE, || Ok((unix_seconds() > started).then_some(())))?
+            .context("the clock of this machine stands still")?;
         Ok(server)
     }
 
@@ -456,6 +460,11 @@ fn row(run: &Run) -> String {
         failure(run).map_or("pass", |_| "FAIL").to_owned(),
     ];
     format!("| {} |", cells.join(" | "))
+}
+
+fn unix_seconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |time| time.as_secs())
 }
 
 /// A port that was free a moment ago.
