@@ -102,6 +102,14 @@ impl Core {
         sum.to_string().parse().unwrap()
     }
 
+    /// The value of a gauge without labels.
+    pub(crate) fn gauge(&self, name: &str) -> u64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        let value = family.unwrap().get_metric()[0].get_gauge().get_value();
+        value.to_string().parse().unwrap()
+    }
+
     /// The API over this allocator.
     pub(crate) fn api(&self, unallocated: Code) -> Api {
         let settings = Settings {
