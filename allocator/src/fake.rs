@@ -169,6 +169,14 @@ impl Fake {
         self.with(|state| state.lease_faults.extend(faults));
     }
 
+    /// No fault is left.
+    pub(crate) fn heal(&self) {
+        self.with(|state| {
+            state.faults.clear();
+            state.lease_faults.clear();
+        });
+    }
+
     /// The objects of a kind.
     pub(crate) fn all(&self, plural: &str) -> Vec<Value> {
         let prefix = format!("{plural}/");

@@ -166,7 +166,7 @@ impl Replica {
         let servers = Servers::default();
         let metrics = Metrics::register(admin.registry(), servers.clone())?;
         let matches = Matches::default();
-        let keys = Keys::default();
+        let keys = Keys::new(servers.clone());
         let limits = config.bounds.commit;
         let guards = Guards::new(client.clone(), &config.own_namespace, limits);
         let background = Background {

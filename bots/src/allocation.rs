@@ -94,6 +94,7 @@ fn request(order: &Order) -> Result<AllocateRequest, Error> {
             Ok(Player {
                 player_id: uuid()?,
                 team: 0,
+                spectator: false,
             })
         })
         .collect::<Result<_, Error>>()?;

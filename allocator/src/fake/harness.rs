@@ -75,10 +75,10 @@ impl Core {
         );
         Self {
             metrics,
+            keys: Keys::new(servers.clone()),
             allocator,
             servers,
             matches,
-            keys: Keys::default(),
             registry: admin.registry().clone(),
             _follow: tasks,
         }

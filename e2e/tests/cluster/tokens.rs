@@ -51,7 +51,7 @@ async fn joinable_fleet(test: &Test, count: i32) -> Result<()> {
 fn players(ids: &[&str]) -> Vec<Player> {
     let player = |id: &&str| Player {
         player_id: (*id).to_owned(),
-        team: 0,
+        ..Player::default()
     };
     ids.iter().map(player).collect()
 }
