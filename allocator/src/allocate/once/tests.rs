@@ -1,5 +1,6 @@
 //! Request ids over the fake API: retries, races, crashes and late writes; one server, ever.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -465,7 +466,7 @@ fn event() -> impl Strategy<Value = (u64, Event)> {
     });
     let event = prop_oneof![
         8 => allocate,
-        2 => release,
+        4 => release,
         2 => prop::bool::ANY.prop_map(|is_again| Event::Other { is_again }),
         2 => end,
         1 => Just(Event::Sweep),
@@ -490,6 +491,10 @@ fn fault() -> impl Strategy<Value = Fault> {
 struct World {
     fake: Fake,
     cores: Vec<Core>,
+    /// By request: when the last call for it ended, its write maybe being on its way.
+    asked: [Cell<Option<Instant>>; 2],
+    /// By request: when a release of it began that succeeded.
+    released: [Cell<Option<Instant>>; 2],
 }
 
 impl World {
@@ -506,7 +511,9 @@ impl World {
                 let request_id = format!("r-{request}");
                 let asked = ask(&self.cores[replica], &request_id, time);
                 let patience = leaves.map_or(Duration::MAX, Duration::from_millis);
-                match tokio::time::timeout(patience, asked).await {
+                let had = tokio::time::timeout(patience, asked).await;
+                self.asked[request].set(Some(Instant::now()));
+                match had {
                     Ok(Ok(Had::Now(Allocated { server, .. }) | Had::Before(server))) => {
                         Some((request, server.metadata.uid.unwrap()))
                     }
@@ -520,7 +527,12 @@ impl World {
             } => {
                 let claim = claim(&format!("r-{request}"));
                 let release = self.cores[replica].allocator.release(&claim, is_reused);
-                drop(tokio::time::timeout(Duration::from_secs(10), release).await);
+                let begin = Instant::now();
+                let released = tokio::time::timeout(Duration::from_secs(10), release).await;
+                if let Ok(Ok(())) = released {
+                    let known = self.released[request].get();
+                    self.released[request].set(known.max(Some(begin)));
+                }
                 None
             }
             Event::Other { is_again } => {
@@ -616,6 +628,8 @@ async fn run(events: Vec<(u64, Event)>, patches: Vec<Fault>, leases: Vec<Fault>)
     let mut world = World {
         fake: fleet(0),
         cores: Vec::new(),
+        asked: Default::default(),
+        released: Default::default(),
     };
     for number in 0..4 {
         world.bring(&format!("gs-{number:02}"));
@@ -677,6 +691,12 @@ async fn run(events: Vec<(u64, Event)>, patches: Vec<Fault>, leases: Vec<Fault>)
                 "r-{request} holds {held:?}"
             );
             assert!(!kept[request] || held == told, "r-{request} lost {told:?}");
+        }
+        if world.released[request].get() > world.asked[request].get() {
+            assert!(
+                held.is_empty(),
+                "r-{request} was released before {held:?} came"
+            );
         }
         let claim = claim(&format!("r-{request}"));
         let release = world.cores[1].allocator.release(&claim, true);
