@@ -70,9 +70,9 @@ pub enum Error {
     },
     /// Servers fit, but players could not join them.
     #[error(
-        "the GameServers that fit in namespace {namespace:?} admit players by connect token alone, and have no key for them: the game must call GetConnectKey before Ready"
+        "players could not join the GameServers that fit in namespace {namespace:?} with connect tokens: there is no key (the game must call GetConnectKey before Ready), its version is not known, or there is no IP address with a UDP port"
     )]
-    Keyless {
+    Unjoinable {
         /// The namespace of the request.
         namespace: String,
     },
@@ -136,6 +136,15 @@ impl std::fmt::Debug for ClientHandle {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Client")
     }
+}
+
+/// The guard under which a write is made.
+#[derive(Debug)]
+enum Cover {
+    /// Its intent is of this call alone.
+    Ours(Guard),
+    /// Its intent is of a call from which it was taken over, and whose write may come yet.
+    TakenOver(Guard),
 }
 
 type Finished = (Result<Outcome, commit::Error>, OwnedSemaphorePermit);
@@ -216,9 +225,9 @@ impl Allocator {
                     let namespace = request.wanted.namespace.clone();
                     return Err(Error::Capacity { namespace });
                 }
-                Err(Missing::Keyless) => {
+                Err(Missing::Unjoinable) => {
                     let namespace = request.wanted.namespace.clone();
-                    return Err(Error::Keyless { namespace });
+                    return Err(Error::Unjoinable { namespace });
                 }
             };
             let Some(choice) = reservation.choice().cloned() else {
@@ -229,7 +238,8 @@ impl Allocator {
                 if !hold.announce(&choice).await? {
                     return Err(Error::Claimed);
                 }
-                (mark, guard) = (Some(*of_request), hold.guard.clone());
+                mark = Some(*of_request);
+                guard = hold.guard.clone().map(Cover::Ours);
             }
             let write = Write::of(&choice, request, mark, id.clone());
             let finished = self.spawn(write, reservation, permit, guard);
@@ -286,7 +296,7 @@ impl Allocator {
         write: Write,
         reservation: Reservation,
         permit: OwnedSemaphorePermit,
-        guard: Option<Guard>,
+        cover: Option<Cover>,
     ) -> oneshot::Receiver<Finished> {
         let (sender, receiver) = oneshot::channel::<Finished>();
         let this = self.clone();
@@ -298,12 +308,24 @@ impl Allocator {
             let outcome = commit::commit(&api, &write, limits, || sender.is_closed()).await;
             drop(in_flight);
             this.record(&write, reservation, &outcome);
-            let is_committed = matches!(outcome, Ok(Outcome::Committed(_)));
-            if let Err((outcome, _)) = sender.send((outcome, permit)) {
-                this.abandoned(&write, &outcome);
+            let (is_committed, is_nothing) = match &outcome {
+                Ok(Outcome::Committed(_)) => (true, false),
+                Ok(Outcome::Lost | Outcome::Gone) => (false, true),
+                Err(error) => (false, error.wrote_nothing()),
+            };
+            let unheard = sender.send((outcome, permit)).err();
+            if let Some((outcome, _)) = &unheard {
+                this.abandoned(&write, outcome);
             }
-            if let (true, Some(guard)) = (is_committed, guard) {
-                this.finish(guard);
+            match cover {
+                Some(Cover::Ours(guard) | Cover::TakenOver(guard)) if is_committed => {
+                    this.finish(guard);
+                }
+                // The next call need not wait for this one's deadline.
+                Some(Cover::Ours(guard)) if is_nothing && unheard.is_some() => {
+                    inner.once.guards.remove(guard).await;
+                }
+                Some(Cover::Ours(_) | Cover::TakenOver(_)) | None => {}
             }
         });
         receiver
@@ -314,6 +336,7 @@ impl Allocator {
     fn finish(&self, guard: Guard) {
         let guards = self.0.once.guards.clone();
         self.0.tasks.spawn(async move {
+            // Who was faster can only have said the same.
             if let Err(error) = guards.finish(guard).await {
                 let error = runtime::service::chain(&error);
                 tracing::warn!(error, "Guard of a request was not finished");

@@ -146,7 +146,7 @@ pub(crate) fn log(error: &allocate::Error, namespace: &str) {
     let chain = runtime::service::chain(error);
     match error {
         allocate::Error::Capacity { .. }
-        | allocate::Error::Keyless { .. }
+        | allocate::Error::Unjoinable { .. }
         | allocate::Error::Ended
         | allocate::Error::NotReady => {
             tracing::debug!(namespace, error = chain, "Did not allocate");

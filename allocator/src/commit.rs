@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 
+use crds::allocation::SelectorState;
 use crds::meta;
 use jiff::Timestamp;
 use kube::Api;
@@ -27,6 +28,14 @@ use crate::select::Choice;
 
 /// Name under which the API server records what the allocator wrote.
 const FIELD_MANAGER: &str = "muster.dev/allocator";
+
+/// Annotations that speak of the match which a server is in.
+const OF_MATCH: [&str; 4] = [
+    meta::MATCH_ANNOTATION,
+    meta::MATCH_RESULT_ANNOTATION,
+    meta::CLAIM_TIME_ANNOTATION,
+    meta::PLAYER_COUNT_ANNOTATION,
+];
 
 /// What is written.
 #[derive(Clone, Debug)]
@@ -43,6 +52,9 @@ pub struct Write {
     pub annotations: BTreeMap<String, String>,
     /// What a request with an id leaves on the server.
     pub mark: Option<Mark>,
+    /// The server may be in a match, which goes on: it was chosen Allocated, for a request without
+    /// an id.
+    pub keeps_match: bool,
     /// The time of the allocation.
     pub now: Timestamp,
 }
@@ -79,6 +91,8 @@ pub enum Error {
         code: u16,
         /// What the API server said.
         message: String,
+        /// An earlier try got no answer: it may have been applied, or may be yet.
+        may_apply: bool,
     },
     /// The API server did not answer, or could not.
     #[error("the API server was not available to allocate {key}")]
@@ -94,7 +108,19 @@ pub enum Error {
     Abandoned {
         /// The chosen server.
         key: Key,
+        /// An earlier try got no answer: it may be applied yet.
+        may_apply: bool,
     },
+}
+
+impl Error {
+    /// Whether the write has certainly not been made, and never will be.
+    pub const fn wrote_nothing(&self) -> bool {
+        match self {
+            Self::Refused { may_apply, .. } | Self::Abandoned { may_apply, .. } => !*may_apply,
+            Self::Unavailable { .. } => false,
+        }
+    }
 }
 
 /// Writes, and asks again until the outcome is known or the limits are reached.
@@ -118,21 +144,17 @@ pub async fn commit(
     for attempt in 0..limits.tries {
         if attempt > 0 {
             if gone() && !doubtful {
-                return Err(Error::Abandoned {
-                    key: write.key.clone(),
-                });
+                return Err(write.abandoned(false));
             }
             tokio::time::sleep(limits.pause(&write.id, attempt - 1)).await;
         }
         if doubtful {
             match answer(limits.call, api.get(name)).await {
-                Answer::Object(seen) if seen.allocation_id() == Some(&write.id) => {
+                Answer::Object(seen) if write.is_on(&seen) => {
                     return Ok(Outcome::Committed(seen));
                 }
                 Answer::Object(seen) if seen.is_version(write.version) && gone() => {
-                    return Err(Error::Abandoned {
-                        key: write.key.clone(),
-                    });
+                    return Err(write.abandoned(true));
                 }
                 Answer::Object(seen) if seen.is_version(write.version) => {}
                 // Another version is there, and it is not ours: the guard has failed for good.
@@ -143,7 +165,9 @@ pub async fn commit(
                     continue;
                 }
                 Answer::Conflict => continue,
-                Answer::Refused { code, message } => return Err(write.refused(code, message)),
+                Answer::Refused { code, message } => {
+                    return Err(write.refused(code, message, doubtful));
+                }
             }
         }
         match answer(limits.call, api.patch(name, &params, &patch)).await {
@@ -156,7 +180,9 @@ pub async fn commit(
                 doubtful = true;
                 failure = Some(cause);
             }
-            Answer::Refused { code, message } => return Err(write.refused(code, message)),
+            Answer::Refused { code, message } => {
+                return Err(write.refused(code, message, doubtful));
+            }
         }
     }
     let source = failure.unwrap_or(Failure::Timeout(limits.call));
@@ -187,6 +213,7 @@ pub async fn read(
                     key: key.clone(),
                     code,
                     message,
+                    may_apply: false,
                 });
             }
         };
@@ -207,6 +234,7 @@ impl Write {
             labels: request.labels.clone(),
             annotations: request.annotations.clone(),
             mark: mark.cloned(),
+            keeps_match: mark.is_none() && choice.state == SelectorState::Allocated,
             now: runtime::clock::now(),
         }
     }
@@ -219,18 +247,19 @@ impl Write {
             self.now.to_string(),
         );
         annotations.insert(ALLOCATION_ID_ANNOTATION.to_owned(), self.id.clone());
-        let mut annotations = json!(annotations);
-        let mut labels = json!(self.labels);
-        let mark = self.mark.as_ref();
-        // A server that a former match left behind must not look like that match's own.
-        labels[meta::REQUEST_LABEL] = json!(mark.map(|mark| &mark.request_id));
-        annotations[meta::MATCH_ANNOTATION] = json!(mark.map(|mark| &mark.of_match));
-        for of_former in [
-            meta::MATCH_RESULT_ANNOTATION,
-            meta::CLAIM_TIME_ANNOTATION,
-            meta::PLAYER_COUNT_ANNOTATION,
-        ] {
-            annotations[of_former] = Value::Null;
+        // Of the match, nothing is the caller's to say.
+        let mut labels = self.labels.clone();
+        labels.remove(meta::REQUEST_LABEL);
+        annotations.retain(|key, _| !OF_MATCH.contains(&key.as_str()));
+        let (mut annotations, mut labels) = (json!(annotations), json!(labels));
+        if !self.keeps_match {
+            // A server that a former match left behind must not look like that match's own.
+            for of_former in OF_MATCH {
+                annotations[of_former] = Value::Null;
+            }
+            let mark = self.mark.as_ref();
+            labels[meta::REQUEST_LABEL] = json!(mark.map(|mark| &mark.request_id));
+            annotations[meta::MATCH_ANNOTATION] = json!(mark.map(|mark| &mark.of_match));
         }
         let metadata = json!({
             "resourceVersion": self.version.to_string(),
@@ -240,11 +269,27 @@ impl Write {
         json!({ "metadata": metadata, "status": { "state": crds::State::Allocated } })
     }
 
-    fn refused(&self, code: u16, message: String) -> Error {
+    /// Whether a server was allocated by this write, or by another one for the same request.
+    fn is_on(&self, server: &Written) -> bool {
+        let is_of_request = self.mark.as_ref().is_some_and(|mark| {
+            server.is_allocated() && server.request_id() == Some(&*mark.request_id)
+        });
+        is_of_request || server.allocation_id() == Some(&self.id)
+    }
+
+    fn abandoned(&self, may_apply: bool) -> Error {
+        Error::Abandoned {
+            key: self.key.clone(),
+            may_apply,
+        }
+    }
+
+    fn refused(&self, code: u16, message: String, may_apply: bool) -> Error {
         Error::Refused {
             key: self.key.clone(),
             code,
             message,
+            may_apply,
         }
     }
 }

@@ -169,6 +169,14 @@ impl Fake {
         self.with(|state| state.lease_faults.extend(faults));
     }
 
+    /// No fault is left.
+    pub(crate) fn heal(&self) {
+        self.with(|state| {
+            state.faults.clear();
+            state.lease_faults.clear();
+        });
+    }
+
     /// The objects of a kind.
     pub(crate) fn all(&self, plural: &str) -> Vec<Value> {
         let prefix = format!("{plural}/");
@@ -349,13 +357,21 @@ impl Fake {
             return self.watch(prefix.to_owned(), version.unwrap().parse().unwrap());
         }
         self.with(|state| {
-            let objects = state
-                .objects
-                .iter()
-                .filter(|(path, _)| path.starts_with(prefix));
-            let items: Vec<&Value> = objects.map(|(_, object)| object).collect();
-            let version = state.version.to_string();
-            answer(&json!({"metadata": {"resourceVersion": version}, "items": items}))
+            let value = |name| query.split('&').find_map(|part| part.strip_prefix(name));
+            // Watched kinds come whole: pages of one version would need old versions.
+            let limit = value("limit=").filter(|_| prefix.starts_with(LEASES));
+            let limit = limit.map_or(usize::MAX, |limit| limit.parse().unwrap());
+            let after = value("continue=").map(|path| path.replace("%2F", "/"));
+            let mut objects = state.objects.iter().filter(|(path, _)| {
+                path.starts_with(prefix) && after.as_ref().is_none_or(|after| *path > after)
+            });
+            let page: Vec<(&String, &Value)> = objects.by_ref().take(limit).collect();
+            let mut metadata = json!({"resourceVersion": state.version.to_string()});
+            if let (Some(_), Some((last, _))) = (objects.next(), page.last()) {
+                metadata["continue"] = json!(last);
+            }
+            let items: Vec<&Value> = page.into_iter().map(|(_, object)| object).collect();
+            answer(&json!({"metadata": metadata, "items": items}))
         })
     }
 

@@ -9,7 +9,8 @@
 //! time in it only says how long others wait before they take over.
 //!
 //! A Lease that has done its work says so (`isDone`): a request whose server has ended gets no
-//! other one. Leases without a server are removed after an hour ([`sweep`]).
+//! other one. While a request has its server, its Lease is renewed; a Lease without a server is
+//! removed an hour after its time ([`Sweep`]), which is at least 20 minutes after the server's end.
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
 use serde::{Deserialize, Serialize};
+use tokio::time::MissedTickBehavior;
 
 use crate::call::{Answer, Failure, Limits, answer};
 use crate::ids;
@@ -32,15 +34,22 @@ const RECORD_ANNOTATION: &str = "muster.dev/request";
 /// Label of the Lease, to tell it from others.
 const KIND_LABEL: (&str, &str) = ("muster.dev/lease", "request");
 
-/// How long the guard of a request stays when there is no server of it any more: callers do not
-/// come back later than that.
+/// How long after its time the guard of a request stays when there is no server of it any more.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
+
+/// How old the time of a guard may become while its request has a server. Most matches are shorter,
+/// and cost no write for it.
+const RENEWED: SignedDuration = SignedDuration::from_mins(30);
 
 /// How often old guards are looked for, and the least time of it that another replica waits.
 const SWEEP: Duration = Duration::from_mins(10);
 
-/// Guards per page of a list, and most of them that are removed at a time.
-const BATCH: u32 = 500;
+/// Time between two writes of a sweep: many old guards must not press on the API server, and yet go
+/// as fast as new ones come, up to 50 per second.
+const PACE: Duration = Duration::from_millis(20);
+
+/// Guards per page of a list.
+const PAGE: u32 = 500;
 
 /// A request: what must be had once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +93,7 @@ pub struct Guard {
     holder: String,
     /// The write that the holder is about to make, or has made.
     pub intent: Intent,
-    /// The server of the intent was allocated.
+    /// The server of the intent was allocated, or the request released before: it gets no other.
     pub is_done: bool,
     /// When others may take over.
     pub until: Timestamp,
@@ -188,14 +197,14 @@ impl Guards {
         self.write(wanted).await
     }
 
-    /// Says that the server of the intent was allocated.
-    pub async fn finish(&self, guard: Guard) -> Result<(), Error> {
+    /// Says that the request has had all that it will ever get, and that this was so now at the
+    /// earliest. False if another one has changed the guard meanwhile.
+    pub async fn finish(&self, guard: Guard) -> Result<bool, Error> {
         let wanted = Guard {
             is_done: true,
             ..guard
         };
-        // Another one can only have changed it to say the same.
-        self.write(wanted).await.map(drop)
+        Ok(self.write(wanted).await?.is_some())
     }
 
     /// Gives up a guard of which it is known that no server was, or will be, allocated by it.
@@ -367,72 +376,121 @@ fn unavailable(claim: &Claim, source: Failure) -> Error {
     }
 }
 
-/// Removes guards whose server has gone, for as long as it is polled.
-///
-/// Every replica does so, each at a time of its own; a guard that another one has removed or that
-/// is in use again is left alone by the preconditions.
-pub async fn sweep(
-    guards: Guards,
-    servers: Servers,
-    matches: Matches,
-    metrics: Metrics,
-    share: f64,
-) {
-    let mut pause = SWEEP.mul_f64(share.clamp(0.1, 1.0));
-    loop {
-        tokio::time::sleep(pause).await;
-        pause = SWEEP;
-        // Without the servers every guard would look as if it had none.
-        if !servers.is_synced() {
-            continue;
+/// Looks after the guards of requests that are over, for as long as it is polled.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// Where guards are kept.
+    pub guards: Guards,
+    /// Namespaces of game servers that are followed; empty for all. Nothing is known here of the
+    /// servers in others, so their guards are left to the allocators that follow those.
+    pub namespaces: Vec<String>,
+    /// Which servers are known.
+    pub servers: Servers,
+    /// Which requests have a server.
+    pub matches: Matches,
+    /// Where guards are counted.
+    pub metrics: Metrics,
+}
+
+impl Sweep {
+    /// Sweeps again and again.
+    ///
+    /// Every replica does so, each at a time of its own, given by `share`; a guard that another one
+    /// has removed or that is in use again is left alone by the preconditions.
+    pub async fn run(self, share: f64) {
+        let mut pause = SWEEP.mul_f64(share.clamp(0.1, 1.0));
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = SWEEP;
+            // Without the servers every guard would look as if it had none.
+            if !self.servers.is_synced() {
+                continue;
+            }
+            if let Err(error) = self.once().await {
+                let error = runtime::service::chain(&error);
+                tracing::warn!(error, "Old guards of requests were not removed");
+            }
         }
-        if let Err(error) = sweep_once(&guards, &matches, &metrics).await {
-            let error = runtime::service::chain(&error);
-            tracing::warn!(error, "Old guards of requests were not removed");
+    }
+
+    /// Sweeps once.
+    pub(crate) async fn once(&self) -> Result<(), kube::Error> {
+        // All pages first: the token of the next page would expire while many are written.
+        let due = self.due().await?;
+        let mut pace = tokio::time::interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for due in due {
+            pace.tick().await;
+            match due {
+                Due::Live(guard) => {
+                    // Who was faster has renewed it too.
+                    if let Err(error) = self.guards.finish(guard).await {
+                        let error = runtime::service::chain(&error);
+                        tracing::warn!(error, "Guard of a request was not renewed");
+                    }
+                }
+                Due::Old(guard) => match self.guards.delete(&name(&guard.claim), &guard).await {
+                    Ok(()) => self.metrics.guard_removed(),
+                    Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 410) => {}
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be done, and the number of guards as a metric.
+    async fn due(&self) -> Result<Vec<Due>, kube::Error> {
+        let now = runtime::clock::now();
+        let (label, kind) = KIND_LABEL;
+        let mut params = ListParams::default()
+            .labels(&format!("{label}={kind}"))
+            .limit(PAGE);
+        let (mut due, mut seen) = (Vec::new(), 0);
+        loop {
+            let page = self.guards.leases.list(&params).await?;
+            let guards = page.items.iter().filter_map(|lease| self.followed(lease));
+            for guard in guards {
+                seen += 1;
+                due.extend(self.judge(guard, now));
+            }
+            match page.metadata.continue_ {
+                Some(token) if !token.is_empty() => params = params.continue_token(&token),
+                Some(_) | None => break,
+            }
+        }
+        self.metrics.guards_seen(seen);
+        Ok(due)
+    }
+
+    fn followed(&self, lease: &Lease) -> Option<Guard> {
+        let claim = record(lease)?.claim;
+        let is_followed = self.namespaces.is_empty() || self.namespaces.contains(&claim.namespace);
+        Guard::of(&claim, lease).ok().filter(|_| is_followed)
+    }
+
+    fn judge(&self, guard: Guard, now: Timestamp) -> Option<Due> {
+        let is_past =
+            |time: SignedDuration| guard.until.checked_add(time).is_ok_and(|end| end < now);
+        let claim = &guard.claim;
+        match self.matches.find(&claim.namespace, &claim.request_id) {
+            Some(known) => {
+                let is_ours = *known.server.name == *guard.intent.game_server;
+                let is_lost = !guard.is_done && is_past(SignedDuration::ZERO);
+                (is_ours && (is_lost || is_past(RENEWED))).then_some(Due::Live(guard))
+            }
+            None => is_past(KEPT).then_some(Due::Old(guard)),
         }
     }
 }
 
-async fn sweep_once(
-    guards: &Guards,
-    matches: &Matches,
-    metrics: &Metrics,
-) -> Result<(), kube::Error> {
-    let now = runtime::clock::now();
-    let (label, kind) = KIND_LABEL;
-    let mut params = ListParams::default()
-        .labels(&format!("{label}={kind}"))
-        .limit(BATCH);
-    let mut left = BATCH;
-    loop {
-        let page = guards.leases.list(&params).await?;
-        for lease in &page.items {
-            let Some(record) = record(lease) else {
-                continue;
-            };
-            let claim = &record.claim;
-            let Ok(guard) = Guard::of(claim, lease) else {
-                continue;
-            };
-            let is_old = guard.until.checked_add(KEPT).is_ok_and(|end| end < now);
-            if !is_old || matches.find(&claim.namespace, &claim.request_id).is_some() {
-                continue;
-            }
-            match guards.delete(&lease.name_any(), &guard).await {
-                Ok(()) => metrics.guard_removed(),
-                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 410) => {}
-                Err(error) => return Err(error),
-            }
-            left -= 1;
-            if left == 0 {
-                return Ok(());
-            }
-        }
-        match page.metadata.continue_ {
-            Some(token) if !token.is_empty() => params = params.continue_token(&token),
-            Some(_) | None => return Ok(()),
-        }
-    }
+/// What a sweep does with a guard.
+#[derive(Debug)]
+enum Due {
+    /// Its request has a server: it is written again, as done, with the time of now.
+    Live(Guard),
+    /// Its request has had none for long: it is removed.
+    Old(Guard),
 }
 
 #[cfg(test)]

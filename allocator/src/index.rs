@@ -1,9 +1,9 @@
 //! Every server that could be allocated, in order, updated from watch deltas. Pure: no clock, no
 //! tokio, no client.
 //!
-//! **Shape.** Servers of one namespace with equal labels, and equal fitness for players with
-//! tokens, form a *class*; labels of a fleet's servers
-//! are mostly equal, so there are few classes. A class keeps its free servers by node, and its nodes
+//! **Shape.** Servers of one namespace with equal labels (but for the id of a request), entry for
+//! players, and in a match or not, form a *class*; labels of a fleet's servers are mostly equal, so
+//! there are few classes. A class keeps its free servers by node, and its nodes
 //! in the order of each scheduling strategy. A namespace keeps, for every label, the classes that
 //! carry it: a selector looks only at the classes under the rarest of its labels (for most requests
 //! that label is the fleet).
@@ -30,7 +30,7 @@ use std::sync::Arc;
 use crds::allocation::SelectorState;
 
 pub(crate) use classes::Class;
-use classes::{ClassId, Classes};
+use classes::{ClassId, Classes, Kind};
 use order::Load;
 
 /// A name that many entries share.
@@ -95,9 +95,22 @@ pub struct Observed {
     pub state: SelectorState,
     /// Where it runs.
     pub place: Place,
-    /// It admits players by connect token alone, and has no key for them: players must not be
-    /// sent there.
-    pub keyless: bool,
+    /// How players get in.
+    pub entry: Entry,
+    /// It carries a request id, so that a match may hold it. The label itself is not among
+    /// `labels`.
+    pub has_request: bool,
+}
+
+/// How players of a request get into a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entry {
+    /// Without tokens.
+    Open,
+    /// With tokens for the master key of this version.
+    Key(i64),
+    /// With tokens alone, and none can be made: it has no key, or no address that a token can name.
+    Closed,
 }
 
 /// What became of the write for which a server was reserved.
@@ -169,6 +182,8 @@ pub struct Index {
     servers: BTreeMap<Name, BTreeMap<Name, Server>>,
     classes: Classes,
     nodes: BTreeMap<Name, Node>,
+    /// Versions of the master keys of connect tokens that are known.
+    keys: BTreeSet<i64>,
 }
 
 impl Index {
@@ -183,9 +198,12 @@ impl Index {
             Some(Hold::Stale(version)) if version >= observed.version => Hold::Stale(version),
             Some(Hold::Stale(_) | Hold::Free) | None => Hold::Free,
         };
-        let class = self
-            .classes
-            .intern(&key.namespace, observed.labels, observed.keyless);
+        let kind = Kind {
+            labels: Arc::new(observed.labels),
+            entry: observed.entry,
+            has_request: observed.has_request,
+        };
+        let class = self.classes.intern(&key.namespace, kind);
         let next = Server {
             version: observed.version,
             class,
@@ -266,6 +284,20 @@ impl Index {
             .collect();
         for name in gone {
             self.set_node(&name, false);
+        }
+    }
+
+    /// Takes in which versions of the master keys of connect tokens are known.
+    pub fn set_keys(&mut self, versions: BTreeSet<i64>) {
+        self.keys = versions;
+    }
+
+    /// Whether players can get in this way now.
+    pub(crate) fn admits(&self, entry: Entry) -> bool {
+        match entry {
+            Entry::Open => true,
+            Entry::Key(version) => self.keys.contains(&version),
+            Entry::Closed => false,
         }
     }
 

@@ -23,6 +23,7 @@ use zeroize::Zeroize as _;
 
 use crate::cache::Pause;
 use crate::metrics::Metrics;
+use crate::servers::Servers;
 
 /// What the name of a key in the Secret begins with; its version follows.
 const PREFIX: &str = "key-";
@@ -39,16 +40,20 @@ pub enum Error {
 }
 
 /// The master keys that are known now.
-#[derive(Clone, Debug)]
-pub struct Keys(watch::Sender<Option<Arc<MasterKeys>>>);
-
-impl Default for Keys {
-    fn default() -> Self {
-        Self(watch::Sender::new(None))
-    }
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    known: watch::Sender<Option<Arc<MasterKeys>>>,
+    servers: Servers,
 }
 
 impl Keys {
+    /// None yet. The index of `servers` learns which there are: a server whose key is not known is
+    /// not given to players.
+    pub fn new(servers: Servers) -> Self {
+        let known = watch::Sender::default();
+        Self { known, servers }
+    }
+
     /// The key of a server process. Waits until `deadline` for the version that it names.
     pub async fn server_key(
         &self,
@@ -59,7 +64,7 @@ impl Keys {
         let unknown = || Error::Unknown(connect.key_version);
         let version = u32::try_from(connect.key_version).map_err(|_| unknown())?;
         let find = |keys: &Option<Arc<MasterKeys>>| Some(keys.as_ref()?.version(version)?.clone());
-        let mut keys = self.0.subscribe();
+        let mut keys = self.known.subscribe();
         let found = keys.wait_for(|keys| find(keys).is_some());
         let master: MasterKey = match tokio::time::timeout_at(deadline, found).await {
             Ok(Ok(keys)) => find(&keys).ok_or_else(unknown)?,
@@ -87,10 +92,12 @@ impl Keys {
                 }
             }
         }
+        let versions = keys.iter().map(|key| key.version.into()).collect();
         match MasterKeys::new(keys) {
             Ok(keys) => {
                 tracing::info!(newest = keys.newest().version, "Read the master keys");
-                self.0.send_replace(Some(Arc::new(keys)));
+                self.known.send_replace(Some(Arc::new(keys)));
+                self.servers.change(|index| index.set_keys(versions));
             }
             Err(error) => {
                 tracing::error!(%error, "Secret {CONNECT_KEYS_SECRET} cannot be used");
@@ -112,7 +119,9 @@ pub async fn follow(client: Client, namespace: String, keys: Keys, metrics: Metr
             }
             // Keys that were deleted by mistake may still be in use.
             Ok(Some(Event::Delete(_))) => {
-                tracing::error!("Secret {CONNECT_KEYS_SECRET} was deleted; its keys are kept");
+                tracing::error!(
+                    "Secret {CONNECT_KEYS_SECRET} was deleted; this process uses its keys until there is another one"
+                );
             }
             Ok(Some(Event::Init | Event::InitDone)) => {}
             Ok(None) => return,

@@ -59,7 +59,7 @@ use allocate::Allocator;
 use allocate::once::Once;
 use api::Api;
 use cache::Follow;
-use guard::Guards;
+use guard::{Guards, Sweep};
 use keys::Keys;
 use match_api::MatchApi;
 use matches::Matches;
@@ -134,17 +134,24 @@ impl Background {
     async fn run(self) -> &'static str {
         let Follow {
             client,
+            namespaces,
             servers,
             matches,
             metrics,
             ..
         } = self.follow.clone();
         let keys = keys::follow(client, self.own_namespace, self.keys, metrics.clone());
-        let sweep = guard::sweep(self.guards, servers, matches, metrics, self.share);
+        let sweep = Sweep {
+            guards: self.guards,
+            namespaces,
+            servers,
+            matches,
+            metrics,
+        };
         tokio::select! {
             () = cache::follow(self.follow) => "cache",
             () = keys => "connect keys",
-            () = sweep => "guards",
+            () = sweep.run(self.share) => "guards",
         }
     }
 }
@@ -159,7 +166,7 @@ impl Replica {
         let servers = Servers::default();
         let metrics = Metrics::register(admin.registry(), servers.clone())?;
         let matches = Matches::default();
-        let keys = Keys::default();
+        let keys = Keys::new(servers.clone());
         let limits = config.bounds.commit;
         let guards = Guards::new(client.clone(), &config.own_namespace, limits);
         let background = Background {

@@ -27,6 +27,7 @@ use crate::keys::Keys;
 use crate::matches::{Allocation, Matches};
 use crate::metrics::{Held, Metrics};
 use crate::object::Written;
+use crate::players::Joining;
 use crate::request::Compiler;
 use crate::servers::Servers;
 use crate::{players, request, status, tokens};
@@ -93,8 +94,8 @@ impl MatchApi {
         let inner = &self.0;
         let begin = Instant::now();
         let claim = players::claim(&message.namespace, &message.request_id).map_err(invalid)?;
-        let of_match =
-            players::of_match(&claim, &message.match_id, &message.players).map_err(invalid)?;
+        let joining = players::players(&message.players).map_err(invalid)?;
+        let of_match = players::of_match(&claim, &message.match_id, &joining).map_err(invalid)?;
         let lifetime = players::lifetime(message.token_lifetime.as_ref()).map_err(invalid)?;
         let request = inner.compiler.compile_match(message).map_err(invalid)?;
         let mark = Mark {
@@ -135,9 +136,7 @@ impl MatchApi {
         );
         let allocation = allocation(&server)?;
         // The players of this call: a retry may know more of them than the first one did.
-        let tokens = self
-            .mint(&allocation, &of_match.players, lifetime, deadline)
-            .await?;
+        let tokens = self.mint(&allocation, &joining, lifetime, deadline).await?;
         Ok(wire::AllocateResponse {
             allocation: Some(to_wire(&allocation)),
             tokens,
@@ -147,7 +146,7 @@ impl MatchApi {
     async fn mint(
         &self,
         allocation: &Allocation,
-        players: &[Player],
+        players: &[Joining],
         lifetime: Duration,
         deadline: Instant,
     ) -> Result<Vec<wire::PlayerToken>, Status> {
@@ -216,6 +215,8 @@ fn to_wire(allocation: &Allocation) -> wire::Allocation {
     let player = |player: Player| wire::Player {
         player_id: player.player_id,
         team: player.team.into(),
+        // The server learns of it from the token alone.
+        spectator: false,
     };
     let ports = allocation.ports.iter().map(|port| GameServerStatusPort {
         name: port.name.clone(),
@@ -319,7 +320,7 @@ impl Service for MatchApi {
         };
         let (known, changes) = inner.matches.subscribe(&namespace);
         let watch = Watch {
-            known: known.into_iter(),
+            known: Some(known.into_iter()),
             changes,
             namespace,
             closing: inner.closing.clone(),
@@ -330,9 +331,12 @@ impl Service for MatchApi {
         let stream = futures::stream::unfold(Some(watch), async |watch| {
             let mut watch = watch?;
             Some(match watch.next().await {
-                Ok(allocation) => {
-                    let allocation = Some(to_wire(&allocation));
-                    (Ok(wire::WatchResponse { allocation }), Some(watch))
+                Ok(told) => {
+                    let response = wire::WatchResponse {
+                        synced: told.is_none(),
+                        allocation: told.as_deref().map(to_wire),
+                    };
+                    (Ok(response), Some(watch))
                 }
                 Err(status) => (Err(status), None),
             })
@@ -343,8 +347,9 @@ impl Service for MatchApi {
 
 /// One caller's watch.
 struct Watch {
-    /// What was known at its begin, and has not been told yet.
-    known: std::vec::IntoIter<Arc<Allocation>>,
+    /// What was known at its begin, and has not been told yet; none once it is said that this was
+    /// all.
+    known: Option<std::vec::IntoIter<Arc<Allocation>>>,
     changes: Receiver<Arc<Allocation>>,
     namespace: String,
     closing: CancellationToken,
@@ -354,9 +359,14 @@ struct Watch {
 }
 
 impl Watch {
-    async fn next(&mut self) -> Result<Arc<Allocation>, Status> {
-        if let Some(known) = self.known.next() {
-            return Ok(known);
+    /// The next allocation to tell of; none where the first list ends.
+    async fn next(&mut self) -> Result<Option<Arc<Allocation>>, Status> {
+        if let Some(known) = &mut self.known {
+            let next = known.next();
+            if next.is_none() {
+                self.known = None;
+            }
+            return Ok(next);
         }
         let ending = || Status::unavailable("the allocator is ending: watch again");
         loop {
@@ -366,7 +376,9 @@ impl Watch {
                 change = self.changes.recv() => change,
             };
             match change {
-                Ok(change) if *change.server.namespace == *self.namespace => return Ok(change),
+                Ok(change) if *change.server.namespace == *self.namespace => {
+                    return Ok(Some(change));
+                }
                 Ok(_) => {}
                 Err(RecvError::Lagged(missed)) => {
                     self.metrics.watcher_ended();

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crds::gameserver::{ConnectStatus, GameServerStatusPort};
@@ -43,9 +44,8 @@ pub struct Allocation {
     pub address: String,
     /// Ports by which players reach it.
     pub ports: Vec<GameServerStatusPort>,
-    /// The port to which players connect with their tokens: that called `game`, or else the first
-    /// for UDP.
-    pub game_port: Option<i32>,
+    /// To where players connect with their tokens.
+    pub game_address: Option<SocketAddr>,
     /// Which key connect tokens are sealed with; none if the server takes no tokens.
     pub connect: Option<ConnectStatus>,
 }
@@ -75,8 +75,6 @@ impl Allocation {
             });
         let result = result_of(metadata, &of_match.match_id);
         let status = status.cloned().unwrap_or_default();
-        let udp = || status.ports.iter().find(|port| spec.takes_udp(&port.name));
-        let game = status.ports.iter().find(|port| port.name == GAME_PORT);
         Some(Self {
             server: Key::new(
                 metadata.namespace.as_deref().unwrap_or_default(),
@@ -88,7 +86,7 @@ impl Allocation {
                 && result.is_empty(),
             since: annotation(meta::LAST_ALLOCATED_ANNOTATION).and_then(|time| time.parse().ok()),
             result,
-            game_port: game.or_else(udp).map(|port| port.port),
+            game_address: status.game_address(spec),
             node: status.node_name,
             address: status.address,
             ports: status.ports,
@@ -109,9 +107,6 @@ impl Allocation {
         ended
     }
 }
-
-/// A port of this name is preferred.
-const GAME_PORT: &str = "game";
 
 /// The reported end of this match; empty without one.
 fn result_of(metadata: &ObjectMeta, match_id: &str) -> String {
@@ -207,7 +202,10 @@ impl Matches {
         let old = known.by_server.remove(key);
         if let Some(old) = &old {
             let request = (key.namespace.clone(), old.of_match.request_id.clone());
-            known.by_request.remove(&request);
+            // Another server may carry the request since.
+            if known.by_request.get(&request) == Some(&key.name) {
+                known.by_request.remove(&request);
+            }
             let same = |next: &Arc<Allocation>| {
                 next.uid == old.uid && next.of_match.request_id == old.of_match.request_id
             };

@@ -34,6 +34,7 @@ pub struct Metrics {
     tokens: IntCounter,
     known: IntCounter,
     guards: IntCounterVec,
+    guards_seen: IntGauge,
     watchers: IntGauge,
     ended_watchers: IntCounter,
 }
@@ -124,6 +125,10 @@ impl Metrics {
                 ),
                 &["change"],
             )?,
+            guards_seen: IntGauge::new(
+                "muster_allocator_known_request_guards",
+                "Guards of request ids, as the last sweep has seen them.",
+            )?,
             watchers: IntGauge::new(
                 "muster_allocator_watchers",
                 "Callers that watch allocations.",
@@ -133,7 +138,7 @@ impl Metrics {
                 "Watches that were ended because their caller was too slow.",
             )?,
         };
-        let collectors: [Box<dyn Collector>; 15] = [
+        let collectors: [Box<dyn Collector>; 16] = [
             Box::new(metrics.durations.clone()),
             Box::new(metrics.tries.clone()),
             Box::new(metrics.commits.clone()),
@@ -146,6 +151,7 @@ impl Metrics {
             Box::new(metrics.tokens.clone()),
             Box::new(metrics.known.clone()),
             Box::new(metrics.guards.clone()),
+            Box::new(metrics.guards_seen.clone()),
             Box::new(metrics.watchers.clone()),
             Box::new(metrics.ended_watchers.clone()),
             Box::new(Stock::new(servers)?),
@@ -233,6 +239,11 @@ impl Metrics {
     /// The guard of a request without a server was removed.
     pub fn guard_removed(&self) {
         self.guards.with_label_values(&["removed"]).inc();
+    }
+
+    /// A sweep has seen so many guards.
+    pub fn guards_seen(&self, guards: i64) {
+        self.guards_seen.set(guards);
     }
 
     /// A caller watches.

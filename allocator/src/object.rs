@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use crds::GameServer;
 use crds::allocation::SelectorState;
@@ -11,13 +12,16 @@ use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::{Deserialize, Deserializer};
 
-use crate::index::{Key, Name, Observed, Place};
+use crate::index::{Entry, Key, Name, Observed, Place};
 
 /// Annotation on game servers: which request allocated it last.
 ///
 /// A write that timed out may have been committed; by this mark its sender finds out. It is unique
 /// for each request.
 pub const ALLOCATION_ID_ANNOTATION: &str = "muster.dev/allocation-id";
+
+/// A port of this name is preferred.
+const GAME_PORT: &str = "game";
 
 /// A GameServer as it is watched.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -269,7 +273,9 @@ fn sighting(metadata: &ObjectMeta, spec: &Spec, status: Option<&ServerStatus>) -
     };
     match (state, place, &metadata.deletion_timestamp) {
         (Some(state), Some(place), None) => {
-            let labels = metadata.labels.clone().unwrap_or_default();
+            let mut labels = metadata.labels.clone().unwrap_or_default();
+            // It differs between all servers in matches: each would be a class of its own.
+            let has_request = labels.remove(crds::meta::REQUEST_LABEL).is_some();
             Sighting::Allocatable(
                 key,
                 Observed {
@@ -277,12 +283,44 @@ fn sighting(metadata: &ObjectMeta, spec: &Spec, status: Option<&ServerStatus>) -
                     labels,
                     state,
                     place,
-                    keyless: spec.connect.needs_token()
-                        && status.is_none_or(|status| status.connect.is_none()),
+                    entry: entry(spec, status),
+                    has_request,
                 },
             )
         }
         _ => Sighting::Other(key, version),
+    }
+}
+
+/// How players with tokens get in.
+fn entry(spec: &Spec, status: Option<&ServerStatus>) -> Entry {
+    let connect = status.and_then(|status| Some((status, status.connect.as_ref()?)));
+    match connect {
+        Some((status, connect)) if status.game_address(spec).is_some() => {
+            Entry::Key(connect.key_version)
+        }
+        Some(_) => Entry::Closed,
+        None if spec.connect.needs_token() => Entry::Closed,
+        None => Entry::Open,
+    }
+}
+
+impl ServerStatus {
+    /// To where players send their packets, with their tokens: the port that is called `game`, or
+    /// else the first for UDP, at the first IP address of the server. None if there is no such
+    /// address: tokens name no hosts.
+    pub fn game_address(&self, spec: &Spec) -> Option<SocketAddr> {
+        let game = self.ports.iter().find(|port| port.name == GAME_PORT);
+        let udp = || self.ports.iter().find(|port| spec.takes_udp(&port.name));
+        let port = u16::try_from(game.or_else(udp)?.port).ok()?;
+        let of_kind = |kind: &'static str| {
+            let known = self.addresses.iter();
+            known.filter(move |address| address.type_ == kind)
+        };
+        let others = of_kind("ExternalIP").chain(of_kind("InternalIP"));
+        let mut texts = std::iter::once(&self.address).chain(others.map(|other| &other.address));
+        let address: IpAddr = texts.find_map(|text| text.parse().ok())?;
+        Some(SocketAddr::new(address, port))
     }
 }
 
@@ -332,6 +370,18 @@ impl Written {
         self.metadata.resource_version.as_deref() == Some(version.to_string().as_str())
     }
 
+    /// Whether it is handed out.
+    pub fn is_allocated(&self) -> bool {
+        let status = self.status.as_ref();
+        status.is_some_and(|status| status.state == "Allocated")
+    }
+
+    /// The request id that it was allocated for.
+    pub fn request_id(&self) -> Option<&str> {
+        let labels = self.metadata.labels.as_ref()?;
+        labels.get(crds::meta::REQUEST_LABEL).map(String::as_str)
+    }
+
     /// The request that allocated the server last.
     pub fn allocation_id(&self) -> Option<&str> {
         let annotations = self.metadata.annotations.as_ref()?;
@@ -374,7 +424,9 @@ mod tests {
     fn seen(object: serde_json::Value) -> String {
         let watched: Watched = serde_json::from_value(object).unwrap();
         match watched.sighting() {
-            Sighting::Allocatable(key, seen) if seen.keyless => format!("{key} keyless"),
+            Sighting::Allocatable(key, seen) if seen.entry != Entry::Open => {
+                format!("{key} {:?}", seen.entry)
+            }
             Sighting::Allocatable(key, seen) => format!("{key} {:?} {:?}", seen.state, seen.place),
             Sighting::Other(key, version) => format!("{key} out at {version}"),
             Sighting::Unreadable(key) => format!("{key} unreadable"),
@@ -423,16 +475,22 @@ mod tests {
 
     #[test]
     fn a_server_for_tokens_needs_a_key() {
-        let server = |policy: &str, connect: serde_json::Value| {
+        let at = |address: &str, policy: &str, connect: serde_json::Value| {
             seen(json!({
                 "metadata": {"name": "a", "namespace": "n", "resourceVersion": "1"},
-                "spec": {"connect": {"policy": policy}},
-                "status": {"state": "Ready", "nodeName": "w", "connect": connect},
+                "spec": {"connect": {"policy": policy}, "ports": [{"name": "game"}]},
+                "status": {
+                    "state": "Ready", "nodeName": "w", "connect": connect,
+                    "address": address, "ports": [{"name": "game", "port": 7000}],
+                },
             }))
         };
+        let server = |policy: &str, connect| at("203.0.113.7", policy, connect);
         let connect = || json!({"bootId": "00112233445566778899aabbccddeeff", "keyVersion": 1});
-        assert_eq!(server("Token", json!(null)), "n/a keyless");
-        assert_eq!(server("Token", connect()), r#"n/a Ready Node("w")"#);
+        assert_eq!(server("Token", json!(null)), "n/a Closed");
+        assert_eq!(server("Token", connect()), "n/a Key(1)");
+        assert_eq!(server("Open", connect()), "n/a Key(1)");
+        assert_eq!(at("game.example", "Token", connect()), "n/a Closed");
         assert_eq!(server("Open", json!(null)), r#"n/a Ready Node("w")"#);
         assert_eq!(
             server("FromTheFuture", json!(null)),
@@ -450,6 +508,60 @@ mod tests {
         let udp = ["query", "both", "both-tcp", "both-udp", "game", "game-udp"]
             .map(|name| spec.takes_udp(name));
         assert_eq!(udp, [false, false, false, true, true, false]);
+    }
+
+    #[test]
+    fn tokens_name_the_first_ip_address_of_the_server() {
+        let spec: Spec = serde_json::from_value(json!({"ports": [
+            {"name": "query", "protocol": "TCP"}, {"name": "play"},
+        ]}))
+        .unwrap();
+        let of = |address: &str, ports: serde_json::Value, others: &[(&str, &str)]| {
+            let other = |(kind, address): &(&str, &str)| json!({"type": kind, "address": address});
+            let others: Vec<_> = others.iter().map(other).collect();
+            let status = json!({"address": address, "addresses": others, "ports": ports});
+            let status: ServerStatus = serde_json::from_value(status).unwrap();
+            status
+                .game_address(&spec)
+                .map(|address| address.to_string())
+        };
+        let ports = || json!([{"name": "query", "port": 1}, {"name": "play", "port": 2}]);
+        let others = [
+            ("PodIP", "10.0.0.1"),
+            ("InternalIP", "10.0.0.2"),
+            ("ExternalDNS", "game.example"),
+            ("ExternalIP", "2001:db8::1"),
+        ];
+        let is = |text: &str| Some(text.to_owned());
+        assert_eq!(of("203.0.113.7", ports(), &others), is("203.0.113.7:2"));
+        assert_eq!(of("game.example", ports(), &others), is("[2001:db8::1]:2"));
+        assert_eq!(of("game.example", ports(), &others[..3]), is("10.0.0.2:2"));
+        assert_eq!(of("game.example", ports(), &others[..1]), None);
+        let none = json!([{"name": "query", "port": 1}]);
+        assert_eq!(of("203.0.113.7", none, &others), None);
+    }
+
+    #[test]
+    fn the_request_id_makes_no_labels_of_their_own() {
+        let server = |labels: serde_json::Value| {
+            let watched: Watched = serde_json::from_value(json!({
+                "metadata": {
+                    "name": "a", "namespace": "n", "resourceVersion": "1", "labels": labels,
+                },
+                "status": {"state": "Allocated", "nodeName": "w"},
+            }))
+            .unwrap();
+            match watched.sighting() {
+                Sighting::Allocatable(_, seen) => (seen.labels, seen.has_request),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (plain, has_request) = server(json!({"muster.dev/fleet": "f"}));
+        assert!(!has_request && plain.len() == 1);
+        for request in ["r", "s"] {
+            let labels = json!({"muster.dev/fleet": "f", "muster.dev/request": request});
+            assert_eq!(server(labels), (plain.clone(), true));
+        }
     }
 
     #[test]

@@ -21,6 +21,15 @@ const LIFETIME: Duration = Duration::from_secs(30);
 /// The longest that a token can be used.
 const LONGEST_LIFETIME: Duration = Duration::from_mins(10);
 
+/// A player who is given a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joining {
+    /// As the server is told of it.
+    pub player: Player,
+    /// It watches, and does not play.
+    pub is_spectator: bool,
+}
+
 /// The request that is meant.
 pub fn claim(namespace: &str, request_id: &str) -> Result<Claim, Error> {
     if !validate::is_namespace(namespace) {
@@ -37,7 +46,7 @@ pub fn claim(namespace: &str, request_id: &str) -> Result<Claim, Error> {
 
 /// The match of a request. Without an id it has one that is made from the request's, so that a
 /// retry means the same match.
-pub fn of_match(claim: &Claim, match_id: &str, players: &[wire::Player]) -> Result<Match, Error> {
+pub fn of_match(claim: &Claim, match_id: &str, joining: &[Joining]) -> Result<Match, Error> {
     let parts: [&[u8]; 2] = [claim.namespace.as_bytes(), claim.request_id.as_bytes()];
     let match_id = match Uuid::parse(match_id) {
         Some(id) => id,
@@ -47,12 +56,12 @@ pub fn of_match(claim: &Claim, match_id: &str, players: &[wire::Player]) -> Resu
     Ok(Match {
         match_id: match_id.to_string(),
         request_id: claim.request_id.clone(),
-        players: self::players(players)?,
+        players: joining.iter().map(|each| each.player.clone()).collect(),
     })
 }
 
 /// The players of a request, in its order.
-pub fn players(players: &[wire::Player]) -> Result<Vec<Player>, Error> {
+pub fn players(players: &[wire::Player]) -> Result<Vec<Joining>, Error> {
     if players.len() > MOST_PLAYERS {
         return invalid("players", Rule::TooManyPlayers);
     }
@@ -68,16 +77,19 @@ pub fn players(players: &[wire::Player]) -> Result<Vec<Player>, Error> {
         let Ok(team) = u8::try_from(player.team) else {
             return invalid(format!("players[{place}].team"), Rule::Team);
         };
-        Ok(Player {
-            player_id: id.to_string(),
-            team,
+        Ok(Joining {
+            player: Player {
+                player_id: id.to_string(),
+                team,
+            },
+            is_spectator: player.spectator,
         })
     })
     .collect()
 }
 
 /// As [`players`], where there must be some.
-pub fn some_players(players: &[wire::Player]) -> Result<Vec<Player>, Error> {
+pub fn some_players(players: &[wire::Player]) -> Result<Vec<Joining>, Error> {
     if players.is_empty() {
         return invalid("players", Rule::NoPlayers);
     }
@@ -108,6 +120,7 @@ mod tests {
         wire::Player {
             player_id: player_id.to_owned(),
             team,
+            spectator: false,
         }
     }
 

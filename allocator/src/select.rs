@@ -36,8 +36,10 @@ pub struct Wanted {
     pub selectors: Vec<Arc<Selector>>,
     /// Which of several fitting servers is the best.
     pub scheduling: Scheduling,
-    /// Players come with connect tokens: servers that have no key for them do not fit.
+    /// Players come with connect tokens: servers that they could not join do not fit.
     pub has_players: bool,
+    /// The server becomes that of a request id: Allocated servers of other ones do not fit.
+    pub has_request_id: bool,
 }
 
 /// Which of the best servers is taken.
@@ -74,6 +76,8 @@ pub struct Choice {
     pub key: Key,
     /// Its version: the guard of the write.
     pub version: u64,
+    /// Its state in that version.
+    pub state: SelectorState,
 }
 
 /// Why no server was chosen.
@@ -81,8 +85,8 @@ pub struct Choice {
 pub enum Missing {
     /// No server fits.
     Capacity,
-    /// Servers fit but for the key that players' tokens need.
-    Keyless,
+    /// Servers fit, but the players could not join them.
+    Unjoinable,
     /// Servers that fit are being written: what becomes of them is known soon.
     InFlight,
     /// This server fits, but its newest version has not been seen yet.
@@ -93,33 +97,40 @@ pub enum Missing {
 pub fn select(index: &Index, wanted: &Wanted, draw: Draw) -> Result<Choice, Missing> {
     let mut reason = Missing::Capacity;
     for selector in &wanted.selectors {
-        let (fitting, keyless): (Vec<&Class>, Vec<&Class>) = index
+        let is_again = selector.state == SelectorState::Allocated;
+        let (fitting, closed): (Vec<&Class>, Vec<&Class>) = index
             .classes(&wanted.namespace, &selector.labels)
             .filter(|class| selector.matches(class.labels()))
-            .partition(|class| !(wanted.has_players && class.is_keyless()));
+            // A match that goes on keeps its server to itself.
+            .filter(|class| !(wanted.has_request_id && is_again && class.has_request()))
+            .partition(|class| !wanted.has_players || index.admits(class.entry()));
         let name = match wanted.scheduling {
             Scheduling::Packed => packed(&fitting, selector.state, draw),
             Scheduling::Distributed => distributed(&fitting, selector.state, draw),
         };
-        if let Some(choice) = name.and_then(|name| choice(index, wanted, name)) {
+        if let Some(choice) = name.and_then(|name| choice(index, wanted, selector.state, name)) {
             return Ok(choice);
         }
         reason = worse(reason, blocked(index, wanted, &fitting, selector.state));
-        let mut keyless = keyless.iter().map(|class| class.stock(selector.state));
-        if keyless.any(|stock| stock.order.len() > 0) {
-            reason = worse(reason, Missing::Keyless);
+        let mut closed = closed.iter().map(|class| class.stock(selector.state));
+        if closed.any(|stock| stock.order.len() > 0) {
+            reason = worse(reason, Missing::Unjoinable);
         }
     }
     Err(reason)
 }
 
-fn choice(index: &Index, wanted: &Wanted, name: &Name) -> Option<Choice> {
+fn choice(index: &Index, wanted: &Wanted, state: SelectorState, name: &Name) -> Option<Choice> {
     let key = Key {
         namespace: Name::from(wanted.namespace.as_str()),
         name: name.clone(),
     };
     let version = index.version(&key)?;
-    Some(Choice { key, version })
+    Some(Choice {
+        key,
+        version,
+        state,
+    })
 }
 
 fn packed<'a>(classes: &[&'a Class], state: SelectorState, draw: Draw) -> Option<&'a Name> {
@@ -160,7 +171,7 @@ fn take<T: Ord + Copy>(candidates: &mut [T], draw: Draw) -> Option<T> {
 fn blocked(index: &Index, wanted: &Wanted, classes: &[&Class], state: SelectorState) -> Missing {
     let mut stocks = classes.iter().map(|class| class.stock(state));
     let outdated = stocks.clone().find_map(|stock| stock.stale.first());
-    if let Some(choice) = outdated.and_then(|name| choice(index, wanted, name)) {
+    if let Some(choice) = outdated.and_then(|name| choice(index, wanted, state, name)) {
         return Missing::Stale(choice);
     }
     if stocks.any(|stock| stock.reserved > 0) {
@@ -174,9 +185,9 @@ fn blocked(index: &Index, wanted: &Wanted, classes: &[&Class], state: SelectorSt
 fn worse(known: Missing, other: Missing) -> Missing {
     match (&known, &other) {
         (Missing::Stale(_), _)
-        | (Missing::InFlight, Missing::InFlight | Missing::Keyless | Missing::Capacity)
-        | (Missing::Keyless, Missing::Keyless | Missing::Capacity) => known,
-        (Missing::Capacity | Missing::Keyless | Missing::InFlight, _) => other,
+        | (Missing::InFlight, Missing::InFlight | Missing::Unjoinable | Missing::Capacity)
+        | (Missing::Unjoinable, Missing::Unjoinable | Missing::Capacity) => known,
+        (Missing::Capacity | Missing::Unjoinable | Missing::InFlight, _) => other,
     }
 }
 

@@ -126,7 +126,7 @@ impl Reservation {
     }
 
     fn release(&mut self, release: Release) {
-        if let Some(Choice { key, version }) = self.choice.take() {
+        if let Some(Choice { key, version, .. }) = self.choice.take() {
             self.servers
                 .change(|index| index.release(&key, version, release));
         }

@@ -66,7 +66,7 @@ pub fn of(error: &allocate::Error, unallocated: Code) -> Status {
     let code = match error {
         allocate::Error::NotReady | allocate::Error::Busy(_) => Code::Unavailable,
         allocate::Error::Capacity { .. } => unallocated,
-        allocate::Error::Keyless { .. } => Code::FailedPrecondition,
+        allocate::Error::Unjoinable { .. } => Code::FailedPrecondition,
         allocate::Error::Ended => Code::AlreadyExists,
         allocate::Error::Contention | allocate::Error::Claimed => Code::Aborted,
         allocate::Error::Deadline => Code::DeadlineExceeded,

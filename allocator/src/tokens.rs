@@ -1,20 +1,19 @@
 //! Mints connect tokens: a player's right to join the match of one server process.
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crds::matches::Player;
 use jiff::Timestamp;
 use netcode::ProtocolId;
 use netcode::random::{RandomSource as _, SystemRandom};
 use netcode::token::{ConnectToken, Grant};
-use netcode::user_data::UserData;
+use netcode::user_data::{SPECTATOR, UserData};
 use proto::muster::allocation::v1 as wire;
 use tokio::time::Instant;
 
 use crate::ids::Uuid;
 use crate::keys::{self, Keys};
 use crate::matches::Allocation;
+use crate::players::Joining;
 use crate::status::timestamp;
 
 /// Seconds without a packet after which client and server give each other up.
@@ -51,7 +50,7 @@ pub enum Error {
 pub async fn mint(
     keys: &Keys,
     allocation: &Allocation,
-    players: &[Player],
+    players: &[Joining],
     lifetime: Duration,
     deadline: Instant,
 ) -> Result<Vec<wire::PlayerToken>, Error> {
@@ -59,23 +58,27 @@ pub async fn mint(
         return Ok(Vec::new());
     };
     let key = keys.server_key(&allocation.uid, connect, deadline).await?;
-    let servers = [server(allocation)?];
+    let servers = [allocation.game_address.ok_or_else(|| Error::Address {
+        server: allocation.server.to_string(),
+        address: allocation.address.clone(),
+    })?];
     let match_id = uuid(allocation, &allocation.of_match.match_id)?;
     let now = runtime::clock::now();
     let created = u64::try_from(now.as_second()).unwrap_or_default();
     let mut random = SystemRandom;
     let mut tokens = Vec::with_capacity(players.len());
-    for (place, player) in players.iter().enumerate() {
+    for (place, joining) in players.iter().enumerate() {
         if place % BATCH == BATCH - 1 {
             tokio::task::yield_now().await;
         }
-        let player_id = uuid(allocation, &player.player_id)?;
+        let player_id = uuid(allocation, &joining.player.player_id)?;
         let session_id = Uuid::named("session", &[&match_id.0, &player_id.0]);
         let user_data = UserData {
             match_id: match_id.0,
             session_id: session_id.0,
             player_id: player_id.0,
-            team: player.team,
+            team: joining.player.team,
+            flags: if joining.is_spectator { SPECTATOR } else { 0 },
             // Places are the game's to give: players may come late. Epoch 0 is the platform's; a
             // game server counts up from it with the tokens that it mints itself.
             ..UserData::default()
@@ -103,18 +106,6 @@ pub async fn mint(
         });
     }
     Ok(tokens)
-}
-
-fn server(allocation: &Allocation) -> Result<SocketAddr, Error> {
-    let nowhere = || Error::Address {
-        server: allocation.server.to_string(),
-        address: allocation.address.clone(),
-    };
-    let address: IpAddr = allocation.address.parse().map_err(|_| nowhere())?;
-    let port = allocation
-        .game_port
-        .and_then(|port| u16::try_from(port).ok());
-    Ok(SocketAddr::new(address, port.ok_or_else(nowhere)?))
 }
 
 fn uuid(allocation: &Allocation, text: &str) -> Result<Uuid, Error> {

@@ -106,6 +106,7 @@ fn request(order: &Order, players: usize) -> Result<AllocateRequest, Error> {
             Ok(Player {
                 player_id: uuid()?,
                 team: 0,
+                spectator: false,
             })
         })
         .collect::<Result<_, Error>>()?;

@@ -11,13 +11,14 @@
 
 use std::time::Duration;
 
+use crds::allocation::SelectorState;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::{Allocated, Allocator, Error};
+use super::{Allocated, Allocator, Cover, Error};
 use crate::commit::{self, Mark, Outcome, Write};
 use crate::guard::{Claim, Guard, Guards, Intent};
-use crate::index::{Key, Name};
+use crate::index::Key;
 use crate::matches::{Allocation, Matches};
 use crate::object::Written;
 use crate::request::Request;
@@ -144,7 +145,7 @@ impl Allocator {
                 Ok(allocated) => return Ok(Had::Now(allocated)),
                 Err(Error::Claimed) => {}
                 Err(
-                    error @ (Error::Capacity { .. } | Error::Keyless { .. } | Error::Contention),
+                    error @ (Error::Capacity { .. } | Error::Unjoinable { .. } | Error::Contention),
                 ) => {
                     // Every server that was announced is known not to have been written.
                     if let Some(guard) = hold.guard.take() {
@@ -155,6 +156,12 @@ impl Allocator {
                     if once.guards.read(claim).await?.is_none() {
                         return Err(error);
                     }
+                }
+                Err(Error::Commit(cause)) if cause.wrote_nothing() => {
+                    if let Some(guard) = hold.guard.take() {
+                        once.guards.remove(guard).await;
+                    }
+                    return Err(cause.into());
                 }
                 Err(error) => return Err(error),
             }
@@ -202,17 +209,20 @@ impl Allocator {
                 continue;
             };
             self.0.metrics.guard_taken_over();
-            let choice = Choice {
-                key: Key {
-                    namespace: Name::from(claim.namespace.as_str()),
-                    name: Name::from(ours.intent.game_server.as_str()),
-                },
-                version: ours.intent.version,
-            };
+            let intent = ours.intent.clone();
             hold.guard = Some(ours);
-            if !server.is_some_and(|server| server.is_version(choice.version)) {
+            let Some(server) = server.filter(|server| server.is_version(intent.version)) else {
                 return Ok(Followed::Free);
-            }
+            };
+            let choice = Choice {
+                key: Key::new(&claim.namespace, &intent.game_server),
+                version: intent.version,
+                state: if server.is_allocated() {
+                    SelectorState::Allocated
+                } else {
+                    SelectorState::Ready
+                },
+            };
             match self
                 .write_again(request, mark, hold, choice.clone())
                 .await?
@@ -247,12 +257,17 @@ impl Allocator {
         let permit = self.permit().await?;
         let write = Write::of(&choice, request, Some(mark), hold.id.clone());
         let reservation = self.0.servers.reserve_known(choice);
-        let finished = self.spawn(write, reservation, permit, hold.guard.clone());
+        let cover = hold.guard.clone().map(Cover::TakenOver);
+        let finished = self.spawn(write, reservation, permit, cover);
         let (outcome, _) = finished.await.map_err(|_| Error::Interrupted)?;
         Ok(outcome?)
     }
 
-    async fn look(&self, claim: &Claim, name: &str) -> Result<Option<Box<Written>>, Error> {
+    pub(super) async fn look(
+        &self,
+        claim: &Claim,
+        name: &str,
+    ) -> Result<Option<Box<Written>>, Error> {
         let key = Key::new(&claim.namespace, name);
         let api = self.api(&claim.namespace);
         Ok(commit::read(&api, &key, &self.0.bounds.commit).await?)
@@ -269,9 +284,8 @@ impl Allocator {
 }
 
 /// Whether a server was allocated for this request.
-fn carries(server: &Written, claim: &Claim) -> bool {
-    let labels = server.metadata.labels.as_ref();
-    labels.and_then(|labels| labels.get(crds::meta::REQUEST_LABEL)) == Some(&claim.request_id)
+pub(super) fn carries(server: &Written, claim: &Claim) -> bool {
+    server.request_id() == Some(&*claim.request_id)
 }
 
 #[cfg(test)]

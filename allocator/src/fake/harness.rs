@@ -75,10 +75,10 @@ impl Core {
         );
         Self {
             metrics,
+            keys: Keys::new(servers.clone()),
             allocator,
             servers,
             matches,
-            keys: Keys::default(),
             registry: admin.registry().clone(),
             _follow: tasks,
         }
@@ -100,6 +100,14 @@ impl Core {
         let metrics = family.iter().flat_map(|family| family.get_metric());
         let sum: f64 = metrics.map(|metric| metric.get_counter().get_value()).sum();
         sum.to_string().parse().unwrap()
+    }
+
+    /// The value of a gauge without labels.
+    pub(crate) fn gauge(&self, name: &str) -> u64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        let value = family.unwrap().get_metric()[0].get_gauge().get_value();
+        value.to_string().parse().unwrap()
     }
 
     /// The API over this allocator.

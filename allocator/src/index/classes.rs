@@ -1,4 +1,4 @@
-//! Servers of one namespace with equal labels, and equal fitness for players with tokens, form a
+//! Servers of one namespace with equal labels, entry for players, and in a match or not, form a
 //! class; classes are found by their labels.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crds::allocation::SelectorState;
 
 use super::order::Order;
-use super::{Labels, Name};
+use super::{Entry, Labels, Name};
 
 pub(super) type ClassId = u64;
 
@@ -15,9 +15,16 @@ pub(super) type ClassId = u64;
 #[derive(Debug)]
 pub(crate) struct Class {
     pub(super) namespace: Name,
-    labels: Arc<Labels>,
-    keyless: bool,
+    kind: Kind,
     stock: [Stock; 2],
+}
+
+/// What requests tell servers of one namespace apart by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Kind {
+    pub(super) labels: Arc<Labels>,
+    pub(super) entry: Entry,
+    pub(super) has_request: bool,
 }
 
 /// The servers of a class in one state.
@@ -35,13 +42,17 @@ pub(crate) struct Stock {
 
 impl Class {
     pub(crate) fn labels(&self) -> &Labels {
-        &self.labels
+        &self.kind.labels
     }
 
-    /// Whether players with tokens cannot join these servers, see
-    /// [`Observed::keyless`](super::Observed).
-    pub(crate) const fn is_keyless(&self) -> bool {
-        self.keyless
+    /// How players get into these servers.
+    pub(crate) const fn entry(&self) -> Entry {
+        self.kind.entry
+    }
+
+    /// Whether these servers carry request ids.
+    pub(crate) const fn has_request(&self) -> bool {
+        self.kind.has_request
     }
 
     pub(crate) const fn stock(&self, state: SelectorState) -> &Stock {
@@ -57,7 +68,8 @@ impl Class {
     }
 
     pub(super) fn fleet(&self) -> &str {
-        self.labels
+        self.kind
+            .labels
             .get(crds::meta::FLEET_LABEL)
             .map_or("", String::as_str)
     }
@@ -73,8 +85,7 @@ const fn slot(state: SelectorState) -> usize {
 /// The classes of one namespace.
 #[derive(Debug, Default)]
 struct Scope {
-    /// By labels and `keyless`.
-    by_labels: BTreeMap<(Arc<Labels>, bool), ClassId>,
+    by_kind: BTreeMap<Kind, ClassId>,
     by_label: BTreeMap<String, BTreeMap<String, BTreeSet<ClassId>>>,
 }
 
@@ -88,28 +99,24 @@ pub(super) struct Classes {
 
 impl Classes {
     /// The class of these servers, made if there is none yet.
-    pub(super) fn intern(&mut self, namespace: &Name, labels: Labels, keyless: bool) -> ClassId {
+    pub(super) fn intern(&mut self, namespace: &Name, kind: Kind) -> ClassId {
         let scope = self.scopes.entry(namespace.clone()).or_default();
-        let place = (Arc::new(labels), keyless);
-        if let Some(id) = scope.by_labels.get(&place) {
+        if let Some(id) = scope.by_kind.get(&kind) {
             return *id;
         }
-        let labels = &place.0;
         let id = self.next;
         self.next += 1;
-        for (key, value) in labels.iter() {
+        for (key, value) in kind.labels.iter() {
             let values = scope.by_label.entry(key.clone()).or_default();
             values.entry(value.clone()).or_default().insert(id);
         }
-        let labels = Arc::clone(labels);
-        scope.by_labels.insert(place, id);
+        scope.by_kind.insert(kind.clone(), id);
         let namespace = namespace.clone();
         self.by_id.insert(
             id,
             Class {
                 namespace,
-                labels,
-                keyless,
+                kind,
                 stock: <[Stock; 2]>::default(),
             },
         );
@@ -125,9 +132,8 @@ impl Classes {
             return;
         }
         if let Some(scope) = self.scopes.get_mut(&class.namespace) {
-            let place = (Arc::clone(&class.labels), class.keyless);
-            scope.by_labels.remove(&place);
-            for (key, value) in class.labels.iter() {
+            scope.by_kind.remove(&class.kind);
+            for (key, value) in class.kind.labels.iter() {
                 let Some(values) = scope.by_label.get_mut(key) else {
                     continue;
                 };
@@ -141,7 +147,7 @@ impl Classes {
                     scope.by_label.remove(key);
                 }
             }
-            if scope.by_labels.is_empty() {
+            if scope.by_kind.is_empty() {
                 self.scopes.remove(&class.namespace);
             }
         }
@@ -177,7 +183,7 @@ impl Classes {
         };
         let resolve = |id: &ClassId| self.by_id.get(id);
         if labels.is_empty() {
-            return Box::new(scope.by_labels.values().filter_map(resolve));
+            return Box::new(scope.by_kind.values().filter_map(resolve));
         }
         let mut rarest: Option<&BTreeSet<ClassId>> = None;
         for (key, value) in labels {

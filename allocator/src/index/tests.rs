@@ -72,6 +72,7 @@ fn requests() -> Vec<Wanted> {
         selectors: selectors.iter().cloned().map(Arc::new).collect(),
         scheduling: Scheduling::Packed,
         has_players: false,
+        has_request_id: false,
     };
     NAMESPACES
         .iter()
@@ -84,7 +85,7 @@ fn compare(index: &Index, model: &Model, seed: u64) -> Result<(), TestCaseError>
         let best = select(index, &wanted, Draw { seed, among: 1 });
         let chosen = best.as_ref().ok().map(|choice| choice.key.clone());
         prop_assert_eq!(&chosen, &model.packed(&wanted), "Packed {:?}", wanted);
-        if let Ok(Choice { key, version }) = &best {
+        if let Ok(Choice { key, version, .. }) = &best {
             prop_assert_eq!(*version, model.servers[key].seen.version);
         }
         if let Err(reason) = &best {
@@ -94,7 +95,7 @@ fn compare(index: &Index, model: &Model, seed: u64) -> Result<(), TestCaseError>
                     "stale"
                 }
                 Missing::InFlight => "in flight",
-                Missing::Keyless => "keyless",
+                Missing::Unjoinable => "unjoinable",
                 Missing::Capacity => "capacity",
             };
             prop_assert_eq!(name, model.missing(&wanted));
@@ -178,7 +179,8 @@ proptest! {
             let place = place(number % NODES.len());
             index.apply(&key, Observed {
                 version: 1, labels: labels(1, number % 2), state: SelectorState::Ready, place,
-                keyless: false,
+                entry: Entry::Open,
+                has_request: false,
             });
         }
         let scheduling =
@@ -186,6 +188,7 @@ proptest! {
         let wanted = Wanted {
             namespace: "blue".to_owned(), selectors: vec![Arc::default()], scheduling,
             has_players: false,
+            has_request_id: false,
         };
         let mut given = BTreeSet::new();
         for (count, seed) in seeds.into_iter().enumerate() {
@@ -212,13 +215,15 @@ fn a_late_event_does_not_bring_back_what_was_before_an_allocation() {
         labels: Labels::new(),
         state: state(allocated),
         place: Place::Development,
-        keyless: false,
+        entry: Entry::Open,
+        has_request: false,
     };
     let wanted = Wanted {
         namespace: "blue".to_owned(),
         selectors: vec![Arc::default()],
         scheduling: Scheduling::Packed,
         has_players: false,
+        has_request_id: false,
     };
     let draw = Draw { seed: 0, among: 1 };
     index.apply(&key, seen(5, false));

@@ -45,6 +45,7 @@ fn players(ids: &[&str]) -> Vec<wire::Player> {
     let player = |id: &&str| wire::Player {
         player_id: (*id).to_owned(),
         team: 1,
+        spectator: false,
     };
     ids.iter().map(player).collect()
 }
@@ -166,7 +167,7 @@ async fn bad_requests_name_the_field() {
     refusal(
         client.allocate(request("r", &[PLAYER])).await,
         &expect![[
-            r#"FailedPrecondition: the GameServers that fit in namespace "default" admit players by connect token alone, and have no key for them: the game must call GetConnectKey before Ready"#
+            r#"FailedPrecondition: players could not join the GameServers that fit in namespace "default" with connect tokens: there is no key (the game must call GetConnectKey before Ready), its version is not known, or there is no IP address with a UDP port"#
         ]],
     );
     let release = wire::ReleaseRequest {
@@ -178,6 +179,31 @@ async fn bad_requests_name_the_field() {
         client.release(release).await,
         &expect!["InvalidArgument: policy: must be one of SHUTDOWN (1), RETURN_TO_READY (2)"],
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn players_are_given_no_server_whose_tokens_cannot_be_minted() {
+    let fake = joinable(2);
+    let newer = json!({"status": {"connect": {"keyVersion": 2}}});
+    fake.touch("gs-00", &newer);
+    fake.touch(
+        "gs-01",
+        &json!({"status": {"address": "game.example", "addresses": []}}),
+    );
+    let (core, _, mut client) = start(&fake).await;
+    let refused = client.allocate(request("r", &[PLAYER])).await;
+    assert_eq!(refused.unwrap_err().code(), Code::FailedPrecondition);
+    assert_eq!(fake.patches(), 0);
+    let keys = [1, 2].map(|number| (format!("key-{number}"), ByteString(vec![number; 32])));
+    core.keys.replace(BTreeMap::from(keys));
+    let answer = client.allocate(request("r", &[PLAYER])).await.unwrap();
+    let answer = answer.into_inner();
+    assert_eq!(answer.allocation.unwrap().game_server_name, "gs-00");
+    assert_eq!(answer.tokens.len(), 1);
+    // Nobody needs a token.
+    let answer = client.allocate(request("s", &[])).await.unwrap();
+    let allocation = answer.into_inner().allocation.unwrap();
+    assert_eq!(allocation.game_server_name, "gs-01");
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,13 +219,20 @@ async fn a_watch_sees_allocations_and_their_end() {
         namespace: "default".to_owned(),
     };
     let mut watched = client.watch(watch).await.unwrap().into_inner();
+    let told = |id: &str, state, result: &str| (id.to_owned(), state, result.to_owned());
     let mut next = async || {
-        let allocation = watched.next().await.unwrap()?.allocation.unwrap();
+        let response = watched.next().await.unwrap()?;
+        let Some(allocation) = response.allocation else {
+            assert!(response.synced);
+            return Ok(told("that was all", State::Unspecified, ""));
+        };
+        assert!(!response.synced);
         let state = allocation.state();
         Ok::<_, Status>((allocation.request_id, state, allocation.result))
     };
-    let told = |id: &str, state, result: &str| (id.to_owned(), state, result.to_owned());
     assert_eq!(next().await.unwrap(), told("r", State::Allocated, ""));
+    let synced = told("that was all", State::Unspecified, "");
+    assert_eq!(next().await.unwrap(), synced);
     client.allocate(request("s", &[])).await.unwrap();
     assert_eq!(next().await.unwrap(), told("s", State::Allocated, ""));
     let match_id = client
@@ -243,6 +276,8 @@ async fn a_slow_watcher_is_ended_with_the_reason() {
         core.matches
             .watched(&serde_json::from_value(object).unwrap());
     }
+    // Nothing was known at its begin.
+    assert!(watched.next().await.unwrap().unwrap().synced);
     refusal(
         watched.next().await.unwrap(),
         &expect!["ResourceExhausted: too slow: 1 changes were missed, watch again"],

@@ -50,12 +50,13 @@ fn an_allocation_is_what_its_server_says() {
     let allocation = Allocation::watched(&plain("a")).unwrap();
     assert_eq!(allocation.of_match.match_id, "m");
     assert_eq!(allocation.of_match.players[0].team, 2);
-    assert_eq!(allocation.game_port, Some(2));
+    assert_eq!(allocation.game_address, "203.0.113.7:2".parse().ok());
     assert!(allocation.is_live && allocation.since.is_some());
     // The name counts more than the place.
     let ports = json!([{"name": "query", "port": 1}, {"name": "game", "port": 3}]);
     let named = server("a", &json!({"/status/ports": ports}));
-    assert_eq!(Allocation::watched(&named).unwrap().game_port, Some(3));
+    let named = Allocation::watched(&named).unwrap();
+    assert_eq!(named.game_address, "203.0.113.7:3".parse().ok());
     // Another match's words are not this one's.
     let other = json!({"/metadata/labels": {"muster.dev/request": "s"}});
     let allocation = Allocation::watched(&server("a", &other)).unwrap();
@@ -134,4 +135,16 @@ fn servers_that_vanished_while_nobody_watched_have_ended() {
     assert_eq!(told(&mut changes), Vec::<String>::new());
     matches.retain(Some("games"), &BTreeSet::new());
     assert_eq!(told(&mut changes), ["r ended "]);
+}
+
+#[test]
+fn the_end_of_one_server_does_not_hide_another_of_the_same_request() {
+    let matches = Matches::default();
+    matches.watched(&plain("a"));
+    matches.watched(&plain("b"));
+    matches.removed(&plain("a"));
+    let known = matches.find("games", "r").unwrap();
+    assert_eq!(&*known.server.name, "b");
+    matches.removed(&plain("b"));
+    assert_eq!(matches.find("games", "r"), None);
 }

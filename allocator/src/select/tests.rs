@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::index::{Labels, Observed, Place, Release};
+use crate::index::{Entry, Labels, Observed, Place, Release};
 use crate::selector::{Expression, Test};
 
 /// One server per line: name, state, node (`-` for none), labels. Nodes that end with `!` cannot be
@@ -39,7 +39,8 @@ fn index(table: &str) -> Index {
                 labels,
                 state,
                 place,
-                keyless: false,
+                entry: Entry::Open,
+                has_request: false,
             },
         );
     }
@@ -60,6 +61,7 @@ fn wanted(selectors: impl IntoIterator<Item = Selector>) -> Wanted {
         selectors: selectors.into_iter().map(Arc::new).collect(),
         scheduling: Scheduling::Packed,
         has_players: false,
+        has_request_id: false,
     }
 }
 
@@ -281,6 +283,7 @@ fn what_is_stale_is_looked_up_before_anything_is_awaited() {
     let choice = Choice {
         key: a.clone(),
         version: 1,
+        state: SelectorState::Ready,
     };
     assert_eq!(select(&index, &any, BEST), Err(Missing::Stale(choice)));
     let newer = Observed {
@@ -288,12 +291,17 @@ fn what_is_stale_is_looked_up_before_anything_is_awaited() {
         labels: Labels::new(),
         state: SelectorState::Ready,
         place: Place::Node(Name::from("n")),
-        keyless: false,
+        entry: Entry::Open,
+        has_request: false,
     };
     index.apply(&a, newer);
     assert_eq!(
         select(&index, &any, BEST),
-        Ok(Choice { key: a, version: 2 })
+        Ok(Choice {
+            key: a,
+            version: 2,
+            state: SelectorState::Ready,
+        })
     );
 }
 
@@ -322,7 +330,8 @@ fn players_are_not_sent_where_their_tokens_cannot_be_opened() {
             labels: Labels::new(),
             state: SelectorState::Ready,
             place: Place::Node(Name::from("n")),
-            keyless: true,
+            entry: Entry::Closed,
+            has_request: false,
         },
     );
     let anybody = wanted([Selector::default()]);
@@ -330,6 +339,6 @@ fn players_are_not_sent_where_their_tokens_cannot_be_opened() {
         has_players: true,
         ..anybody.clone()
     };
-    assert_eq!(select(&index, &players, BEST), Err(Missing::Keyless));
+    assert_eq!(select(&index, &players, BEST), Err(Missing::Unjoinable));
     assert_eq!(select(&index, &anybody, BEST).unwrap().key, key);
 }

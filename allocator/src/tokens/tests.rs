@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crds::gameserver::ConnectStatus;
-use crds::matches::Match;
+use crds::matches::{Match, Player};
 use k8s_openapi::ByteString;
 use netcode::token::PrivateToken;
 use netcode::{Key, MasterKey};
@@ -31,7 +31,7 @@ fn allocation(address: &str, key_version: Option<i64>) -> Allocation {
         node: String::new(),
         address: address.to_owned(),
         ports: Vec::new(),
-        game_port: Some(7012),
+        game_address: format!("{address}:7012").parse().ok(),
         connect: key_version.map(|key_version| ConnectStatus {
             boot_id: "00112233445566778899aabbccddeeff".to_owned(),
             key_version,
@@ -39,10 +39,14 @@ fn allocation(address: &str, key_version: Option<i64>) -> Allocation {
     }
 }
 
-fn players() -> Vec<Player> {
-    let player = |(team, id): (u8, &&str)| Player {
-        player_id: (*id).to_owned(),
-        team,
+/// The second one watches.
+fn players() -> Vec<Joining> {
+    let player = |(team, id): (u8, &&str)| Joining {
+        player: Player {
+            player_id: (*id).to_owned(),
+            team,
+        },
+        is_spectator: team == 1,
     };
     (0..).zip(&PLAYERS).map(player).collect()
 }
@@ -92,6 +96,7 @@ async fn each_player_has_a_token_that_the_server_process_opens() {
         assert_eq!(Uuid(data.player_id).to_string(), PLAYERS[place]);
         assert_eq!(Uuid(data.session_id).to_string(), token.session_id);
         assert_eq!(usize::from(data.team), place);
+        assert_eq!(data.flags, if place == 1 { SPECTATOR } else { 0 });
     }
     assert_ne!(tokens[0].session_id, tokens[1].session_id);
 }

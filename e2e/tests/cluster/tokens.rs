@@ -81,7 +81,7 @@ pub(crate) async fn duel(test: &Test, fleet: &str) -> Result<Secret> {
 fn players(ids: &[&str]) -> Vec<Player> {
     let player = |id: &&str| Player {
         player_id: (*id).to_owned(),
-        team: 0,
+        ..Player::default()
     };
     ids.iter().map(player).collect()
 }

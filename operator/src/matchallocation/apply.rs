@@ -237,6 +237,7 @@ fn to_request(request: &MatchAllocation) -> AllocateRequest {
     let player = |player: &crds::matches::Player| Player {
         player_id: player.player_id.clone(),
         team: player.team.into(),
+        spectator: false,
     };
     AllocateRequest {
         namespace: request.namespace().unwrap_or_default(),

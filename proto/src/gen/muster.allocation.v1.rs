@@ -38,6 +38,10 @@ pub struct Player {
     /// 0 to 255.
     #[prost(uint32, tag = "2")]
     pub team: u32,
+    /// Its token lets it watch and not play. Counts as a player for the limit of a request; in an
+    /// `Allocation` it is always false.
+    #[prost(bool, tag = "3")]
+    pub spectator: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AllocateResponse {
@@ -223,8 +227,13 @@ pub struct WatchRequest {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchResponse {
+    /// Absent in the message with `synced`.
     #[prost(message, optional, tag = "1")]
     pub allocation: ::core::option::Option<Allocation>,
+    /// True once: every allocation that there is has been told. A match that a former watch told, and
+    /// that is absent by then, has ended.
+    #[prost(bool, tag = "2")]
+    pub synced: bool,
 }
 /// Generated client implementations.
 pub mod allocator_client {
@@ -406,7 +415,8 @@ pub mod allocator_client {
                 .insert(GrpcMethod::new("muster.allocation.v1.Allocator", "MintTokens"));
             self.inner.unary(req, path, codec).await
         }
-        /// Allocations of a namespace: at first as they are, then every change, the end included.
+        /// Allocations of a namespace: at first as they are, then one message with `synced`, then every
+        /// change, the end included.
         pub async fn watch(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchRequest>,
@@ -481,7 +491,8 @@ pub mod allocator_server {
             >
             + std::marker::Send
             + 'static;
-        /// Allocations of a namespace: at first as they are, then every change, the end included.
+        /// Allocations of a namespace: at first as they are, then one message with `synced`, then every
+        /// change, the end included.
         async fn watch(
             &self,
             request: tonic::Request<super::WatchRequest>,

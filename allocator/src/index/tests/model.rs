@@ -135,7 +135,8 @@ impl Model {
                     labels,
                     state: state(allocated),
                     place: place(at),
-                    keyless: false,
+                    entry: crate::index::Entry::Open,
+                    has_request: false,
                 };
                 index.apply(&key, seen.clone());
                 self.apply(&key, seen);
@@ -151,7 +152,8 @@ impl Model {
                     labels,
                     state: state(allocated),
                     place: place(0),
-                    keyless: false,
+                    entry: crate::index::Entry::Open,
+                    has_request: false,
                 };
                 index.update(&key, seen.clone());
                 if self.servers.contains_key(&key) {
