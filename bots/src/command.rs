@@ -163,6 +163,22 @@ pub fn enter(
     Ok(swarm)
 }
 
+/// Lets a bot play with each of these tokens for a while, as in a test of whoever minted them.
+/// The server is let go again, and judged by the rules of the profile.
+pub fn play(tokens: Vec<Vec<u8>>, profile: &Profile, length: Duration) -> Result<Report, Error> {
+    let players = u16::try_from(tokens.len()).map_err(|_| Error::Argument("too many tokens"))?;
+    let mut swarm = enter(
+        &mut Tickets::Given(tokens),
+        profile,
+        players,
+        unix_seconds(),
+    )?;
+    swarm.run(length, |_| false)?;
+    let report = Report::new(profile, &swarm.records(profile.name), None);
+    swarm.leave()?;
+    Ok(report)
+}
+
 fn run_profile(args: &RunArgs, tickets: &mut Tickets, profile: &Profile) -> Result<Report, Error> {
     let sample = || -> Result<Option<Sample>, Error> {
         args.metrics

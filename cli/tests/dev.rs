@@ -8,11 +8,15 @@
 mod harness;
 
 use std::fs;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use crds::Fleet;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use bots::allocation::{self, Order};
+use bots::command;
+use bots::profile::FLOOD;
+use crds::{Fleet, MatchAllocation};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::Api;
 use kube::api::{ListParams, PostParams};
 use serde_json::json;
@@ -232,4 +236,70 @@ async fn an_image_without_a_program_is_told_with_the_flag_that_helps() {
             waiting.is_some_and(|message| message.contains("--image"))
         })
         .await;
+}
+
+/// Others use the machine too, so that times say nothing of the server: what holds under a flood
+/// has to hold here, which is every connection.
+#[tokio::test]
+async fn players_play_in_the_arena_with_tokens_of_an_allocation_and_of_a_secret() {
+    let directory = Directory::new();
+    let manifests = directory.path().join("manifests");
+    fs::create_dir(&manifests).unwrap();
+    let arena = include_str!("../../examples/arena.yaml");
+    fs::write(manifests.join("arena.yaml"), arena).unwrap();
+    let path = manifests.display().to_string();
+    let muster = Muster::start(&directory, &["--manifest", &path]).await;
+    let fleets: Api<Fleet> = muster.api();
+    let is_ready = |fleet: &Fleet| {
+        let status = fleet.status.as_ref();
+        status.is_some_and(|it| it.ready_replicas >= 2)
+    };
+    muster.until(&fleets, "arena", is_ready).await;
+    let order = Order {
+        url: format!("http://127.0.0.1:{}", muster.port() + 2),
+        namespace: "default".to_owned(),
+        fleet: Some("arena".to_owned()),
+    };
+    let ask = move || allocation::allocate(&order, 4);
+    let allocated = tokio::task::spawn_blocking(ask).await.unwrap().unwrap();
+
+    let object: MatchAllocation = serde_json::from_value(json!({
+        "metadata": { "name": "duel" },
+        "spec": {
+            "selectors": [{ "matchLabels": { "muster.dev/fleet": "arena" } }],
+            "players": [
+                { "playerId": "11111111-2222-3333-4444-555555555555" },
+                { "playerId": "66666666-7777-8888-9999-aaaaaaaaaaaa" },
+            ],
+        },
+    }))
+    .unwrap();
+    let matches: Api<MatchAllocation> = muster.api();
+    matches
+        .create(&PostParams::default(), &object)
+        .await
+        .unwrap();
+    let is_allocated = |it: &MatchAllocation| {
+        let status = it.status.as_ref();
+        status.is_some_and(|status| !status.connect_tokens_secret_name.is_empty())
+    };
+    muster.until(&matches, "duel", is_allocated).await;
+    let status = matches.get("duel").await.unwrap().status.unwrap();
+    let secrets: Api<Secret> = muster.api();
+    let secret = secrets
+        .get(&status.connect_tokens_secret_name)
+        .await
+        .unwrap();
+    let of_secret = secret.data.unwrap().into_values().map(|token| token.0);
+
+    for tokens in [allocated.tokens, of_secret.collect()] {
+        let count = tokens.len();
+        let play = move || command::play(tokens, &FLOOD, Duration::from_secs(3));
+        let report = tokio::task::spawn_blocking(play).await.unwrap().unwrap();
+        assert!(report.passes(), "{:?}\n{}", report.broken, muster.said());
+        assert!(
+            report.playing == count && report.snapshots > 0,
+            "{report:?}"
+        );
+    }
 }

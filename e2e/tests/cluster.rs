@@ -36,6 +36,8 @@ mod node_loss;
 mod nodes;
 #[path = "cluster/outage.rs"]
 mod outage;
+#[path = "cluster/players.rs"]
+mod players;
 #[path = "cluster/policies.rs"]
 mod policies;
 #[path = "cluster/ports.rs"]

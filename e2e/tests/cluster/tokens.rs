@@ -25,6 +25,9 @@ use crate::harness::{Test, shared};
 const ALICE: &str = "11111111-2222-3333-4444-555555555555";
 const BOB: &str = "66666666-7777-8888-9999-aaaaaaaaaaaa";
 
+/// Name of the MatchAllocation.
+const DUEL: &str = "duel";
+
 /// Bytes of a connect token.
 const TOKEN: usize = 2048;
 
@@ -46,6 +49,33 @@ async fn joinable_fleet(test: &Test, count: i32) -> Result<()> {
         test.patch::<GameServer>(&server.name_any(), patch).await?;
     }
     Ok(())
+}
+
+/// Applies a MatchAllocation of two players, and returns the Secret with their tokens.
+pub(crate) async fn duel(test: &Test, fleet: &str) -> Result<Secret> {
+    let labels = [(FLEET_LABEL.to_owned(), fleet.to_owned())];
+    let player = |id: &str| crds::matches::Player {
+        player_id: id.to_owned(),
+        team: 0,
+    };
+    let spec = MatchAllocationSpec {
+        selectors: vec![GameServerSelector {
+            match_labels: labels.into(),
+            ..GameServerSelector::default()
+        }],
+        players: vec![player(ALICE), player(BOB)],
+        ..MatchAllocationSpec::default()
+    };
+    test.create(&MatchAllocation::new(DUEL, spec)).await?;
+    let objects = test.api::<MatchAllocation>();
+    let allocated = wait::until(&objects, DUEL, "to be Allocated", |it| {
+        let status = it.status.as_ref();
+        status.is_some_and(|status| status.state == MatchState::Allocated)
+    })
+    .await?;
+    let status = allocated.status.context("no status")?;
+    let name = status.connect_tokens_secret_name;
+    Ok(test.api::<Secret>().get(&name).await?)
 }
 
 fn players(ids: &[&str]) -> Vec<Player> {
@@ -189,33 +219,13 @@ fn fields_and_absence_are_told() {
 fn the_tokens_of_a_match_are_in_a_secret_that_goes_with_it() {
     shared("match-tokens", async |test| {
         joinable_fleet(test, 1).await?;
-        let labels = [(FLEET_LABEL.to_owned(), "game".to_owned())];
-        let player = |id: &str| crds::matches::Player {
-            player_id: id.to_owned(),
-            team: 0,
-        };
-        let spec = MatchAllocationSpec {
-            selectors: vec![GameServerSelector {
-                match_labels: labels.into(),
-                ..GameServerSelector::default()
-            }],
-            players: vec![player(ALICE), player(BOB)],
-            ..MatchAllocationSpec::default()
-        };
-        test.create(&MatchAllocation::new("duel", spec)).await?;
-        let objects = test.api::<MatchAllocation>();
-        let allocated = wait::until(&objects, "duel", "to be Allocated", |it| {
-            let status = it.status.as_ref();
-            status.is_some_and(|status| status.state == MatchState::Allocated)
-        })
-        .await?;
-        let status = allocated.status.context("no status")?;
-        let name = status.connect_tokens_secret_name;
-        let secret = test.api::<Secret>().get(&name).await?;
+        let secret = duel(test, "game").await?;
+        let name = secret.name_any();
         let data = secret.data.context("no data")?;
         ensure!(data.keys().eq([ALICE, BOB]), "{:?}", data.keys());
         ensure!(data.values().all(|token| token.0.len() == TOKEN));
-        objects.delete("duel", &DeleteParams::default()).await?;
+        let objects = test.api::<MatchAllocation>();
+        objects.delete(DUEL, &DeleteParams::default()).await?;
         wait::until_gone(&test.api::<Secret>(), &name, wait::PATIENCE).await
     });
 }
