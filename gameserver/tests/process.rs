@@ -5,8 +5,8 @@
     reason = "a test fails by panicking, and says where"
 )]
 
-use std::io::{BufRead as _, BufReader};
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,12 +26,28 @@ const PROTOCOL: u64 = 0x4d55_5354_4552_0001;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A server that is killed should the test fail.
-struct Server(Child);
+struct Server {
+    child: Child,
+    admin: SocketAddr,
+}
+
+impl Server {
+    /// The value of a counter without labels.
+    fn counter(&self, name: &str) -> u64 {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let mut values = answer.lines().filter_map(|line| line.strip_prefix(name));
+        values.find_map(|value| value.trim().parse().ok()).unwrap()
+    }
+}
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
@@ -44,9 +60,13 @@ fn start(flags: &[&str]) -> (Server, SocketAddr) {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut admin = None;
     let address = lines
         .find_map(|line| {
             let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+            if let Some(address) = line["address"].as_str() {
+                admin = Some(address.parse().unwrap());
+            }
             let list = line["addresses"].as_str()?.to_owned();
             list.trim_matches(['[', ']'])
                 .split(',')
@@ -57,7 +77,8 @@ fn start(flags: &[&str]) -> (Server, SocketAddr) {
         .unwrap();
     // Whoever logs to a closed pipe fails.
     std::thread::spawn(move || lines.for_each(drop));
-    (Server(child), address)
+    let admin = admin.unwrap();
+    (Server { child, admin }, address)
 }
 
 fn unix_seconds() -> u64 {
@@ -139,12 +160,12 @@ fn play_and_end(threads: &str) {
     // Nothing is acknowledged here, so these are keyframes, ten per second.
     run(&mut client, &socket, begin, |_, snapshots| snapshots >= 5);
 
-    let pid = Pid::from_child(&server.0);
+    let pid = Pid::from_child(&server.child);
     kill_process(pid, Signal::TERM).unwrap();
     run(&mut client, &socket, begin, |client, _| {
         matches!(client.state(), State::Disconnected(_))
     });
-    assert!(server.0.wait().unwrap().success());
+    assert!(server.child.wait().unwrap().success());
     // Less than a second was played, so this was written at the end.
     let history = Directory::open(&folder).matches(None, 10).unwrap();
     assert_eq!(history.len(), 1);
@@ -160,6 +181,39 @@ fn a_player_joins_and_a_signal_ends_the_server_with_one_thread() {
 #[test]
 fn a_player_joins_and_a_signal_ends_the_server_with_two_threads() {
     play_and_end("two");
+}
+
+#[test]
+fn a_match_goes_on_while_the_database_of_its_history_is_down() {
+    // A port that was just free: whoever connects is refused.
+    let port = {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let name = format!("arena-process-{}-url", std::process::id());
+    let file = std::env::temp_dir().join(name);
+    let url = format!("postgres://muster@127.0.0.1:{port}/history");
+    std::fs::write(&file, url).unwrap();
+    let flag = format!("--history-url-file={}", file.display());
+    let (server, address) = start(&[&flag]);
+    std::fs::remove_file(&file).unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    let begin = Instant::now();
+    let mut client = client(address, &socket, begin.elapsed());
+    let failures = || server.counter("muster_arena_history_write_failures_total");
+    run(&mut client, &socket, begin, |_, snapshots| {
+        snapshots > 0 && failures() > 0
+    });
+    let before = failures();
+    // The match goes on, and it is tried again all the same.
+    run(&mut client, &socket, begin, |client, snapshots| {
+        assert_eq!(client.state(), State::Connected);
+        snapshots >= 10 && failures() > before
+    });
+    assert_eq!(server.counter("muster_arena_history_written_total"), 0);
 }
 
 #[test]

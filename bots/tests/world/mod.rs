@@ -1,6 +1,8 @@
 //! A server and its bots in one thread and in virtual time, over links in memory: the same seed
 //! gives the same match, however busy the machine is.
 
+pub(crate) mod rogue;
+
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -24,6 +26,8 @@ use simulation::arena::ArenaConfig;
 use simulation::rules::Rules;
 use simulation::seeded::Random;
 use simulation::snapshot::DEFAULT_BUDGET;
+
+use rogue::{Habit, Rogue};
 
 const PROTOCOL: u64 = 0x1234;
 const UNIX: u64 = 1_800_000_000;
@@ -162,6 +166,7 @@ pub(crate) struct World {
     shell: Shell<Memory, SystemRandom>,
     metrics: Metrics,
     bots: Vec<Bot>,
+    rogue: Option<Rogue>,
     tickets: Tickets,
     now: Duration,
     /// Since when the bots should have been at work again, after they hung.
@@ -236,6 +241,7 @@ impl World {
             shell: Shell::new(memory, host, metrics.clone(), Progress::default()),
             metrics,
             bots: Vec::new(),
+            rogue: None,
             tickets: Tickets::Minted(Mint {
                 key,
                 protocol_id: ProtocolId(PROTOCOL),
@@ -263,6 +269,17 @@ impl World {
         }
     }
 
+    /// Lets a player in who does not play as others do.
+    pub(crate) fn let_in(&mut self, habit: Habit) {
+        let token = self.tickets.take(1, at(self.now).unix_seconds).unwrap();
+        self.rogue = Some(Rogue::new(&token[0], habit, self.now));
+    }
+
+    /// Who was let in last.
+    pub(crate) const fn rogue(&self) -> Option<&Rogue> {
+        self.rogue.as_ref()
+    }
+
     /// Lets time pass; each step begins with what `disturb` sends to the server.
     pub(crate) fn run(
         &mut self,
@@ -285,6 +302,8 @@ impl World {
                     .find(|(index, bot)| address(*index, bot.session().socket()) == to);
                 if let Some((_, bot)) = bot {
                     bot.receive(self.now, SERVER, &packet);
+                } else if let Some(rogue) = self.rogue.as_mut().filter(|_| to == rogue::ADDRESS) {
+                    rogue.receive(self.now, SERVER, packet);
                 }
             }
             let intended = self.late_since.take().unwrap_or(self.now);
@@ -293,6 +312,11 @@ impl World {
                 bot.step(self.now, intended, |outgoing| {
                     let from = address(index, outgoing.socket);
                     incoming.push_back((from, outgoing.packet.to_vec()));
+                });
+            }
+            if let Some(rogue) = &mut self.rogue {
+                rogue.step(self.now, |packet| {
+                    incoming.push_back((rogue::ADDRESS, packet.to_vec()));
                 });
             }
             if self.now < self.stalled_until {
