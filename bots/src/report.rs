@@ -95,7 +95,7 @@ impl Report {
         let mut report = Self::sum(profile.name, records);
         report.server = server;
         report.broken = broken(profile, records, server);
-        for (what, is_late) in too_late(profile, records) {
+        for (what, is_late) in too_late(profile, records, server) {
             let list = if is_late {
                 &mut report.late
             } else {
@@ -169,25 +169,9 @@ fn broken(profile: &Profile, records: &[Record], server: Option<ServerReport>) -
             broken.push(format!("bot {number}: {what}"));
         }
     }
-    // Over all players: a single gap of one of them is too much for a share this small.
-    if let Some(most) = profile.rules.wide_gaps {
-        let wide: u64 = records.iter().map(|record| record.wide_gaps).sum();
-        let gaps: u64 = records.iter().map(|record| record.gaps.count()).sum();
-        if float(wide) > most * float(gaps) {
-            broken.push(format!(
-                "{wide} of {gaps} gaps between snapshots above {WIDE_GAP:?}; {:.0} may be",
-                most * float(gaps)
-            ));
-        }
-    }
     let Some(server) = server else {
         return broken;
     };
-    if let Some(most) = profile.rules.debt
-        && server.debt_dropped > most
-    {
-        broken.push(format!("{} ticks were given up", server.debt_dropped));
-    }
     if server.kicked > 0 {
         broken.push(format!("{} players were sent away", server.kicked));
     }
@@ -202,9 +186,13 @@ fn broken(profile: &Profile, records: &[Record], server: Option<ServerReport>) -
     broken
 }
 
-/// The rules about inputs that were broken, and whether bots were late that might have broken them:
-/// who is late sends too late.
-fn too_late(profile: &Profile, records: &[Record]) -> Vec<(String, bool)> {
+/// The rules about time that were broken, and whether bots were late that might have broken them:
+/// who is late sends too late, and may have a machine that is late in everything.
+fn too_late(
+    profile: &Profile,
+    records: &[Record],
+    server: Option<ServerReport>,
+) -> Vec<(String, bool)> {
     let mut broken = Vec::new();
     for (number, record) in records.iter().enumerate() {
         let predictions = &record.statistics.predictions;
@@ -231,7 +219,32 @@ fn too_late(profile: &Profile, records: &[Record]) -> Vec<(String, bool)> {
             broken.push((what, records.iter().any(is_late)));
         }
     }
+    // Over all players: a single gap of one of them is too much for a share this small.
+    if let Some(most) = profile.rules.wide_gaps {
+        let wide: u64 = records.iter().map(|record| record.wide_gaps).sum();
+        let gaps: u64 = records.iter().map(|record| record.gaps.count()).sum();
+        if float(wide) > most * float(gaps) {
+            let what = format!(
+                "{wide} of {gaps} gaps between snapshots above {WIDE_GAP:?}; {:.0} may be",
+                most * float(gaps)
+            );
+            broken.push((what, records.iter().any(is_busy)));
+        }
+    }
+    if let (Some(most), Some(server)) = (profile.rules.debt, server)
+        && server.debt_dropped > most
+    {
+        let what = format!("{} ticks were given up", server.debt_dropped);
+        broken.push((what, records.iter().any(is_busy)));
+    }
     broken
+}
+
+/// Whether a bot missed more than one deadline of a hundred: a machine that is so busy has no time
+/// for a server beside it either.
+fn is_busy(record: &Record) -> bool {
+    let usual = record.lateness.summary().map(|times| times.p99_ms);
+    usual.is_some_and(|usual| usual > 1_000.0 * STEP.as_secs_f64())
 }
 
 /// Whether a bot was so late once that its next deadline was over too.

@@ -197,6 +197,19 @@ fn what_late_bots_break_is_told_apart() {
     let report = Report::new(clean, &records, None);
     assert_eq!((report.broken.len(), report.late.len()), (0, 2));
     assert!(!report.passes());
+    // A single time is no excuse for a server that is late, a hundredth of all times is.
+    let server = ServerReport {
+        debt_dropped: 2,
+        ..ServerReport::default()
+    };
+    let given_up = ["2 ticks were given up".to_owned()];
+    assert_eq!(Report::new(clean, &records, Some(server)).broken, given_up);
+    let mut busy = world.records(clean);
+    for _ in 0..busy[1].lateness.count() / 50 {
+        busy[1].lateness.record(Duration::from_millis(20));
+    }
+    let report = Report::new(clean, &busy, Some(server));
+    assert_eq!((report.broken.len(), report.late), (0, given_up.to_vec()));
     // Inputs of a bot in time are not late because another is.
     records[2].statistics.predictions.corrected = 1;
     let report = Report::new(clean, &records, None);

@@ -153,12 +153,7 @@ fn patch(server: &Written, is_reused: bool) -> Value {
             "status": { "state": crds::State::Shutdown },
         });
     }
-    json!({
-        "metadata": {
-            "resourceVersion": version,
-            "labels": { crds::meta::REQUEST_LABEL: null },
-            "annotations": { crds::meta::MATCH_ANNOTATION: null },
-        },
-        "status": { "state": crds::State::Ready },
-    })
+    let mut metadata = json!(crds::matches::forget(&server.metadata));
+    metadata["resourceVersion"] = json!(version);
+    json!({ "metadata": metadata, "status": { "state": crds::State::Ready } })
 }
