@@ -74,9 +74,9 @@ pub struct Report {
 /// The server's own figures over a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct ServerReport {
-    /// Ticks.
+    /// Ticks since everybody had joined.
     pub ticks: u64,
-    /// Work of a tick that 99 of 100 did not exceed, in milliseconds, between two bounds of its
+    /// Work of such a tick that 99 of 100 did not exceed, in milliseconds, between two bounds of its
     /// histogram.
     pub tick_p99_ms: f64,
     /// The same before the flood.
