@@ -69,8 +69,9 @@ macro_rules! matrix {
 // The fewest writes of operator + allocator by which a scenario can be done. Of the operator's, a
 // new server takes four (its object, its pod, its place, its readiness), one that goes takes two,
 // and what a set and its fleet count takes one each. A set or its new size takes one; a match one
-// for each step: noted, held, reported, and two of the allocator: allocated, released. The first fleet of a namespace needs two objects
-// besides. A rollback may come before any server was made, and node loss may take one alone.
+// for each step: noted, held, reported, and of the allocator: allocated, released. The first fleet
+// of a namespace needs two objects besides. A rollback may come before any server was made, and
+// node loss may take one alone.
 matrix! {
     fleet_create, fleet_create_replicated: "fleet_create", 17 + 0;
     scale_up, scale_up_replicated: "scale_up", 15 + 0;
