@@ -306,13 +306,13 @@ fn entry(spec: &Spec, status: Option<&ServerStatus>) -> Entry {
 }
 
 impl ServerStatus {
-    /// To where players send their packets, with their tokens: the port that is called `game`, or
-    /// else the first for UDP, at the first IP address of the server. None if there is no such
+    /// To where players send their packets, with their tokens: the UDP port that is called `game`,
+    /// or else the first one, at the first IP address of the server. None if there is no such
     /// address: tokens name no hosts.
     pub fn game_address(&self, spec: &Spec) -> Option<SocketAddr> {
-        let game = self.ports.iter().find(|port| port.name == GAME_PORT);
-        let udp = || self.ports.iter().find(|port| spec.takes_udp(&port.name));
-        let port = u16::try_from(game.or_else(udp)?.port).ok()?;
+        let mut udp = self.ports.iter().filter(|port| spec.takes_udp(&port.name));
+        let game = udp.clone().find(|port| port.name == GAME_PORT);
+        let port = u16::try_from(game.or_else(|| udp.next())?.port).ok()?;
         let of_kind = |kind: &'static str| {
             let known = self.addresses.iter();
             known.filter(move |address| address.type_ == kind)

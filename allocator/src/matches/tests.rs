@@ -52,11 +52,14 @@ fn an_allocation_is_what_its_server_says() {
     assert_eq!(allocation.of_match.players[0].team, 2);
     assert_eq!(allocation.game_address, "203.0.113.7:2".parse().ok());
     assert!(allocation.is_live && allocation.since.is_some());
-    // The name counts more than the place.
-    let ports = json!([{"name": "query", "port": 1}, {"name": "game", "port": 3}]);
-    let named = server("a", &json!({"/status/ports": ports}));
-    let named = Allocation::watched(&named).unwrap();
-    assert_eq!(named.game_address, "203.0.113.7:3".parse().ok());
+    // Of the ports for UDP, the name counts more than the place.
+    let ports = json!([{"name": "play", "port": 2}, {"name": "game", "port": 3}]);
+    for (protocol, address) in [("UDP", "203.0.113.7:3"), ("TCP", "203.0.113.7:2")] {
+        let spec = json!([{"name": "play"}, {"name": "game", "protocol": protocol}]);
+        let named = server("a", &json!({"/status/ports": ports, "/spec/ports": spec}));
+        let named = Allocation::watched(&named).unwrap();
+        assert_eq!(named.game_address, address.parse().ok());
+    }
     // Another match's words are not this one's.
     let other = json!({"/metadata/labels": {"muster.dev/request": "s"}});
     let allocation = Allocation::watched(&server("a", &other)).unwrap();

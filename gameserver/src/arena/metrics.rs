@@ -71,7 +71,7 @@ impl Metrics {
         Ok(Self {
             tick_seconds: histogram(
                 "muster_arena_tick_seconds",
-                "Work of a tick, packets in and out included.",
+                "Work of a tick, packets in and out included; with one thread, also those that it took in since the last one.",
                 TICK_BUCKETS,
             )?,
             wake_lateness_seconds: histogram(
