@@ -162,6 +162,8 @@ fn a_watch_sees_the_end_of_a_match_with_its_result() {
             namespace: test.namespace.clone(),
         };
         let mut watched = matches.watch(watch).await?.into_inner();
+        let first = watched.message().await?.context("the watch ended")?;
+        ensure!(first.synced && first.allocation.is_none(), "{first:?}");
         let answer = matches.allocate(request(test, "r-1")).await?.into_inner();
         let allocation = answer.allocation.context("no allocation")?;
         let end = MatchEnd {
