@@ -298,10 +298,10 @@ pub(super) fn state_line(scene: &Scene) -> String {
         || "– ms".to_owned(),
         |ping| format!("{} ms", ping.as_millis()),
     );
-    let away = if scene.is_away {
-        " │ connection lost, coming back"
-    } else {
-        ""
+    let away = match (scene.is_away, scene.ping) {
+        (false, _) => "",
+        (true, None) => " │ connecting",
+        (true, Some(_)) => " │ connection lost, coming back",
     };
     format!(" {health} │ {phase} {clock} │ ping {ping}{away}")
 }

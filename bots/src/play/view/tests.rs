@@ -147,7 +147,7 @@ fn nothing_is_drawn_before_the_welcome_but_the_state() {
         &scene,
         &Look::default(),
         &expect![[r#"
-            | watching │ waiting for players 0:00 │ ping – ms │ connection lost, co
+            | watching │ waiting for players 0:00 │ ping – ms │ connecting
             |
             |
             |
