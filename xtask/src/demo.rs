@@ -1,6 +1,7 @@
 //! Runs the demonstration and the benchmarks, from nothing to the result: in one process
 //! (`muster dev`), or on a cluster.
 
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -122,8 +123,7 @@ fn in_process(port: u16, keep: bool, arguments: &[String]) -> Result<()> {
     let began = Instant::now();
     let mut muster = Muster::start(port)?;
     let ran = process::run(
-        repository::cargo()
-            .args(["run", "--quiet", "--package", "e2e", "--bin", "demo", "--"])
+        Command::new(muster.demo())
             .arg(format!("--allocator={}", muster.allocator()))
             .args(arguments)
             .env("KUBECONFIG", muster.kubeconfig()),

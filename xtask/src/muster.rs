@@ -39,6 +39,7 @@ pub(crate) struct Muster {
     port: u16,
     kubeconfig: PathBuf,
     log: PathBuf,
+    demo: PathBuf,
 }
 
 impl Muster {
@@ -46,7 +47,8 @@ impl Muster {
     pub(crate) fn start(port: u16) -> Result<Self> {
         let port = find_ports(port)?;
         progress("building muster; the first time takes some minutes");
-        // With the demonstration in one go: a second, silent build would look like a hang.
+        // With the demonstration in one go. Cargo would choose other features for it alone, and
+        // build everything again.
         process::run(
             repository::cargo()
                 .args(["build", "--package", "cli", "--bin", "muster"])
@@ -78,6 +80,7 @@ impl Muster {
             port,
             kubeconfig: folder.join("kubeconfig"),
             log,
+            demo: target.join("debug/demo"),
         };
         let (welcomed, welcome) = mpsc::channel();
         std::thread::spawn(move || {
@@ -103,6 +106,11 @@ impl Muster {
             muster.log.display()
         ));
         Ok(muster)
+    }
+
+    /// The program of the demonstration, built with it.
+    pub(crate) fn demo(&self) -> &Path {
+        &self.demo
     }
 
     /// Where its allocator listens.
