@@ -220,8 +220,9 @@ fn a_drain_ends_a_match_that_takes_too_long() {
     assert_eq!(world.stage(), Stage::Gone);
 }
 
-#[test]
-fn an_assignment_that_comes_while_the_last_match_is_looked_at_is_not_lost() {
+/// A match that the platform assigned is over, and its player still looks at the result; the server
+/// is to be Ready after it.
+fn over_and_looked_at() -> World {
     let mut world = World::new(Setup {
         after: AfterMatch::Ready,
         time_limit: 1,
@@ -232,6 +233,12 @@ fn an_assignment_that_comes_while_the_last_match_is_looked_at_is_not_lost() {
     world.join(0);
     world.run_ticks(4 * 60 + 30);
     assert!(matches!(world.stage(), Stage::Over { .. }));
+    world
+}
+
+#[test]
+fn an_assignment_that_comes_while_the_last_match_is_looked_at_is_not_lost() {
+    let mut world = over_and_looked_at();
     world.order(Order::Reported);
     world.run_ticks(1);
     // Its player is faster than the assignment.
@@ -307,16 +314,7 @@ fn another_assignment_takes_the_current_match_away() {
 
 #[test]
 fn an_assignment_that_is_withdrawn_before_its_match_begins_begins_none() {
-    let mut world = World::new(Setup {
-        after: AfterMatch::Ready,
-        time_limit: 1,
-        is_assigned: true,
-        ..Setup::default()
-    });
-    world.assign(1);
-    world.join(0);
-    world.run_ticks(4 * 60 + 30);
-    assert!(matches!(world.stage(), Stage::Over { .. }));
+    let mut world = over_and_looked_at();
     world.next_match();
     world.assign(1);
     world.order(Order::Withdrawn);

@@ -113,6 +113,17 @@ fn client(address: SocketAddr, socket: &UdpSocket, now: Duration) -> Client {
     Client::new(token, now).unwrap()
 }
 
+/// A player, the socket, and when its time began.
+fn player(address: SocketAddr) -> (Client, UdpSocket, Instant) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    let begin = Instant::now();
+    let client = client(address, &socket, begin.elapsed());
+    (client, socket, begin)
+}
+
 /// Runs a client until something is true of it and of the snapshots it has decoded.
 fn run(
     client: &mut Client,
@@ -151,12 +162,7 @@ fn play_and_end(threads: &str) {
         &format!("--threads={threads}"),
         &format!("--history-directory={}", folder.display()),
     ]);
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_millis(20)))
-        .unwrap();
-    let begin = Instant::now();
-    let mut client = client(address, &socket, begin.elapsed());
+    let (mut client, socket, begin) = player(address);
     // Nothing is acknowledged here, so these are keyframes, ten per second.
     run(&mut client, &socket, begin, |_, snapshots| snapshots >= 5);
 
@@ -197,12 +203,7 @@ fn a_match_goes_on_while_the_database_of_its_history_is_down() {
     let flag = format!("--history-url-file={}", file.display());
     let (server, address) = start(&[&flag]);
     std::fs::remove_file(&file).unwrap();
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_millis(20)))
-        .unwrap();
-    let begin = Instant::now();
-    let mut client = client(address, &socket, begin.elapsed());
+    let (mut client, socket, begin) = player(address);
     let failures = || server.counter("muster_arena_history_write_failures_total");
     run(&mut client, &socket, begin, |_, snapshots| {
         snapshots > 0 && failures() > 0
