@@ -8,7 +8,7 @@ use crds::matches::{Match, Player};
 use proto::muster::allocation::v1 as wire;
 
 use crate::guard::Claim;
-use crate::ids::Uuid;
+use crate::ids;
 use crate::request::{Error, Rule, invalid};
 use crate::validate;
 
@@ -48,9 +48,9 @@ pub fn claim(namespace: &str, request_id: &str) -> Result<Claim, Error> {
 /// retry means the same match.
 pub fn of_match(claim: &Claim, match_id: &str, joining: &[Joining]) -> Result<Match, Error> {
     let parts: [&[u8]; 2] = [claim.namespace.as_bytes(), claim.request_id.as_bytes()];
-    let match_id = match Uuid::parse(match_id) {
+    let match_id = match ids::parse(match_id) {
         Some(id) => id,
-        None if match_id.is_empty() => Uuid::named("match", &parts),
+        None if match_id.is_empty() => ids::named("match", &parts),
         None => return invalid("matchId", Rule::Uuid),
     };
     Ok(Match {
@@ -68,7 +68,7 @@ pub fn players(players: &[wire::Player]) -> Result<Vec<Joining>, Error> {
     let mut seen = BTreeSet::new();
     let each = players.iter().enumerate();
     each.map(|(place, player)| {
-        let Some(id) = Uuid::parse(&player.player_id) else {
+        let Some(id) = ids::parse(&player.player_id) else {
             return invalid(format!("players[{place}].playerId"), Rule::Uuid);
         };
         if !seen.insert(id) {

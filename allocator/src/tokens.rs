@@ -7,10 +7,11 @@ use netcode::ProtocolId;
 use netcode::random::{RandomSource as _, SystemRandom};
 use netcode::token::{ConnectToken, Grant};
 use netcode::user_data::{SPECTATOR, UserData};
+use proto::Uuid;
 use proto::muster::allocation::v1 as wire;
 use tokio::time::Instant;
 
-use crate::ids::Uuid;
+use crate::ids;
 use crate::keys::{self, Keys};
 use crate::matches::Allocation;
 use crate::players::Joining;
@@ -72,7 +73,7 @@ pub async fn mint(
             tokio::task::yield_now().await;
         }
         let player_id = uuid(allocation, &joining.player.player_id)?;
-        let session_id = Uuid::named("session", &[&match_id.0, &player_id.0]);
+        let session_id = ids::named("session", &[&match_id.0, &player_id.0]);
         let user_data = UserData {
             match_id: match_id.0,
             session_id: session_id.0,
@@ -109,7 +110,7 @@ pub async fn mint(
 }
 
 fn uuid(allocation: &Allocation, text: &str) -> Result<Uuid, Error> {
-    Uuid::parse(text).ok_or_else(|| Error::Match(allocation.server.to_string()))
+    ids::parse(text).ok_or_else(|| Error::Match(allocation.server.to_string()))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::*;
 use crate::fake::Fake;
 use crate::fake::harness::{BOUNDS, Core, fleet, until};
-use crate::ids::Uuid;
+use crate::ids;
 use crate::matches::BACKLOG;
 
 const PLAYER: &str = "11111111-2222-3333-4444-555555555555";
@@ -89,7 +89,7 @@ async fn players_get_tokens_and_a_retry_the_same_match() {
     assert_eq!(allocation.game_server_name, "gs-00");
     assert_eq!(allocation.state(), State::Allocated);
     assert_eq!(allocation.players, players(&[PLAYER]));
-    assert!(Uuid::parse(&allocation.match_id).is_some());
+    assert!(ids::parse(&allocation.match_id).is_some());
 
     let late = wire::MintTokensRequest {
         namespace: "default".to_owned(),
