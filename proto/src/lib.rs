@@ -42,6 +42,13 @@ pub mod muster {
             include!("gen/muster.allocation.v1.rs");
         }
     }
+    /// `muster.auth`.
+    pub mod auth {
+        /// `muster.auth.v1`: accounts, tokens and sessions.
+        pub mod v1 {
+            include!("gen/muster.auth.v1.rs");
+        }
+    }
     /// `muster.hub`.
     pub mod hub {
         /// `muster.hub.v1`: the stream between an SDK server and the operator.

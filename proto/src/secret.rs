@@ -6,7 +6,7 @@ use std::fmt;
 
 use zeroize::Zeroize as _;
 
-use crate::muster::{allocation, hub, sdk};
+use crate::muster::{allocation, auth, hub, sdk};
 
 impl Drop for hub::v1::ConnectKey {
     fn drop(&mut self) {
@@ -50,6 +50,31 @@ fn show(version: u32, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         .finish_non_exhaustive()
 }
 
+/// Shows nothing of a message but its name: what is not secret in it is not worth a log line.
+macro_rules! hidden {
+    ($($message:ident),+ $(,)?) => {
+        $(impl fmt::Debug for auth::v1::$message {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.debug_struct(stringify!($message)).finish_non_exhaustive()
+            }
+        })+
+    };
+}
+
+hidden!(
+    Challenge,
+    Device,
+    IntrospectRequest,
+    IssueReconnectionResponse,
+    Password,
+    ReconnectRequest,
+    RefreshRequest,
+    RegisterRequest,
+    SecondStep,
+    Tokens,
+    ValidateRequest,
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +100,30 @@ mod tests {
         let shown = format!("{keys:?} {of_sdk:?} {token:?}");
         assert!(shown.contains("version: 3"), "{shown}");
         assert!(!shown.contains("171"), "{shown}");
+    }
+
+    #[test]
+    fn a_credential_is_not_shown_even_inside_another_message() {
+        let login = auth::v1::LoginRequest {
+            credential: Some(auth::v1::login_request::Credential::Password(
+                auth::v1::Password {
+                    email: "ada@example.com".to_owned(),
+                    password: "correct horse".to_owned(),
+                },
+            )),
+            ..Default::default()
+        };
+        let answer = auth::v1::SignInResponse {
+            outcome: Some(auth::v1::sign_in_response::Outcome::Tokens(
+                auth::v1::Tokens {
+                    refresh_token: "correct horse".to_owned(),
+                    ..Default::default()
+                },
+            )),
+        };
+        let shown = format!("{login:?} {answer:?}");
+        assert!(shown.contains("Tokens"), "{shown}");
+        assert!(!shown.contains("horse"), "{shown}");
+        assert!(!shown.contains("ada"), "{shown}");
     }
 }

@@ -8,17 +8,29 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 /// Every file with a package of its own.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "agones/dev/sdk/sdk.proto",
     "allocation/allocation.proto",
     "muster/allocation/v1/allocation.proto",
+    "muster/auth/v1/auth.proto",
     "muster/hub/v1/hub.proto",
     "muster/sdk/v1/sdk.proto",
 ];
 
 /// Messages that hold a secret: their `Debug` is in `src/secret.rs`, and shows none.
-const SECRETS: [&str; 3] = [
+const SECRETS: [&str; 14] = [
     ".muster.allocation.v1.PlayerToken",
+    ".muster.auth.v1.Challenge",
+    ".muster.auth.v1.Device",
+    ".muster.auth.v1.IntrospectRequest",
+    ".muster.auth.v1.IssueReconnectionResponse",
+    ".muster.auth.v1.Password",
+    ".muster.auth.v1.ReconnectRequest",
+    ".muster.auth.v1.RefreshRequest",
+    ".muster.auth.v1.RegisterRequest",
+    ".muster.auth.v1.SecondStep",
+    ".muster.auth.v1.Tokens",
+    ".muster.auth.v1.ValidateRequest",
     ".muster.hub.v1.ConnectKey",
     ".muster.sdk.v1.ConnectKey",
 ];

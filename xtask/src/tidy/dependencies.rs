@@ -27,9 +27,12 @@ fn allowed(package: &str) -> Option<Vec<&'static str>> {
         return Some(Vec::new());
     }
     if SERVICES.contains(&package) {
-        return Some(FOUNDATIONS.to_vec());
+        let mut foundations = FOUNDATIONS.to_vec();
+        foundations.push("access");
+        return Some(foundations);
     }
     match package {
+        "access" => Some(vec!["proto", "runtime"]),
         "embedded" => Some(vec!["crds"]),
         "client" => Some(vec!["netcode", "simulation"]),
         "bots" => Some(vec!["client", "netcode", "proto", "runtime", "simulation"]),

@@ -1,0 +1,14 @@
+//! Auth: accounts, tokens and sessions of players.
+//!
+//! What a call means is decided in [`service`]; what must not be lost is in the [`store`], what
+//! must be quick is in [`live`]. A call is answered only when the store has it: a service, a cache
+//! or the whole of Valkey may be lost at any moment.
+//!
+//! Start reading at [`service`].
+
+pub mod error;
+pub mod ids;
+pub mod live;
+pub mod store;
+
+pub use error::{Code, Failure};

@@ -1,0 +1,151 @@
+//! What must be quick and may be lost: cached sessions, rates, things that are good once, and news
+//! for the other replicas.
+//!
+//! Valkey in production, memory in the embedded mode. Whoever calls decides what its loss means:
+//! rates fall back to the process's own, sessions to the store, and what is good once is refused.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{PlayerId, SessionId};
+
+/// Valkey does not answer, or not in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(pub String);
+
+/// What a key is about. Keys of one player share a slot of a cluster: the player's id is their
+/// hash tag.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// A session that is live: `session:{<player>}:<session>`.
+    Session(PlayerId, SessionId),
+    /// A reconnection token, by its id: `reconnection:{<player>}:<id>`.
+    Reconnection(PlayerId, uuid::Uuid),
+    /// Something that one client holds until its next step, by the hash of its handle:
+    /// `step:{<hash>}`. Second steps of a login, sign-ins at a provider, passkey ceremonies.
+    Step([u8; 32]),
+    /// Something that may happen once: `once:{<hash>}`. Ids of DPoP proofs, connects, codes.
+    Once([u8; 32]),
+    /// The failures of one account from one place: `failures:{<hash>}`.
+    Failures([u8; 32]),
+    /// A rate: `rate:{<hash>}`.
+    Rate([u8; 32]),
+}
+
+/// At most `burst` at once, and then one in `period`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many may come at once; at least 1.
+    pub burst: u32,
+    /// The time in which one more may come.
+    pub period: Duration,
+}
+
+/// The answer of a rate limit: the five numbers of redis-cell's `CL.THROTTLE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Throttle {
+    /// The attempt is over the limit and was not counted.
+    pub limited: bool,
+    /// The most that may come at once.
+    pub limit: u32,
+    /// How many more may come now.
+    pub remaining: u32,
+    /// When the next may come; zero unless limited.
+    pub retry_after: Duration,
+    /// When the limit is as if nothing had come.
+    pub reset_after: Duration,
+}
+
+/// News that every replica must hear within a second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "news", rename_all = "snake_case")]
+pub enum News {
+    /// A session ended, or all of a player's.
+    Revoked(Revocation),
+    /// Rights or data of a player changed: `user_data_update`.
+    PlayerChanged {
+        /// Who.
+        user_id: PlayerId,
+        /// The new data: a JSON object.
+        user_data: serde_json::Value,
+        /// The new rights.
+        roles: Vec<String>,
+    },
+    /// Signing keys changed; the store has them.
+    KeysChanged,
+}
+
+/// Access tokens that are void although their time is not over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// Its own id: news may come twice.
+    pub id: uuid::Uuid,
+    /// Whose.
+    pub player: PlayerId,
+    /// Which session; every one when absent.
+    pub session: Option<SessionId>,
+    /// Tokens issued up to then are void.
+    pub at: jiff::Timestamp,
+}
+
+/// Receives news.
+pub type NewsReceiver = tokio::sync::broadcast::Receiver<News>;
+
+/// What is quick. Every call ends within the time limit of its implementation.
+#[async_trait]
+pub trait Live: fmt::Debug + Send + Sync {
+    /// Remembers `value` for `lifetime`.
+    async fn put(&self, key: &Key, value: &[u8], lifetime: Duration) -> Result<(), Error>;
+
+    /// What is remembered.
+    async fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, Error>;
+
+    /// What is remembered, for the last time: of any number of calls at once one gets it.
+    async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, Error>;
+
+    /// Forgets.
+    async fn forget(&self, key: &Key) -> Result<(), Error>;
+
+    /// Whether this is the first call for the key within `lifetime`.
+    async fn once(&self, key: &Key, lifetime: Duration) -> Result<bool, Error>;
+
+    /// Adds one to the count of a key, which is forgotten after `window` without one more; returns
+    /// the new count.
+    async fn count(&self, key: &Key, window: Duration) -> Result<u32, Error>;
+
+    /// Counts one attempt against a rate.
+    async fn throttle(&self, key: &Key, rate: Rate) -> Result<Throttle, Error>;
+
+    /// Puts a session (`Key::Session`) and notes it among its player's (`user:{<player>}:sessions`).
+    async fn put_session(
+        &self,
+        player: PlayerId,
+        session: SessionId,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<(), Error>;
+
+    /// Forgets sessions of a player: those named, or all that are noted.
+    async fn forget_sessions(
+        &self,
+        player: PlayerId,
+        sessions: Option<&[SessionId]>,
+    ) -> Result<(), Error>;
+
+    /// Tells every replica, this one included.
+    async fn publish(&self, news: &News) -> Result<(), Error>;
+
+    /// What is told from now on. A receiver that lags, or a connection that broke, may have missed
+    /// some: [`Live::gaps`] counts those.
+    fn subscribe(&self) -> NewsReceiver;
+
+    /// How often news may have been missed so far.
+    fn gaps(&self) -> u64;
+
+    /// Whether it answers.
+    async fn ping(&self) -> Result<(), Error>;
+}

@@ -1,0 +1,500 @@
+//! What must not be lost: accounts, devices, sessions, token families, keys and the audit log.
+//!
+//! PostgreSQL in production, SQLite in the embedded mode; both pass the same tests. Each call is
+//! one transaction: it is there wholly or not at all, and what it returns is durable. Times are
+//! stored as microseconds since 1970.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::ids::{FamilyId, IdentityHash, IdentityKind, PlayerId, SessionId};
+use crate::live::Revocation;
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The database does not answer, not in time, or refuses for now. Nothing is known of what
+    /// the call did.
+    #[error("the database does not answer: {0}")]
+    Unavailable(String),
+    /// A row holds what was never written.
+    #[error("the database holds what it must not: {0}")]
+    Corrupt(String),
+}
+
+/// Whether an account may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It may.
+    Active,
+    /// It may not, until somebody decides otherwise.
+    Disabled,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Player {
+    /// Who.
+    pub id: PlayerId,
+    /// May it be used.
+    pub status: Status,
+    /// The mail address, sealed ([`crate::crypto::column`]).
+    pub email: Option<Vec<u8>>,
+    /// Its owner proved to read its mail.
+    pub email_verified: bool,
+    /// The password's hash in PHC form.
+    pub password: Option<String>,
+    /// The second factor.
+    pub totp: Option<Totp>,
+    /// Made by a device alone; nobody can prove to own it elsewhere.
+    pub guest: bool,
+    /// What it may do.
+    pub roles: Vec<String>,
+    /// What games know of it: a JSON object.
+    pub data: serde_json::Value,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// The second factor of an account.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Totp {
+    /// The secret, sealed.
+    pub secret: Vec<u8>,
+    /// Set up by a first good code; asked for only then.
+    pub confirmed: bool,
+    /// The last time step whose code was used: neither it nor an earlier one is good again.
+    pub last_step: i64,
+}
+
+impl fmt::Debug for Totp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Totp")
+            .field("confirmed", &self.confirmed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An account that is to be made, with what its owner signs in with.
+#[derive(Clone, Debug)]
+pub struct NewPlayer {
+    /// Who.
+    pub id: PlayerId,
+    /// What it signs in with first.
+    pub identity: Identity,
+    /// The mail address, sealed.
+    pub email: Option<Vec<u8>>,
+    /// The provider vouches for the address.
+    pub email_verified: bool,
+    /// The password's hash.
+    pub password: Option<String>,
+    /// Made by a device alone.
+    pub guest: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// One way to sign in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Of what kind.
+    pub kind: IdentityKind,
+    /// By what it is found.
+    pub hash: IdentityHash,
+    /// What its owner recognizes it by, sealed.
+    pub label: Vec<u8>,
+}
+
+/// A passkey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passkey {
+    /// The credential's id.
+    pub credential: Vec<u8>,
+    /// The library's record of it, as JSON.
+    pub record: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last used.
+    pub used: Option<Timestamp>,
+}
+
+/// A device as it signed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// By what it is found.
+    pub hash: IdentityHash,
+    /// Its id, sealed.
+    pub sealed: Vec<u8>,
+    /// The key that it proved to hold.
+    pub key: Option<String>,
+}
+
+/// A session: one sign-in on one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Whose.
+    pub player: PlayerId,
+    /// Which.
+    pub id: SessionId,
+    /// The refresh tokens of it.
+    pub family: FamilyId,
+    /// What the client calls itself.
+    pub client: String,
+    /// The device, where the client named one.
+    pub device: Option<IdentityHash>,
+    /// Where it signed in from.
+    pub ip: String,
+    /// The key that its tokens are bound to (RFC 7638).
+    pub key: Option<String>,
+    /// Who may accept its tokens.
+    pub audiences: Vec<String>,
+    /// How the player proved who it is: "pwd", "otp", "hwk", ... (RFC 8176).
+    pub methods: Vec<String>,
+    /// When it began.
+    pub created: Timestamp,
+    /// When a token of it was last made.
+    pub used: Timestamp,
+    /// No token is made from then on, whatever is refreshed.
+    pub expires: Timestamp,
+    /// When it was ended.
+    pub revoked: Option<Timestamp>,
+}
+
+/// Which sessions of a player.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// This one.
+    One(SessionId),
+    /// Every one.
+    All,
+    /// Every one but this.
+    AllBut(SessionId),
+}
+
+/// A refresh token that comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotate {
+    /// Whose.
+    pub player: PlayerId,
+    /// Which family.
+    pub family: FamilyId,
+    /// Which of its tokens; the first is 0.
+    pub generation: u32,
+    /// By what a retry of the same client is recognized: the thumbprint of its DPoP key with the
+    /// id of its request, or the id alone. Hashed. None: a retry cannot be told from a thief.
+    pub client: Option<[u8; 32]>,
+    /// Now.
+    pub now: Timestamp,
+    /// How long a retry may come after the first.
+    pub grace: std::time::Duration,
+}
+
+/// What became of a refresh token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotated {
+    /// It was good and is spent; the family's next token has this generation.
+    Next {
+        /// Of the successor.
+        generation: u32,
+        /// The session.
+        session: Box<Session>,
+        /// The account.
+        player: Box<Player>,
+    },
+    /// It was spent lately by this same client, which has not heard the answer: as `Next`.
+    Again {
+        /// Of the successor, which is the same as the first time.
+        generation: u32,
+        /// The session.
+        session: Box<Session>,
+        /// The account.
+        player: Box<Player>,
+    },
+    /// It was spent before by somebody else: the family and its session have ended by this call.
+    Reused(Vec<Revocation>),
+    /// There is no such family, or it has ended or expired, or the account is disabled.
+    Refused,
+}
+
+/// A secret that was mailed: good once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneTime {
+    /// Whose.
+    pub player: PlayerId,
+    /// For what.
+    pub purpose: Purpose,
+    /// Its hash.
+    pub hash: [u8; 32],
+    /// Void from then on.
+    pub expires: Timestamp,
+}
+
+/// What a mailed secret is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To prove that a mail address is read.
+    VerifyEmail,
+    /// To choose a new password.
+    ResetPassword,
+}
+
+impl Purpose {
+    /// As in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::VerifyEmail => "verify_email",
+            Self::ResetPassword => "reset_password",
+        }
+    }
+}
+
+/// A key that signs access tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SigningKey {
+    /// Its RFC 7638 thumbprint.
+    pub id: String,
+    /// The public half, 32 bytes.
+    pub public: Vec<u8>,
+    /// The private half (PKCS 8), sealed.
+    pub private: Vec<u8>,
+    /// Known to verifiers since then.
+    pub published: Timestamp,
+    /// Signs from then on.
+    pub activates: Timestamp,
+    /// Stolen or lost: nothing that it signed is good.
+    pub revoked: Option<Timestamp>,
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SigningKey")
+            .field("id", &self.id)
+            .field("published", &self.published)
+            .field("activates", &self.activates)
+            .field("revoked", &self.revoked)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One line of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Its own id: of version 7, so that ids are in order of time.
+    pub id: Uuid,
+    /// Whose; the nil id when no account is known.
+    pub player: PlayerId,
+    /// When.
+    pub at: Timestamp,
+    /// What: "login", "refresh_reuse", ...
+    pub event: String,
+    /// How it ended: "success", "failure" or "suspicious".
+    pub outcome: String,
+    /// From where.
+    pub ip: String,
+    /// More: a JSON object without secrets.
+    pub detail: serde_json::Value,
+}
+
+/// How many rows a purge removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Sessions with their families.
+    pub sessions: u64,
+    /// Mailed secrets.
+    pub one_time: u64,
+    /// Revocations.
+    pub revocations: u64,
+    /// Lines of the audit log.
+    pub audit: u64,
+    /// Signing keys.
+    pub signing_keys: u64,
+}
+
+/// What must not be lost.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Makes an account; false when the identity is taken, and then nothing is made.
+    async fn create_player(&self, new: &NewPlayer) -> Result<bool, Error>;
+
+    /// Whose identity it is.
+    async fn player_by(&self, identity: &IdentityHash) -> Result<Option<PlayerId>, Error>;
+
+    /// An account.
+    async fn player(&self, id: PlayerId) -> Result<Option<Player>, Error>;
+
+    /// Removes an account with everything of it but its audit log; its sessions end.
+    async fn delete_player(&self, id: PlayerId, at: Timestamp) -> Result<Vec<Revocation>, Error>;
+
+    /// Gives an account one more way to sign in; false when it is taken by anybody.
+    async fn add_identity(
+        &self,
+        player: PlayerId,
+        identity: &Identity,
+        at: Timestamp,
+    ) -> Result<bool, Error>;
+
+    /// Takes a way to sign in; false when there was none.
+    async fn remove_identity(
+        &self,
+        player: PlayerId,
+        identity: &IdentityHash,
+    ) -> Result<bool, Error>;
+
+    /// The ways to sign in of an account.
+    async fn identities(&self, player: PlayerId) -> Result<Vec<Identity>, Error>;
+
+    /// Replaces the password's hash, if it still is `expected`.
+    async fn set_password(
+        &self,
+        player: PlayerId,
+        expected: Option<&str>,
+        new: &str,
+    ) -> Result<bool, Error>;
+
+    /// Notes that the mail address is its owner's.
+    async fn verify_email(&self, player: PlayerId) -> Result<(), Error>;
+
+    /// Replaces the sealed mail address by another sealing of the same.
+    async fn reseal_email(
+        &self,
+        player: PlayerId,
+        expected: &[u8],
+        new: &[u8],
+    ) -> Result<bool, Error>;
+
+    /// Allows or forbids the use of an account; its sessions end when it is disabled.
+    async fn set_status(
+        &self,
+        player: PlayerId,
+        status: Status,
+        at: Timestamp,
+    ) -> Result<Vec<Revocation>, Error>;
+
+    /// Replaces roles and data; false when there is no such account.
+    async fn set_data(
+        &self,
+        player: PlayerId,
+        roles: &[String],
+        data: &serde_json::Value,
+    ) -> Result<bool, Error>;
+
+    /// Replaces or removes the second factor; recovery codes go with it.
+    async fn set_totp(
+        &self,
+        player: PlayerId,
+        totp: Option<&Totp>,
+        recovery: &[[u8; 32]],
+    ) -> Result<(), Error>;
+
+    /// Notes that a code of this time step was used and confirms the factor; false when it or a
+    /// later one was used before.
+    async fn spend_totp(&self, player: PlayerId, step: i64) -> Result<bool, Error>;
+
+    /// Spends a recovery code by its hash; false when it is not one or was used.
+    async fn spend_recovery(
+        &self,
+        player: PlayerId,
+        hash: &[u8; 32],
+        at: Timestamp,
+    ) -> Result<bool, Error>;
+
+    /// Adds or replaces a passkey.
+    async fn put_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<(), Error>;
+
+    /// The passkeys of an account.
+    async fn passkeys(&self, player: PlayerId) -> Result<Vec<Passkey>, Error>;
+
+    /// Removes a passkey; false when there was none.
+    async fn remove_passkey(&self, player: PlayerId, credential: &[u8]) -> Result<bool, Error>;
+
+    /// Notes a sign-in of a device; returns the device as it was known before.
+    async fn touch_device(
+        &self,
+        player: PlayerId,
+        device: &Device,
+        at: Timestamp,
+    ) -> Result<Option<Device>, Error>;
+
+    /// Whether the account knows the device.
+    async fn knows_device(&self, player: PlayerId, device: &IdentityHash) -> Result<bool, Error>;
+
+    /// Begins a session and its family of refresh tokens (generation 0).
+    async fn open_session(&self, session: &Session, audit: &Audit) -> Result<(), Error>;
+
+    /// A session with its account, whether it is live or not.
+    async fn session(
+        &self,
+        player: PlayerId,
+        session: SessionId,
+    ) -> Result<Option<(Session, Player)>, Error>;
+
+    /// The live sessions of an account, newest first, at most 100.
+    async fn sessions(&self, player: PlayerId, now: Timestamp) -> Result<Vec<Session>, Error>;
+
+    /// Ends sessions and their families; returns a revocation for each that was live.
+    async fn end_sessions(
+        &self,
+        player: PlayerId,
+        which: Which,
+        at: Timestamp,
+    ) -> Result<Vec<Revocation>, Error>;
+
+    /// Spends a refresh token. Of any number of calls at once for the same token, one gets `Next`.
+    async fn rotate(&self, rotate: &Rotate) -> Result<Rotated, Error>;
+
+    /// Remembers a mailed secret; those of the same purpose before it are void.
+    async fn put_one_time(&self, secret: &OneTime) -> Result<(), Error>;
+
+    /// Spends a mailed secret; false when it is unknown, spent or expired.
+    async fn spend_one_time(
+        &self,
+        player: PlayerId,
+        purpose: Purpose,
+        hash: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<bool, Error>;
+
+    /// Revocations since then, at most 10,000, oldest first. One may be committed a moment after
+    /// its time: callers ask again for the last seconds and know them by their ids.
+    async fn revocations_since(&self, since: Timestamp) -> Result<Vec<Revocation>, Error>;
+
+    /// Every signing key.
+    async fn signing_keys(&self) -> Result<Vec<SigningKey>, Error>;
+
+    /// Adds a signing key, unless the keys are no longer `expected` (sorted ids); false then.
+    async fn add_signing_key(&self, key: &SigningKey, expected: &[String]) -> Result<bool, Error>;
+
+    /// Revokes a signing key; false when there is none.
+    async fn revoke_signing_key(&self, id: &str, at: Timestamp) -> Result<bool, Error>;
+
+    /// Writes lines of the audit log.
+    async fn audit(&self, lines: &[Audit]) -> Result<(), Error>;
+
+    /// Lines of an account before an id, newest first.
+    async fn audit_of(
+        &self,
+        player: PlayerId,
+        before: Option<Uuid>,
+        limit: u16,
+    ) -> Result<Vec<Audit>, Error>;
+
+    /// Removes what nothing can need any more, at most `limit` rows of each: sessions and mailed
+    /// secrets that ended before `before`, revocations and keys likewise, audit lines before
+    /// `audit_before`.
+    async fn purge(
+        &self,
+        before: Timestamp,
+        audit_before: Timestamp,
+        limit: u32,
+    ) -> Result<Purged, Error>;
+
+    /// Whether it answers.
+    async fn ping(&self) -> Result<(), Error>;
+}
