@@ -70,9 +70,13 @@ pub struct Client {
     /// Recognized again at the next login; at most 128 characters.
     #[prost(string, tag = "2")]
     pub device_id: ::prost::alloc::string::String,
-    /// Asked-for audiences; the default one when empty. At most 8.
+    /// Asked-for audiences; those of its class when empty. At most 8.
     #[prost(string, repeated, tag = "3")]
     pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Which of the configured kinds of client it is; the first when empty. A class decides whether
+    /// tokens must be bound to a key of the client (DPoP).
+    #[prost(string, tag = "4")]
+    pub class: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignInResponse {
@@ -175,6 +179,18 @@ pub struct IntrospectResponse {
     #[prost(message, optional, tag = "2")]
     pub claims: ::core::option::Option<ValidateResponse>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AssignServerRequest {
+    #[prost(string, tag = "1")]
+    pub player_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub session_id: ::prost::alloc::string::String,
+    /// "203.0.113.7:7012"; empty when the player plays no more.
+    #[prost(string, tag = "3")]
+    pub game_server: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AssignServerResponse {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ValidateSessionRequest {
     #[prost(string, tag = "1")]
@@ -488,6 +504,31 @@ pub mod auth_client {
                 .insert(GrpcMethod::new("muster.auth.v1.Auth", "Introspect"));
             self.inner.unary(req, path, codec).await
         }
+        /// Notes where the player of a session plays. For services alone.
+        pub async fn assign_server(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AssignServerRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AssignServerResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/muster.auth.v1.Auth/AssignServer",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("muster.auth.v1.Auth", "AssignServer"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The session of a player as a game server may know it: it must play on that server. For
         /// services alone.
         pub async fn validate_session(
@@ -655,6 +696,14 @@ pub mod auth_server {
             request: tonic::Request<super::IntrospectRequest>,
         ) -> std::result::Result<
             tonic::Response<super::IntrospectResponse>,
+            tonic::Status,
+        >;
+        /// Notes where the player of a session plays. For services alone.
+        async fn assign_server(
+            &self,
+            request: tonic::Request<super::AssignServerRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AssignServerResponse>,
             tonic::Status,
         >;
         /// The session of a player as a game server may know it: it must play on that server. For
@@ -980,6 +1029,49 @@ pub mod auth_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = IntrospectSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/muster.auth.v1.Auth/AssignServer" => {
+                    #[allow(non_camel_case_types)]
+                    struct AssignServerSvc<T: Auth>(pub Arc<T>);
+                    impl<T: Auth> tonic::server::UnaryService<super::AssignServerRequest>
+                    for AssignServerSvc<T> {
+                        type Response = super::AssignServerResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AssignServerRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Auth>::assign_server(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AssignServerSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
