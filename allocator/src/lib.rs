@@ -44,6 +44,7 @@ use kube::Client;
 use proto::allocation::allocation_service_server::AllocationServiceServer;
 use proto::muster::allocation::v1::allocator_server::AllocatorServer;
 use runtime::admin::Admin;
+use runtime::serve::Server;
 use runtime::tls::Reloading;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -64,7 +65,6 @@ use keys::Keys;
 use match_api::MatchApi;
 use matches::Matches;
 use metrics::Metrics;
-use serve::Server;
 use servers::Servers;
 
 /// Readiness gate: the process has not been told to end.
@@ -284,7 +284,7 @@ impl Replica {
             tls,
             connections: config.connections,
             timeout: config.settings.timeout,
-            metrics,
+            count: metrics,
         };
         let close = CancellationToken::new();
         tracing::info!(address = %config.address, tls = config.tls.is_some(), "Serving allocations");

@@ -7,6 +7,8 @@ pub mod admin;
 pub mod backoff;
 pub mod clock;
 pub mod lease;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod service;
 pub mod shutdown;
 pub mod telemetry;

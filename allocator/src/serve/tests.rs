@@ -7,9 +7,11 @@ use axum::body::Body;
 use expect_test::{Expect, expect};
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use proto::allocation::AllocationRequest;
 use proto::allocation::allocation_service_client::AllocationServiceClient;
-use runtime::tls::Files;
+use runtime::serve::Server;
+use runtime::tls::{Files, Reloading};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::task::JoinHandle;
@@ -18,6 +20,13 @@ use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+
+use http::{Request, StatusCode};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 use super::*;
 use crate::fake::Fake;
@@ -188,7 +197,7 @@ async fn serve(fake: &Fake, tls: Option<Reloading>, connections: usize) -> Runni
         tls,
         connections,
         timeout,
-        metrics: core.metrics.clone(),
+        count: core.metrics.clone(),
     };
     let ended = tokio::spawn(server.serve(listener, stop.clone()));
     Running {
