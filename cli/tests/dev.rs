@@ -127,9 +127,10 @@ async fn an_arena_that_is_killed_is_unhealthy_before_a_ping_is_due_and_replaced(
     let fleets: Api<Fleet> = muster.api();
     let has = |ready: i32, allocated: i32| {
         move |fleet: &Fleet| {
-            fleet.status.as_ref().is_some_and(|it| {
-                (it.ready_replicas, it.allocated_replicas) == (ready, allocated)
-            })
+            fleet
+                .status
+                .as_ref()
+                .is_some_and(|it| (it.ready_replicas, it.allocated_replicas) == (ready, allocated))
         }
     };
     muster.until(&fleets, "arena", has(2, 0)).await;

@@ -269,7 +269,10 @@ pub(crate) fn game(pod: &Pod) -> Option<u32> {
 
 fn process(container: &ContainerStatus) -> Option<u32> {
     container.state.as_ref()?.running.as_ref()?;
-    let id = container.container_id.as_ref()?.strip_prefix("process://")?;
+    let id = container
+        .container_id
+        .as_ref()?
+        .strip_prefix("process://")?;
     id.parse().ok()
 }
 

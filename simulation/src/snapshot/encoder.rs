@@ -188,11 +188,7 @@ impl Encoder {
     }
 
     /// Writes the list of those who were chosen, with a bit each: whether their state is sure.
-    fn list_known(
-        &self,
-        view: &ClientView,
-        writer: &mut BitWriter<'_>,
-    ) -> Result<(), bits::Error> {
+    fn list_known(&self, view: &ClientView, writer: &mut BitWriter<'_>) -> Result<(), bits::Error> {
         writer.flag(true)?;
         let mut last = None;
         for index in each(&self.chosen) {
