@@ -43,6 +43,10 @@ pub struct Report {
     pub mispredictions: u64,
     /// Predictions that were compared.
     pub predictions: u64,
+    /// Snapshots after which a bot showed something else than the server meant.
+    pub hash_mismatches: u64,
+    /// Snapshots that said what it meant.
+    pub hashes: u64,
     /// The largest correction, in meters.
     pub worst_correction: f32,
     /// Ticks without an input in time.
@@ -141,6 +145,8 @@ impl Report {
                 let predictions = record.statistics.predictions;
                 predictions.corrected + predictions.exact
             }),
+            hash_mismatches: count(|record| record.statistics.hash_mismatches),
+            hashes: count(|record| record.statistics.hashes),
             worst_correction: records
                 .iter()
                 .map(|record| record.statistics.predictions.worst)
@@ -288,6 +294,15 @@ fn broken_by(profile: &Profile, record: &Record) -> Vec<String> {
     } else if record.way != Way::Playing {
         broken.push(format!("{} and not playing at the end", record.way));
     }
+    if statistics.hash_mismatches > 0 {
+        broken.push(format!(
+            "{} of {} hashes of what it shows differ from the server's",
+            statistics.hash_mismatches, statistics.hashes
+        ));
+    }
+    if statistics.hashes == 0 {
+        broken.push("no hash of what it shows was compared".to_owned());
+    }
     if predictions.exact == 0 {
         broken.push("no prediction was confirmed".to_owned());
     }
@@ -333,9 +348,9 @@ fn broken_by(profile: &Profile, record: &Record) -> Vec<String> {
 /// The reports as a table, and what was broken below it.
 pub fn markdown(reports: &[Report]) -> String {
     let mut text = String::from(
-        "| profile | players | s | verdict | mispredictions | starved | gap p99 | wide gaps | input to ack \
-         p50 / p99 | reconnect p99 | resumed | down | up | bots late p99 |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+        "| profile | players | s | verdict | mispredictions | hash mismatches | starved | gap p99 | wide gaps | \
+         input to ack p50 / p99 | reconnect p99 | resumed | down | up | bots late p99 |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for report in reports {
         let verdict = if report.passes() { "pass" } else { "**fail**" };
@@ -353,13 +368,15 @@ pub fn markdown(reports: &[Report]) -> String {
         // Writing to a string cannot fail.
         writeln!(
             text,
-            "| {} | {} | {:.0} | {verdict} | {} of {} | {starved:.3} % | {} | {} | {latency} | {} | \
+            "| {} | {} | {:.0} | {verdict} | {} of {} | {} of {} | {starved:.3} % | {} | {} | {latency} | {} | \
              {resumed} | {:.0} kbit/s | {:.0} kbit/s | {} |",
             report.profile,
             report.players,
             report.seconds,
             report.mispredictions,
             report.predictions,
+            report.hash_mismatches,
+            report.hashes,
             p99(report.gaps),
             report.wide_gaps,
             p99(report.reconnect),

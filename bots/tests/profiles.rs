@@ -185,6 +185,23 @@ fn more_than_a_bad_link_carries_is_told() {
 }
 
 #[test]
+fn what_a_bot_shows_other_than_the_server_meant_breaks_every_profile() {
+    let (world, report) = play(&PROFILES[0]);
+    assert_eq!(report.hash_mismatches, 0);
+    // Each has a keyframe, and a hash in about every second.
+    assert!(report.hashes >= 5 * PLAYERS as u64, "{report:?}");
+    let mut records = world.records(&PROFILES[0]);
+    records[1].statistics.hash_mismatches = 1;
+    records[2].statistics.hashes = 0;
+    for profile in bots::profile::every() {
+        let broken = Report::new(profile, &records, None).broken;
+        let told = |what: &str| broken.iter().any(|line| line.contains(what));
+        assert!(told("bot 1: 1 of "), "{broken:?}");
+        assert!(told("bot 2: no hash"), "{broken:?}");
+    }
+}
+
+#[test]
 fn what_late_bots_break_is_told_apart() {
     let clean = &PROFILES[0];
     let (world, _) = play(clean);

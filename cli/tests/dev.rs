@@ -15,13 +15,14 @@ use base64::engine::general_purpose::STANDARD;
 use bots::allocation::{self, Order};
 use bots::command;
 use bots::profile::FLOOD;
-use crds::{Fleet, MatchAllocation};
+use crds::state::State;
+use crds::{Fleet, GameServer, MatchAllocation};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
-use kube::Api;
 use kube::api::{ListParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use harness::{Directory, Muster, echo, is_alive, processes};
+use harness::{Directory, Muster, echo, game, is_alive, processes, signal};
 
 #[tokio::test]
 async fn a_server_is_allocated_and_answers_and_everything_ends_with_the_command() {
@@ -108,6 +109,54 @@ async fn a_kill_loses_no_acknowledged_object_and_leaves_no_process() {
         processes(&pods).iter().filter(|id| is_alive(**id)).count() == 4
     })
     .await;
+}
+
+/// What the kernel does to a process that takes too much memory, and no process can catch. Health
+/// pings are due in ten minutes only: nothing here waits for them.
+#[tokio::test]
+async fn an_arena_that_is_killed_is_unhealthy_before_a_ping_is_due_and_replaced() {
+    let directory = Directory::new();
+    let example = include_str!("../../examples/arena.yaml");
+    let manifest = example.replace("periodSeconds: 5", "periodSeconds: 600");
+    assert_ne!(manifest, example);
+    let manifests = directory.path().join("manifests");
+    fs::create_dir(&manifests).unwrap();
+    fs::write(manifests.join("arena.yaml"), manifest).unwrap();
+    let path = manifests.display().to_string();
+    let muster = Muster::start(&directory, &["--manifest", &path]).await;
+    let fleets: Api<Fleet> = muster.api();
+    let has = |ready: i32, allocated: i32| {
+        move |fleet: &Fleet| {
+            fleet
+                .status
+                .as_ref()
+                .is_some_and(|it| (it.ready_replicas, it.allocated_replicas) == (ready, allocated))
+        }
+    };
+    muster.until(&fleets, "arena", has(2, 0)).await;
+    let allocated = muster.allocate("arena").await.game_server_name;
+    muster.until(&fleets, "arena", has(1, 1)).await;
+    let servers: Api<GameServer> = muster.api();
+    let before = servers.list(&ListParams::default()).await.unwrap().items;
+    let names: Vec<_> = before.iter().map(ResourceExt::name_any).collect();
+    let ready = names.iter().find(|name| **name != allocated).unwrap();
+
+    let pods: Api<Pod> = muster.api();
+    for name in [&allocated, ready] {
+        // The node reports a moment after the game has said Ready.
+        muster.until(&pods, name, |pod| game(pod).is_some()).await;
+        let id = game(&pods.get(name).await.unwrap()).unwrap();
+        signal("-KILL", id).await;
+        let is_unhealthy = |server: &GameServer| server.state() == State::Unhealthy;
+        muster.until(&servers, name, is_unhealthy).await;
+        assert!(!is_alive(id));
+    }
+    muster.until(&fleets, "arena", has(2, 0)).await;
+    let after = servers.list(&ListParams::default()).await.unwrap().items;
+    let others = after
+        .iter()
+        .filter(|server| server.state() == State::Ready && !names.contains(&server.name_any()));
+    assert_eq!(others.count(), 2);
 }
 
 #[tokio::test]

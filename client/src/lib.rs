@@ -137,6 +137,7 @@ impl Client {
             return Err(Error::NoWayBack);
         }
         self.channels = Channels::new(Side::Client, now);
+        self.statistics.add_hashes(self.decoder.hashes());
         self.decoder = Decoder::default();
         // What was known of the match before is told again.
         self.forget_match();
@@ -328,6 +329,7 @@ impl Client {
     /// What was counted, through all connections.
     pub fn statistics(&self) -> Statistics {
         let mut statistics = self.statistics;
+        statistics.add_hashes(self.decoder.hashes());
         if let Some(joined) = &self.joined {
             statistics.add_predictions(joined.predictions());
         }

@@ -1,5 +1,7 @@
 //! What a client counts.
 
+use simulation::snapshot::HashCounters;
+
 /// Bytes of the headers of IPv4 and UDP.
 const HEADERS: u64 = 28;
 
@@ -22,6 +24,10 @@ pub struct Statistics {
     pub missing_baselines: u64,
     /// Snapshots that came after a newer one, or twice.
     pub overtaken: u64,
+    /// Snapshots that said by a hash what the client shows after them, and could be compared.
+    pub hashes: u64,
+    /// Those after which the client showed something else: one end is wrong about the other.
+    pub hash_mismatches: u64,
     /// How often it began to come back.
     pub reconnects: u64,
     /// How the prediction went.
@@ -56,6 +62,11 @@ impl Statistics {
     pub(crate) const fn sent(&mut self, bytes: usize) {
         self.packets_up += 1;
         self.bytes_up += bytes as u64 + HEADERS;
+    }
+
+    pub(crate) const fn add_hashes(&mut self, more: HashCounters) {
+        self.hashes += more.compared;
+        self.hash_mismatches += more.different;
     }
 
     pub(crate) const fn add_predictions(&mut self, more: Predictions) {

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The first two tick, on one thread or two ([`shell`]), and never wait for the third. What decides
-//! is pure and takes the time as a value: [`sessions`], [`life`], [`pace`], [`load`].
+//! is pure and takes the time as a value: [`sessions`], [`life`], [`pace`], [`load`], [`opening`].
 //!
 //! Start reading at [`game`], then [`host`].
 
@@ -23,6 +23,7 @@ pub mod link;
 pub mod load;
 pub mod metrics;
 pub mod net;
+pub mod opening;
 pub mod pace;
 mod platform;
 pub mod queues;

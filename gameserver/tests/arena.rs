@@ -323,6 +323,104 @@ fn an_assignment_that_is_withdrawn_before_its_match_begins_begins_none() {
     assert_eq!(world.stage(), Stage::Idle);
 }
 
+/// Ticks after which the place of a lost player is free.
+const GONE: u32 = 31 * 60;
+
+/// What the platform was told of free places, in order.
+fn openings(world: &World) -> Vec<bool> {
+    let openings = world.reports().iter().filter_map(|report| match report {
+        Report::Open(is_open) => Some(*is_open),
+        _ => None,
+    });
+    openings.collect()
+}
+
+#[test]
+fn a_match_tells_when_it_has_places_and_when_it_has_none() {
+    let mut world = World::new(Setup {
+        players: 3,
+        time_limit: 60,
+        after: AfterMatch::Ready,
+        is_assigned: true,
+        ..Setup::default()
+    });
+    world.run_ticks(10);
+    assert_eq!(openings(&world), [false; 0]);
+    // Two are expected: until they are there, one place is free, and then still.
+    world.assign(2);
+    world.run_ticks(60);
+    assert_eq!(openings(&world), [true]);
+    world.order(Order::Labeled(Some(true)));
+    world.join(0);
+    world.join(1);
+    world.run_ticks(60);
+    assert_eq!(openings(&world), [true]);
+    world.join(2);
+    world.run_ticks(60);
+    assert_eq!(openings(&world), [true, false]);
+    world.order(Order::Labeled(Some(false)));
+    // Who is lost keeps the place for a way back; who is gone does not.
+    world.drop_socket(2);
+    world.run_ticks(60);
+    assert_eq!(openings(&world), [true, false]);
+    world.run_ticks(GONE);
+    assert_eq!(openings(&world), [true, false, true]);
+    world.order(Order::Labeled(Some(true)));
+    world.run_ticks(33 * 60);
+    assert!(matches!(world.stage(), Stage::Over { .. }));
+    assert_eq!(openings(&world), [true, false, true, false]);
+    let order = world.reports().iter().rev();
+    let mut order = order.filter(|report| !matches!(report, Report::Left(_)));
+    assert!(matches!(order.next(), Some(Report::Ended { .. })));
+    assert_eq!(order.next(), Some(&Report::Open(false)));
+}
+
+#[test]
+fn a_match_for_whom_it_expects_is_not_open_until_somebody_leaves_it() {
+    let mut world = World::new(Setup {
+        players: 2,
+        is_assigned: true,
+        ..Setup::default()
+    });
+    world.assign(2);
+    world.run_ticks(10);
+    world.join(0);
+    world.run_ticks(60);
+    world.join(1);
+    // The countdown is over after three seconds.
+    world.run_ticks(4 * 60);
+    assert_eq!(openings(&world), [false; 0]);
+    world.drop_socket(1);
+    world.run_ticks(GONE);
+    assert_eq!(openings(&world), [true]);
+}
+
+#[test]
+fn a_platform_that_is_slow_is_told_the_last_state_alone() {
+    let mut world = World::new(Setup {
+        players: 2,
+        ..Setup::default()
+    });
+    world.join(0);
+    world.run_ticks(30);
+    for player in 1..4 {
+        world.join(player);
+        world.run_ticks(30);
+        world.drop_socket(player);
+        world.run_ticks(GONE);
+    }
+    world.join(4);
+    world.run_ticks(30);
+    assert_eq!(openings(&world), [true]);
+    world.order(Order::Labeled(Some(true)));
+    world.run_ticks(60);
+    assert_eq!(openings(&world), [true, false]);
+    // It could not be told, so it is told again.
+    world.order(Order::Labeled(None));
+    world.run_ticks(60);
+    assert_eq!(openings(&world), [true, false, false]);
+}
+
 #[test]
 fn who_said_ready_and_ends_says_so() {
     for (after, is_said) in [(AfterMatch::Ready, true), (AfterMatch::Shutdown, false)] {

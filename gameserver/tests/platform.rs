@@ -44,6 +44,8 @@ struct Fake {
     calls: Arc<Mutex<Vec<String>>>,
     /// How many reports of a result fail before one is taken.
     failures: Arc<Mutex<u32>>,
+    /// How many labels fail before one is taken.
+    label_failures: Arc<Mutex<u32>>,
     /// Whether results are refused for good.
     refuses: bool,
     /// Told when the game sends its first sign of life.
@@ -112,8 +114,14 @@ impl Agones for Fake {
         Ok(Response::new(Box::pin(tokio_stream::iter(servers))))
     }
 
-    async fn set_label(&self, _: Request<KeyValue>) -> Result<Response<Empty>, Status> {
-        Ok(self.empty("SetLabel"))
+    async fn set_label(&self, request: Request<KeyValue>) -> Result<Response<Empty>, Status> {
+        let KeyValue { key, value } = request.into_inner();
+        let mut failures = self.label_failures.lock().unwrap();
+        if *failures > 0 {
+            *failures -= 1;
+            return Err(Status::unavailable("the SDK server is away"));
+        }
+        Ok(self.empty(&format!("SetLabel {key}={value}")))
     }
 
     async fn set_annotation(&self, _: Request<KeyValue>) -> Result<Response<Empty>, Status> {
@@ -242,8 +250,46 @@ async fn a_match_that_nobody_comes_to_is_reported_until_the_platform_has_it() {
     tokio::time::timeout(LIMIT, run).await.unwrap().unwrap();
     assert_eq!(
         *fake.calls.lock().unwrap(),
-        ["GetConnectKey", "Ready", "EndMatch \"Abandoned\" Shutdown"]
+        [
+            "GetConnectKey",
+            "Ready",
+            "SetLabel open=true",
+            "SetLabel open=false",
+            "EndMatch \"Abandoned\" Shutdown"
+        ]
     );
+}
+
+/// More failures than attempts at once: then the game has it told anew.
+#[tokio::test]
+async fn a_platform_that_does_not_take_a_label_is_told_until_it_does() {
+    let fake = Fake::default();
+    *fake.label_failures.lock().unwrap() = 5;
+    let port = serve(&fake, true).await;
+    let config = config(port, &["--wait-seconds=60"]);
+    let stop = CancellationToken::new();
+    let run = gameserver::arena::run(config, stop.clone());
+    let asked = async {
+        let is_told = || {
+            let calls = fake.calls.lock().unwrap();
+            calls.iter().any(|call| call == "SetLabel open=true")
+        };
+        while !is_told() {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    let both = Box::pin(async { tokio::join!(run, asked).0 });
+    tokio::time::timeout(LIMIT, both).await.unwrap().unwrap();
+    let calls = fake.calls.lock().unwrap();
+    let expected = [
+        "GetConnectKey",
+        "Ready",
+        "SetLabel open=true",
+        "SetLabel open=false",
+        "EndMatch \"ServerEnded\" Shutdown",
+    ];
+    assert_eq!(*calls, expected);
 }
 
 #[tokio::test]
@@ -274,7 +320,14 @@ async fn a_result_that_is_refused_leaves_no_server_allocated() {
         CancellationToken::new(),
     );
     tokio::time::timeout(LIMIT, run).await.unwrap().unwrap();
-    let expected = ["GetConnectKey", "Ready", "EndMatch refused", "Shutdown"];
+    let expected = [
+        "GetConnectKey",
+        "Ready",
+        "SetLabel open=true",
+        "SetLabel open=false",
+        "EndMatch refused",
+        "Shutdown",
+    ];
     assert_eq!(*fake.calls.lock().unwrap(), expected);
 
     let fake = refusing();
@@ -285,7 +338,7 @@ async fn a_result_that_is_refused_leaves_no_server_allocated() {
         stop.clone(),
     );
     let asked = async {
-        while fake.calls.lock().unwrap().len() < 4 {
+        while fake.calls.lock().unwrap().len() < 6 {
             tokio::task::yield_now().await;
         }
         stop.cancel();
@@ -295,6 +348,8 @@ async fn a_result_that_is_refused_leaves_no_server_allocated() {
     let expected = [
         "GetConnectKey",
         "Ready",
+        "SetLabel open=true",
+        "SetLabel open=false",
         "EndMatch refused",
         "Ready",
         "Shutdown",

@@ -17,6 +17,14 @@
 //! u8 payload kind (0) | u8 flags | header | own state | forgotten ids | events | entities
 //! keyframe:                        header | own state | fill to a byte | columns (may be zstd)
 //! ```
+//!
+//! Every keyframe and every [`HASH_INTERVAL`]-th snapshot also says by a hash what the client shows
+//! after it, as far as the server can know, and the client counts how often it does not:
+//!
+//! ```text
+//! flag 8: .. own state | known ids | forgotten ids | events | entities | fill to a byte | u32 hash
+//! keyframe: .. own state | fill to a byte | columns (may be zstd) | u32 hash
+//! ```
 
 pub mod event;
 
@@ -24,6 +32,7 @@ mod cache;
 mod decoder;
 mod encoder;
 mod frames;
+mod hash;
 mod header;
 mod keyframe;
 mod view;
@@ -31,6 +40,7 @@ mod view;
 pub use decoder::{DecodeError, Decoder};
 pub use encoder::{EncodeError, Encoder, Recipient};
 pub use frames::{Frames, Space};
+pub use hash::{HASH_INTERVAL, HashCounters};
 pub use header::{Ack, Header, MatchClock, OwnState};
 pub use view::ClientView;
 

@@ -13,7 +13,10 @@ use simulation::interest::Detail;
 use simulation::payload::{Kind, split};
 use simulation::seeded::Random;
 use simulation::snapshot::event::{EncodedEvent, WireEvent};
-use simulation::snapshot::{ClientView, DecodeError, Decoder, Encoder, Header, Recipient, Space};
+use simulation::snapshot::{
+    ClientView, DecodeError, Decoder, Encoder, HASH_INTERVAL, HashCounters, Header, Recipient,
+    Space,
+};
 use simulation::tick::Tick;
 
 use crowd::Crowd;
@@ -50,6 +53,7 @@ impl Pipe {
 
 struct Outcome {
     decoded: u32,
+    hashes: HashCounters,
     missing: u32,
     events: Vec<(Tick, WireEvent)>,
     sent_events: Vec<(Tick, WireEvent)>,
@@ -67,6 +71,7 @@ fn play(link: &Link, ticks: u32, players: u16, budget: usize, seed: u64) -> Outc
     let mut frames: BTreeMap<u32, WorldFrame> = BTreeMap::new();
     let mut outcome = Outcome {
         decoded: 0,
+        hashes: HashCounters::default(),
         missing: 0,
         events: Vec::new(),
         sent_events: Vec::new(),
@@ -137,7 +142,16 @@ fn play(link: &Link, ticks: u32, players: u16, budget: usize, seed: u64) -> Outc
             assert!(frame.entities.contains(state));
         }
     }
+    outcome.hashes = decoder.hashes();
     outcome
+}
+
+/// So many hashes, and none of them different.
+fn same(compared: u64) -> HashCounters {
+    HashCounters {
+        compared,
+        different: 0,
+    }
 }
 
 #[test]
@@ -151,21 +165,34 @@ fn a_clean_link_decodes_everything() {
     let outcome = play(&link, 3000, 64, 900, 1);
     assert_eq!(outcome.decoded, 2997);
     assert_eq!(outcome.missing, 0);
+    // Two keyframes until the first acknowledgment is there, and every 64th snapshot after them.
+    let compared = 2 + (2997 - 7) / u64::from(HASH_INTERVAL);
+    assert_eq!(outcome.hashes, same(compared));
     assert_eq!(outcome.events, outcome.sent_events);
 }
 
 #[test]
 fn loss_doubles_and_disorder_never_decode_to_something_else() {
-    for (seed, loss) in [(2, 1), (3, 10), (4, 40)] {
+    // The last ones have no room for all, so that much is sent late or in its turn.
+    let cases = [
+        (2, 1, 900),
+        (3, 10, 900),
+        (4, 40, 900),
+        (5, 10, 160),
+        (6, 40, 120),
+    ];
+    for (seed, loss, budget) in cases {
         let link = Link {
             loss,
             double: 5,
             delay: 4,
             jitter: 5,
         };
-        let outcome = play(&link, 3000, 64, 900, seed);
+        let outcome = play(&link, 3000, 64, budget, seed);
         assert!(outcome.decoded > 3000 * (95 - u32::from(loss)) / 100);
         assert_eq!(outcome.missing, 0, "{loss} % loss");
+        assert_eq!(outcome.hashes, same(outcome.hashes.compared), "{seed}");
+        assert!(outcome.hashes.compared > 10, "{seed}");
         assert_eq!(outcome.events, outcome.sent_events);
     }
 }
@@ -215,6 +242,7 @@ fn a_client_that_was_away_gets_a_keyframe_and_catches_up() {
         .unwrap();
     decoder.decode(&out[1..length], &mut Vec::new()).unwrap();
     assert_eq!(decoder.entities().count(), 32);
+    assert_eq!(decoder.hashes(), same(decoder.hashes().compared));
 }
 
 #[test]
@@ -265,4 +293,7 @@ fn who_leaves_the_view_is_forgotten_and_not_seen() {
             }
         }
     }
+    // The list of whom the client knows is a part of what was compared.
+    assert_eq!(decoder.hashes(), same(decoder.hashes().compared));
+    assert!(decoder.hashes().compared > 15);
 }

@@ -33,7 +33,7 @@ const WARM: Duration = Duration::from_mins(1);
 /// their network.
 const MARGIN: Duration = Duration::from_mins(2);
 /// The table's columns.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
     "players",
     "profile",
     "tick p99",
@@ -46,6 +46,7 @@ const COLUMNS: [&str; 14] = [
     "gap p99",
     "reconnect p99",
     "mispredictions",
+    "hash mismatches",
     "bots late p99",
     "verdict",
 ];
@@ -456,6 +457,7 @@ fn row(run: &Run) -> String {
         shown("/gaps/p99_ms", 1.0, "ms"),
         shown("/reconnect/p99_ms", 1.0, "ms"),
         format!("{} of {}", report["mispredictions"], report["predictions"]),
+        format!("{} of {}", report["hash_mismatches"], report["hashes"]),
         shown("/bot_lateness/p99_ms", 1.0, "ms"),
         failure(run).map_or("pass", |_| "FAIL").to_owned(),
     ];

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::wait::await_condition;
@@ -138,9 +138,7 @@ impl Muster {
 
     /// Ends it as Ctrl-C does.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
-        let id = self.child.id().unwrap().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await;
-        assert!(sent.unwrap().success());
+        signal("-TERM", self.child.id().unwrap()).await;
         tokio::time::timeout(PATIENCE, self.child.wait())
             .await
             .unwrap()
@@ -151,6 +149,15 @@ impl Muster {
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
+}
+
+/// Sends a signal to a process.
+pub(crate) async fn signal(name: &str, id: u32) {
+    let sent = Command::new("kill")
+        .args([name, &id.to_string()])
+        .status()
+        .await;
+    assert!(sent.unwrap().success());
 }
 
 /// Starts it where it must refuse to run. Returns its exit status and what it wrote.
@@ -250,13 +257,23 @@ pub(crate) fn processes(pods: &[Pod]) -> Vec<u32> {
             let games = status.container_statuses.iter().flatten();
             games.chain(status.init_container_statuses.iter().flatten())
         })
-        .filter(|container| {
-            let state = container.state.as_ref();
-            state.is_some_and(|state| state.running.is_some())
-        })
-        .filter_map(|container| container.container_id.as_ref()?.strip_prefix("process://"))
-        .filter_map(|id| id.parse().ok())
+        .filter_map(process)
         .collect()
+}
+
+/// Id of the process that runs the game of a pod: the SDK server beside it is an init container.
+pub(crate) fn game(pod: &Pod) -> Option<u32> {
+    let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
+    containers.iter().find_map(process)
+}
+
+fn process(container: &ContainerStatus) -> Option<u32> {
+    container.state.as_ref()?.running.as_ref()?;
+    let id = container
+        .container_id
+        .as_ref()?
+        .strip_prefix("process://")?;
+    id.parse().ok()
 }
 
 /// Whether a process runs; one that has ended and was not waited for does not.

@@ -245,15 +245,28 @@ impl<Random: RandomSource> Match<Random> {
         self.forget_peer(peer);
     }
 
-    fn admit(&mut self, now: Now, peer: Peer, presented: &Presented) {
-        let playing = matches!(self.arena.course().phase(), Phase::Playing);
-        let is_late = playing && !self.config.arena.rules.late_join;
-        let is_over = matches!(self.arena.course().phase(), Phase::Ended(_));
-        let door = if is_late || is_over {
-            Door::Closed
-        } else {
-            self.door
+    /// Whether new players are let in.
+    fn door(&self) -> Door {
+        match self.arena.course().phase() {
+            Phase::Ended(_) => Door::Closed,
+            Phase::Playing if !self.config.arena.rules.late_join => Door::Closed,
+            Phase::WaitingForPlayers | Phase::Countdown | Phase::Playing => self.door,
+        }
+    }
+
+    /// Whether there is a place for one more than the players who are `expected`. Who has not come
+    /// when the match begins to count down is not waited for any more.
+    pub fn is_open(&self, expected: u16) -> bool {
+        let expected = match self.arena.course().phase() {
+            Phase::WaitingForPlayers => expected,
+            Phase::Countdown | Phase::Playing | Phase::Ended(_) => 0,
         };
+        let taken = self.sessions.players().max(expected.into());
+        self.door() == Door::Open && taken < self.arena.config().capacity.into()
+    }
+
+    fn admit(&mut self, now: Now, peer: Peer, presented: &Presented) {
+        let door = self.door();
         match self.sessions.admit(now.monotonic, peer, presented, door) {
             Ok(Admission::Joined(session)) => self.join(now, session),
             Ok(Admission::Resumed {

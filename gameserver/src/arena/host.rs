@@ -14,6 +14,7 @@ use crate::arena::game::{Match, MatchConfig, News};
 use crate::arena::life::{Action, AfterMatch, Event, Life, Stage};
 use crate::arena::link::{Inbound, Outbox, Peer};
 use crate::arena::metrics::Metrics;
+use crate::arena::opening::Opening;
 use crate::arena::pace::{Due, Pace};
 use crate::arena::reconnection::Minter;
 use crate::arena::report::result_json;
@@ -51,6 +52,8 @@ pub enum Order {
     Withdrawn,
     /// The platform has the result.
     Reported,
+    /// The platform knows whether the match is open; with none, it could not be told.
+    Labeled(Option<bool>),
     /// The process is asked to end.
     Drain,
 }
@@ -71,6 +74,9 @@ pub enum Report {
         /// What this server does next.
         next: AfterMatch,
     },
+    /// Whether a match is on that has places for more players than are there or expected. There is
+    /// at most one of these in the queue: the next waits for [`Order::Labeled`].
+    Open(bool),
     /// The server ends, though the platform was told last that it is ready.
     Leaving,
 }
@@ -121,6 +127,9 @@ pub struct Host<Random> {
     told: AfterMatch,
     /// A report that the queue had no room for.
     unsent: Option<Report>,
+    /// How many players the platform expects in the match; 0 if it does not say.
+    expected: u16,
+    opening: Opening,
 }
 
 impl<Random: RandomSource + Clone> Host<Random> {
@@ -152,6 +161,8 @@ impl<Random: RandomSource + Clone> Host<Random> {
             // A server says so before its first tick.
             told: AfterMatch::Ready,
             unsent: None,
+            expected: 0,
+            opening: Opening::default(),
         }
     }
 
@@ -238,6 +249,8 @@ impl<Random: RandomSource + Clone> Host<Random> {
         for peer in self.closing.drain(..) {
             outbox.disconnect(peer);
         }
+        // Before the end of a match, after which the server may be gone.
+        self.tell_open();
         self.spread_news(now, outbox);
         self.watch_clock(now, outbox);
         self.resend();
@@ -264,6 +277,7 @@ impl<Random: RandomSource + Clone> Host<Random> {
                 self.on(now, Event::Withdrawn, outbox);
             }
             Order::Reported => self.on(now, Event::Reported, outbox),
+            Order::Labeled(known) => self.opening.arrive(*known),
             Order::Drain => {
                 self.drain_at
                     .get_or_insert(now.monotonic + self.config.drain_timeout);
@@ -311,6 +325,7 @@ impl<Random: RandomSource + Clone> Host<Random> {
         if players > 0 {
             config.arena.rules.min_players = players.min(config.arena.capacity);
         }
+        self.expected = players;
         self.on(now, Event::Assigned, outbox);
         if self.life.stage() != Stage::Hosting {
             return;
@@ -320,6 +335,19 @@ impl<Random: RandomSource + Clone> Host<Random> {
         self.config.game.arena.seed = config.arena.seed.wrapping_add(1);
         self.set_detail(self.detail);
         self.sink.begin(match_id);
+    }
+
+    /// Tells the platform whether there are places, if it does not know. What the queue has no room
+    /// for is due again in the next tick.
+    fn tell_open(&mut self) {
+        let is_hosting = self.life.stage() == Stage::Hosting;
+        let game = self.game.as_ref().filter(|_| is_hosting);
+        let is_open = game.is_some_and(|game| game.is_open(self.expected));
+        if self.opening.is_due(is_open)
+            && self.control.reports.try_send(Report::Open(is_open)).is_ok()
+        {
+            self.opening.send();
+        }
     }
 
     fn spread_news(&mut self, now: Now, outbox: &mut impl Outbox) {

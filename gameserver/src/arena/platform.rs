@@ -62,6 +62,10 @@ pub enum Error {
     NoAddress,
 }
 
+/// The label that says whether a match has places for more players, by which matchmakers choose;
+/// the platform puts its prefix for labels of games before it.
+const OPEN_LABEL: &str = "open";
+
 /// Time for the platform to name the address of a server that said Ready.
 const ADDRESS_LIMIT: Duration = Duration::from_secs(30);
 
@@ -195,11 +199,9 @@ impl Platform {
         };
         let tell = async {
             while let Some(report) = reports.recv().await {
-                let is_end = matches!(report, Report::Ended { .. });
-                teller.tell(report).await;
-                if is_end {
+                if let Some(answer) = teller.tell(report).await {
                     // Once the game is gone, nobody needs to know.
-                    drop(orders.send(Order::Reported));
+                    drop(orders.send(answer));
                 }
             }
             ended.cancel();
@@ -285,7 +287,8 @@ struct Teller {
 }
 
 impl Teller {
-    async fn tell(&mut self, report: Report) {
+    /// Tells it, and returns what the game is to hear of that.
+    async fn tell(&mut self, report: Report) -> Option<Order> {
         match report {
             Report::Joined(player) => {
                 let player_id = player.to_uuid();
@@ -323,6 +326,16 @@ impl Teller {
                         .await;
                 }
                 self.is_allocated = false;
+                return Some(Order::Reported);
+            }
+            Report::Open(is_open) => {
+                let told = self.insist(Some(ATTEMPTS), "open places", async |this| {
+                    let key = OPEN_LABEL.to_owned();
+                    this.sdk.set_label(key, is_open.to_string()).await
+                });
+                // What is refused would be refused again.
+                let is_settled = told.await != Told::GivenUp;
+                return Some(Order::Labeled(is_settled.then_some(is_open)));
             }
             Report::Leaving => {
                 self.insist(Some(ATTEMPTS), "server ends", async |this| {
@@ -331,6 +344,7 @@ impl Teller {
                 .await;
             }
         }
+        None
     }
 
     async fn joined(&mut self, player_id: &str) -> Result<(), Status> {

@@ -441,6 +441,12 @@ impl Sessions {
         self.by_id.len()
     }
 
+    /// How many players have a place.
+    pub fn players(&self) -> usize {
+        let places = self.by_seat.iter().take(self.capacity.into());
+        places.flatten().count()
+    }
+
     /// Whether nobody is there.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()

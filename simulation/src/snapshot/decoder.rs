@@ -1,7 +1,8 @@
 //! The client's end: datagrams into states, whatever is lost, doubled or out of order.
 
-use super::encoder::{COMPRESSED, KEYFRAME, OWN};
+use super::encoder::{COMPRESSED, HASH, KEYFRAME, OWN};
 use super::event::{EventOrder, WireEvent};
+use super::hash::{HASH_BYTES, HashCounters, ViewHash};
 use super::keyframe::KeyframeDecoder;
 use super::{Ack, Header, MAX_ENTITIES, MAX_FORGOTTEN, REMEMBERED};
 use crate::bits::{BitReader, Error};
@@ -71,9 +72,20 @@ pub struct Decoder {
     acks: Option<Ack>,
     order: EventOrder,
     keyframes: KeyframeDecoder,
+    hashes: HashCounters,
     /// What is being decoded.
     entities: Vec<EntityState>,
     forgotten: Vec<EntityId>,
+    /// What the server thinks that was known before, and whether it is sure.
+    known: Vec<(EntityId, bool)>,
+}
+
+/// What was read of a snapshot, besides what is being decoded.
+struct Read {
+    header: Header,
+    order: EventOrder,
+    /// Whether the hash is the same, if there is one to compare.
+    is_same: Option<bool>,
 }
 
 impl Default for Decoder {
@@ -86,6 +98,8 @@ impl Default for Decoder {
             keyframes: KeyframeDecoder::default(),
             entities: Vec::with_capacity(MAX_ENTITIES),
             forgotten: Vec::with_capacity(MAX_FORGOTTEN),
+            hashes: HashCounters::default(),
+            known: Vec::with_capacity(MAX_ENTITIES),
         }
     }
 }
@@ -124,10 +138,14 @@ impl Decoder {
         let before = events.len();
         let decoded = self.read(rest, events);
         match decoded {
-            Ok((header, order)) => {
-                self.order = order;
-                self.take_in(header.tick);
-                Ok(header)
+            Ok(read) => {
+                self.order = read.order;
+                self.take_in(read.header.tick);
+                if let Some(is_same) = read.is_same {
+                    self.hashes.compared += 1;
+                    self.hashes.different += u64::from(!is_same);
+                }
+                Ok(read.header)
             }
             Err(error) => {
                 events.truncate(before);
@@ -139,6 +157,11 @@ impl Decoder {
     /// What the server shall know of what was decoded; none before the first snapshot.
     pub const fn ack(&self) -> Option<Ack> {
         self.acks
+    }
+
+    /// How often what is known was compared with what the server meant, since the start.
+    pub const fn hashes(&self) -> HashCounters {
+        self.hashes
     }
 
     /// All entities that this client knows, each with the tick of its newest state. What has not
@@ -178,6 +201,16 @@ impl Decoder {
         self.order = EventOrder::default();
     }
 
+    /// Whether a tick is so long ago that nothing is remembered of what has been forgotten since.
+    fn is_too_old(&self, tick: Tick) -> bool {
+        self.acks
+            .is_some_and(|acks| acks.newest.since(tick) >= i64::from(REMEMBERED))
+    }
+
+    fn is_newest(&self, tick: Tick) -> bool {
+        self.acks.is_none_or(|acks| acks.newest < tick)
+    }
+
     fn place(&self, id: EntityId) -> Result<usize, usize> {
         self.newest
             .binary_search_by_key(&id, |newest| newest.state.id)
@@ -188,23 +221,33 @@ impl Decoder {
         &mut self,
         rest: &[u8],
         events: &mut Vec<(Tick, WireEvent)>,
-    ) -> Result<(Header, EventOrder), DecodeError> {
-        let mut reader = BitReader::new(rest);
-        let flags = reader.read_u8(8)?;
-        if flags & !(COMPRESSED | KEYFRAME | OWN) != 0 {
+    ) -> Result<Read, DecodeError> {
+        let flags = *rest.first().ok_or(Error::Ended)?;
+        if flags & !(COMPRESSED | KEYFRAME | OWN | HASH) != 0 {
             return Err(Error::Range.into());
         }
+        let (body, expected) = if flags & HASH == 0 {
+            (rest, None)
+        } else {
+            let split = rest.split_last_chunk::<HASH_BYTES>();
+            let (body, expected) = split.ok_or(Error::Ended)?;
+            (body, Some(*expected))
+        };
+        let mut reader = BitReader::new(body);
+        reader.read_u8(8)?;
         let header = Header::read(&mut reader, flags & OWN != 0)?;
         let known = &self.frames[(header.tick.0 % REMEMBERED) as usize];
         if header.tick == Tick(0) {
             return Err(Error::Range.into());
         } else if known.tick == header.tick {
             return Err(DecodeError::Double);
-        } else if known.tick > header.tick {
+        } else if known.tick > header.tick || self.is_too_old(header.tick) {
             return Err(DecodeError::Old);
         }
         self.entities.clear();
         self.forgotten.clear();
+        let mut hash = ViewHash::new(header.tick, header.own.as_ref());
+        let mut is_same = true;
         let mut order = self.order;
         if flags & KEYFRAME != 0 {
             let compressed = flags & COMPRESSED != 0;
@@ -213,11 +256,53 @@ impl Decoder {
         } else if flags & COMPRESSED != 0 {
             return Err(Error::Range.into());
         } else {
+            if expected.is_some() && reader.flag()? {
+                self.read_known(&mut reader)?;
+                is_same = self.fold_known(&mut hash);
+            }
             self.read_forgotten(&mut reader)?;
             order = order.read(&mut reader, header.tick, events)?;
             self.read_entities(&mut reader, header.tick)?;
         }
-        Ok((header, order))
+        for state in &self.entities {
+            hash.sent(state);
+        }
+        let comparable = expected.filter(|_| self.is_newest(header.tick));
+        Ok(Read {
+            header,
+            order,
+            is_same: comparable.map(|expected| is_same && hash.finish() == expected),
+        })
+    }
+
+    fn read_known(&mut self, reader: &mut BitReader<'_>) -> Result<(), DecodeError> {
+        self.known.clear();
+        let mut last = None;
+        while let Some(id) = read_next_id(reader, last)? {
+            self.known.push((EntityId(id), reader.flag()?));
+            last = Some(id);
+        }
+        Ok(())
+    }
+
+    /// Folds what is known and sure into the hash. Returns whether that is all that should be, and
+    /// whether nothing is known that should be forgotten.
+    fn fold_known(&self, hash: &mut ViewHash) -> bool {
+        let mut sure = 0;
+        for newest in self.newest.iter().filter(|newest| newest.alive) {
+            let place = self
+                .known
+                .binary_search_by_key(&newest.state.id, |(id, _)| *id);
+            match place.map(|place| self.known[place].1) {
+                Ok(true) => {
+                    hash.known(&newest.state);
+                    sure += 1;
+                }
+                Ok(false) => {}
+                Err(_) => return false,
+            }
+        }
+        sure == self.known.iter().filter(|(_, is_sure)| *is_sure).count()
     }
 
     fn read_forgotten(&mut self, reader: &mut BitReader<'_>) -> Result<(), DecodeError> {
@@ -316,3 +401,6 @@ impl Decoder {
 }
 
 const _: () = assert!(codec::SPANS[3] < REMEMBERED);
+
+#[cfg(test)]
+mod tests;

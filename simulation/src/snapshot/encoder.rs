@@ -2,13 +2,14 @@
 
 use super::cache::{Cache, Key};
 use super::frames::{Frames, Space};
+use super::hash::{HASH_BYTES, ViewHash};
 use super::keyframe::{self, KeyframeEncoder};
 use super::view::{ClientView, Known};
 use super::{Header, KEYFRAME_INTERVAL, MAX_BUDGET, MAX_ENTITIES, MAX_FORGOTTEN, OLDEST_BASELINE};
 use crate::bits::{self, BitWriter, Fragment};
 use crate::codec::{write_list_end, write_next_id};
 use crate::entity::{EntityId, PlayerSlot};
-use crate::frame::{WorldFrame, quantize_ground};
+use crate::frame::{EntityState, WorldFrame, quantize_ground};
 use crate::interest::{Detail, Grid, Placed};
 use crate::payload;
 
@@ -19,6 +20,7 @@ const GAP_BITS: usize = 4;
 pub(super) const COMPRESSED: u8 = 1;
 pub(super) const KEYFRAME: u8 = 1 << 1;
 pub(super) const OWN: u8 = 1 << 2;
+pub(super) const HASH: u8 = 1 << 3;
 
 /// Why no snapshot was encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -130,9 +132,17 @@ impl Encoder {
             return self.encode_keyframe(view, recipient, &header, out);
         }
 
-        let flags = if header.own.is_some() { OWN } else { 0 };
-        let mut writer = start(out, flags, &header)?;
-        view.begin(now);
+        let mut hash = view
+            .is_hash_due()
+            .then(|| ViewHash::new(now, header.own.as_ref()));
+        let own = if header.own.is_some() { OWN } else { 0 };
+        let (flags, tail) = hash.as_ref().map_or((own, 0), |_| (own | HASH, HASH_BYTES));
+        let body = out.len().saturating_sub(tail);
+        let mut writer = start(&mut out[..body], flags, &header)?;
+        if let Some(hash) = &mut hash {
+            self.write_known(view, &mut writer, hash)?;
+        }
+        view.begin(now, hash.is_some());
         self.write_forgotten(view, &mut writer)?;
         let events_budget = writer.room() / 2;
         let mark = writer.mark();
@@ -142,8 +152,75 @@ impl Encoder {
             writer.rewind(mark);
             writer.flag(false)?;
         }
-        self.write_entities(view, &mut writer)?;
-        Ok(writer.finish())
+        let count = self.write_entities(view, &mut writer)?;
+        let used = writer.finish();
+        Ok(match hash {
+            Some(hash) => self.append_hash(hash, count, out, used),
+            None => used,
+        })
+    }
+
+    /// Writes which ids the client may know, and folds those whose states are sure into the hash.
+    /// If that takes more than half of the room, the snapshot's own entities have to do.
+    fn write_known(
+        &mut self,
+        view: &ClientView,
+        writer: &mut BitWriter<'_>,
+        hash: &mut ViewHash,
+    ) -> Result<(), EncodeError> {
+        self.chosen.fill(0);
+        for index in &view.listed {
+            choose(&mut self.chosen, *index);
+        }
+        let (mark, least_room) = (writer.mark(), writer.room() / 2);
+        let listed = self.list_known(view, writer);
+        if listed.is_err() || writer.room() < least_room {
+            writer.rewind(mark);
+            writer.flag(false)?;
+            return Ok(());
+        }
+        for index in each(&self.chosen) {
+            if let Some(state) = self.sure(view, index) {
+                hash.known(state);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the list of those who were chosen, with a bit each: whether their state is sure.
+    fn list_known(&self, view: &ClientView, writer: &mut BitWriter<'_>) -> Result<(), bits::Error> {
+        writer.flag(true)?;
+        let mut last = None;
+        for index in each(&self.chosen) {
+            let id = self.frames.space().id(index).0;
+            write_next_id(writer, last, id)?;
+            writer.flag(self.sure(view, index).is_some())?;
+            last = Some(id);
+        }
+        write_list_end(writer)
+    }
+
+    /// The state of an entity that a client surely shows, as long as it is remembered.
+    fn sure(&self, view: &ClientView, index: u16) -> Option<&EntityState> {
+        let sent = view.known[usize::from(index)].sure()?;
+        if sent >= self.frames.changed(index) {
+            self.frames.get(self.frames.newest(), index)
+        } else {
+            self.frames.get(sent, index)
+        }
+    }
+
+    /// Folds the first so many of those who were chosen, who are the snapshot's entities, into the
+    /// hash, and puts it at the end. Returns the length.
+    fn append_hash(&self, mut hash: ViewHash, count: usize, out: &mut [u8], used: usize) -> usize {
+        let now = self.frames.newest();
+        for index in each(&self.chosen).take(count) {
+            if let Some(state) = self.frames.get(now, index) {
+                hash.sent(state);
+            }
+        }
+        out[used..used + HASH_BYTES].copy_from_slice(&hash.finish());
+        used + HASH_BYTES
     }
 
     /// Finds what is relevant for a client, and raises the priority of each.
@@ -224,12 +301,12 @@ impl Encoder {
         Ok(())
     }
 
-    /// Writes the most urgent entities that are due, as many as fit.
+    /// Writes the most urgent entities that are due, as many as fit. Returns how many.
     fn write_entities(
         &mut self,
         view: &mut ClientView,
         writer: &mut BitWriter<'_>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<usize, EncodeError> {
         let now = self.frames.newest();
         let common = view
             .newest_acknowledged()
@@ -255,7 +332,7 @@ impl Encoder {
         for index in each(&self.chosen).take(count) {
             view.record_entity(index);
         }
-        Ok(())
+        Ok(count)
     }
 
     /// How many of the candidates fit into a number of bits, about. Unless all do, they are sorted
@@ -326,7 +403,8 @@ impl Encoder {
         out: &mut [u8],
     ) -> Result<usize, EncodeError> {
         let own = if header.own.is_some() { OWN } else { 0 };
-        let used = start(out, KEYFRAME | own, header)?.finish();
+        let body = out.len().saturating_sub(HASH_BYTES);
+        let used = start(&mut out[..body], KEYFRAME | HASH | own, header)?.finish();
         sort_by_priority(&mut self.candidates);
         let mut count = self.candidates.len().min(MAX_ENTITIES);
         let encoded = loop {
@@ -336,7 +414,7 @@ impl Encoder {
             }
             let now = self.frames.newest();
             let states = each(&self.chosen).filter_map(|index| self.frames.get(now, index));
-            let room = &mut out[used..];
+            let room = &mut out[used..body];
             let encoded = self.keyframes.encode(states, room, recipient.decompresses);
             match encoded {
                 Some(encoded) => break encoded,
@@ -348,13 +426,14 @@ impl Encoder {
         if encoded.compressed {
             out[1] |= COMPRESSED;
         }
-        view.begin(header.tick);
+        view.begin(header.tick, true);
         view.keyframe = header.tick;
         for index in each(&self.chosen) {
             view.record_entity(index);
         }
         debug_assert!(encoded.length <= keyframe::MAX_LENGTH);
-        Ok(used + encoded.length)
+        let hash = ViewHash::new(header.tick, header.own.as_ref());
+        Ok(self.append_hash(hash, count, out, used + encoded.length))
     }
 }
 

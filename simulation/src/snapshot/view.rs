@@ -2,7 +2,7 @@
 
 use super::event::{EncodedEvent, EventQueue};
 use super::frames::Space;
-use super::{Ack, MAX_ENTITIES, MAX_FORGOTTEN, OLDEST_BASELINE, REMEMBERED};
+use super::{Ack, HASH_INTERVAL, MAX_ENTITIES, MAX_FORGOTTEN, OLDEST_BASELINE, REMEMBERED};
 use crate::codec::SPANS;
 use crate::entity::EntityId;
 use crate::interest::LOSS_PRIORITY;
@@ -44,10 +44,16 @@ impl Known {
         }
     }
 
+    /// The tick of the state that the client surely has and shows: it has acknowledged it, and was
+    /// not sent anything later.
+    pub(super) fn sure(&self) -> Option<Tick> {
+        let known = self.sent != Tick(0) && self.acknowledged == self.sent;
+        (known && !self.dropped).then_some(self.sent)
+    }
+
     /// Whether the client has the state as it is, and has not been sent another one.
     pub(super) fn is_current(&self, changed: Tick) -> bool {
-        let known = self.sent != Tick(0) && self.acknowledged == self.sent;
-        known && !self.dropped && self.sent >= changed
+        self.sure().is_some_and(|sent| sent >= changed)
     }
 
     /// The age of the baseline and the number of the span of the prediction: all that the client
@@ -93,6 +99,8 @@ pub struct ClientView {
     pub(super) events: EventQueue,
     /// When the last keyframe was sent; 0 for never.
     pub(super) keyframe: Tick,
+    /// Snapshots since the last with a hash.
+    unhashed: u32,
     lost: u64,
 }
 
@@ -115,6 +123,7 @@ impl ClientView {
             acknowledged: None,
             events: EventQueue::new(),
             keyframe: Tick(0),
+            unhashed: 0,
             lost: 0,
         }
     }
@@ -186,10 +195,17 @@ impl ClientView {
         self.acknowledged = None;
         self.events = EventQueue::new();
         self.keyframe = Tick(0);
+        self.unhashed = 0;
     }
 
-    /// Starts the record of a snapshot.
-    pub(super) fn begin(&mut self, tick: Tick) {
+    /// Whether the next snapshot shall have a hash.
+    pub(super) const fn is_hash_due(&self) -> bool {
+        self.unhashed + 1 >= HASH_INTERVAL
+    }
+
+    /// Starts the record of a snapshot, with a hash or without.
+    pub(super) fn begin(&mut self, tick: Tick, has_hash: bool) {
+        self.unhashed = if has_hash { 0 } else { self.unhashed + 1 };
         let sent = &mut self.sent[(tick.0 % REMEMBERED) as usize];
         sent.tick = tick;
         sent.settled = false;
