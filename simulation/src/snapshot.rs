@@ -25,6 +25,7 @@ mod decoder;
 mod encoder;
 mod frames;
 mod header;
+mod indexes;
 mod keyframe;
 mod view;
 

@@ -2,6 +2,7 @@
 
 use super::cache::{Cache, Key};
 use super::frames::{Frames, Space};
+use super::indexes::Indexes;
 use super::keyframe::{self, KeyframeEncoder};
 use super::view::{ClientView, Known};
 use super::{Header, KEYFRAME_INTERVAL, MAX_BUDGET, MAX_ENTITIES, MAX_FORGOTTEN, OLDEST_BASELINE};
@@ -68,8 +69,10 @@ pub struct Encoder {
     grid: Grid,
     keyframes: KeyframeEncoder,
     candidates: Vec<Candidate>,
-    /// One bit per entity: whether it goes into the snapshot.
-    chosen: Vec<u64>,
+    /// What goes into the snapshot.
+    chosen: Indexes,
+    /// What is relevant for its client.
+    seen: Indexes,
 }
 
 impl Encoder {
@@ -81,7 +84,8 @@ impl Encoder {
             grid: Grid::new(space.len()),
             keyframes: KeyframeEncoder::default(),
             candidates: Vec::with_capacity(space.len()),
-            chosen: vec![0; space.len().div_ceil(64)],
+            chosen: Indexes::new(space.len()),
+            seen: Indexes::new(space.len()),
         }
     }
 
@@ -149,6 +153,7 @@ impl Encoder {
     /// Finds what is relevant for a client, and raises the priority of each.
     fn gather(&mut self, view: &mut ClientView, recipient: &Recipient<'_>) {
         self.candidates.clear();
+        self.seen.clear();
         let now = self.frames.newest();
         let space = self.frames.space();
         let own = recipient
@@ -174,11 +179,11 @@ impl Encoder {
             .map(|(placed, distance)| (placed, distance, distance <= limit));
         for (placed, distance, inside) in near.chain(always) {
             let index = placed.index;
-            let known = &mut view.known[usize::from(index)];
-            if Some(index) == own || known.seen == now || !(inside || known.listed) {
+            let listed = view.listed.contains(index);
+            if Some(index) == own || !(inside || listed) || !self.seen.insert(index) {
                 continue;
             }
-            known.seen = now;
+            let known = &mut view.known[usize::from(index)];
             if known.is_current(self.frames.changed(index)) {
                 continue;
             }
@@ -188,7 +193,7 @@ impl Encoder {
             self.candidates.push(Candidate {
                 priority: known.priority,
                 index,
-                due: turn == 0 || known.overdue || !known.listed,
+                due: turn == 0 || known.overdue || !listed,
             });
         }
     }
@@ -199,17 +204,13 @@ impl Encoder {
         view: &mut ClientView,
         writer: &mut BitWriter<'_>,
     ) -> Result<(), EncodeError> {
-        let now = self.frames.newest();
         let mut ids = [0_u16; MAX_FORGOTTEN];
         let mut count = 0;
-        for index in &view.listed {
-            if view.known[usize::from(*index)].seen != now && count < MAX_FORGOTTEN {
-                ids[count] = *index;
-                count += 1;
-            }
+        for (id, index) in ids.iter_mut().zip(view.listed.without(&self.seen)) {
+            *id = index;
+            count += 1;
         }
-        let ids = &mut ids[..count];
-        ids.sort_unstable();
+        let ids = &ids[..count];
         writer.flag(count > 0)?;
         if count > 0 {
             let mut last = None;
@@ -252,7 +253,7 @@ impl Encoder {
                 break;
             }
         }
-        for index in each(&self.chosen).take(count) {
+        for index in self.chosen.iter().take(count) {
             view.record_entity(index);
         }
         Ok(())
@@ -297,12 +298,12 @@ impl Encoder {
         common: u32,
         count: usize,
     ) -> Result<(), bits::Error> {
-        self.chosen.fill(0);
+        self.chosen.clear();
         for candidate in &self.candidates[..count] {
-            choose(&mut self.chosen, candidate.index);
+            self.chosen.insert(candidate.index);
         }
         let mut last = None;
-        for index in each(&self.chosen) {
+        for index in self.chosen.iter() {
             let known = &view.known[usize::from(index)];
             // Every candidate is in the newest frame, so there is at least the full state.
             let Some((age, fragment)) = fetch(&mut self.cache, &self.frames, known, index) else {
@@ -330,12 +331,15 @@ impl Encoder {
         sort_by_priority(&mut self.candidates);
         let mut count = self.candidates.len().min(MAX_ENTITIES);
         let encoded = loop {
-            self.chosen.fill(0);
+            self.chosen.clear();
             for candidate in &self.candidates[..count] {
-                choose(&mut self.chosen, candidate.index);
+                self.chosen.insert(candidate.index);
             }
             let now = self.frames.newest();
-            let states = each(&self.chosen).filter_map(|index| self.frames.get(now, index));
+            let states = self
+                .chosen
+                .iter()
+                .filter_map(|index| self.frames.get(now, index));
             let room = &mut out[used..];
             let encoded = self.keyframes.encode(states, room, recipient.decompresses);
             match encoded {
@@ -350,7 +354,7 @@ impl Encoder {
         }
         view.begin(header.tick);
         view.keyframe = header.tick;
-        for index in each(&self.chosen) {
+        for index in self.chosen.iter() {
             view.record_entity(index);
         }
         debug_assert!(encoded.length <= keyframe::MAX_LENGTH);
@@ -398,22 +402,4 @@ fn sort_by_priority(candidates: &mut [Candidate]) {
         let order = right.priority.total_cmp(&left.priority);
         order.then(left.index.cmp(&right.index))
     });
-}
-
-fn choose(chosen: &mut [u64], index: u16) {
-    chosen[usize::from(index) / 64] |= 1 << (index % 64);
-}
-
-/// The indexes that were chosen, in ascending order.
-fn each(chosen: &[u64]) -> impl Iterator<Item = u16> + Clone + '_ {
-    (0_u16..).zip(chosen).flat_map(|(word, bits)| {
-        let mut left = *bits;
-        std::iter::from_fn(move || {
-            // 64 when none is left; below otherwise.
-            #[expect(clippy::cast_possible_truncation, reason = "at most 64")]
-            let bit = left.trailing_zeros() as u16;
-            left &= left.wrapping_sub(1);
-            (bit < 64).then_some(word * 64 + bit)
-        })
-    })
 }
