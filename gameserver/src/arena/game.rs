@@ -394,7 +394,7 @@ impl<Random: RandomSource> Match<Random> {
                 Ok(packet) if !client.inputs.receive(&packet, arrival) => Some(Offence::Excess),
                 Ok(packet) => {
                     if let Some(ack) = packet.ack {
-                        client.view.acknowledge(ack);
+                        client.acknowledge(ack);
                     }
                     None
                 }

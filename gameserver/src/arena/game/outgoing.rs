@@ -69,6 +69,9 @@ impl<Random: RandomSource> Match<Random> {
             let (Some(peer), Ok(seat)) = (client.peer, u16::try_from(index)) else {
                 continue;
             };
+            if let Some(ack) = client.ack.take() {
+                client.view.acknowledge(ack);
+            }
             let player = self
                 .sessions
                 .slot(seat)
