@@ -60,7 +60,7 @@ pub(crate) struct Client {
     /// snapshot is made: what it knows of the entities is fetched from memory once then.
     pub(crate) ack: Option<Ack>,
     pub(crate) channels: Channels,
-    /// Whether a message was queued and not sent yet.
+    /// Whether a message was queued that does not wait for the client's turn.
     pub(crate) is_urgent: bool,
     /// The smoothed round trip.
     pub(crate) round_trip: Option<Duration>,
