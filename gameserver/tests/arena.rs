@@ -127,7 +127,9 @@ fn garbage_and_forgery_disturb_nobody() {
         assert!(client.is_connected());
         assert_eq!((client.undecodable, client.mispredicted), (0, 0));
     }
-    assert!(world.refused() > 10_000, "{}", world.refused());
+    // The kernel drops what is not even like a packet; the forged requests come through.
+    assert!(world.refused() > 4_000, "{}", world.refused());
+    assert!(world.refused() < 5_000, "{}", world.refused());
 }
 
 #[test]

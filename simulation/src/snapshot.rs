@@ -34,6 +34,7 @@ mod encoder;
 mod frames;
 mod hash;
 mod header;
+mod indexes;
 mod keyframe;
 mod view;
 

@@ -95,7 +95,8 @@ pub struct Match<Random> {
     seats: Vec<Option<(Peer, u16)>>,
     messages: Messages,
     minter: Minter<Random>,
-    events: Vec<EncodedEvent>,
+    /// What happened in a tick, and to whom.
+    events: Vec<(EncodedEvent, [PlayerSlot; 2])>,
     /// The entities of each team.
     teams: Vec<Vec<EntityId>>,
     detail: Detail,
@@ -406,7 +407,7 @@ impl<Random: RandomSource> Match<Random> {
                 Ok(packet) if !client.inputs.receive(&packet, arrival) => Some(Offence::Excess),
                 Ok(packet) => {
                     if let Some(ack) = packet.ack {
-                        client.view.acknowledge(ack);
+                        client.acknowledge(ack);
                     }
                     None
                 }
@@ -526,15 +527,20 @@ impl<Random: RandomSource> Match<Random> {
                 continue;
             };
             let encoded = EncodedEvent::new(tick, &event);
-            let (first, second) = event.parties();
-            for (seat, client) in (0..).zip(&mut self.clients) {
-                let Some(client) = client else {
-                    continue;
+            self.events.push((encoded, event.parties().into()));
+        }
+        // Client by client, because what one of them knows is fetched from memory only once then.
+        for (seat, client) in (0..).zip(&mut self.clients) {
+            let Some(client) = client.as_deref_mut().filter(|client| client.peer.is_some()) else {
+                continue;
+            };
+            let own = PlayerSlot(seat);
+            for (encoded, parties) in &self.events {
+                let knows = |party: &PlayerSlot| {
+                    *party == own || client.view.knows(EntityId::player(*party))
                 };
-                let slot = PlayerSlot(seat);
-                let knows = |party| party == slot || client.view.knows(EntityId::player(party));
-                if client.peer.is_some() && (knows(first) || knows(second)) {
-                    client.view.push_event(encoded);
+                if parties.iter().any(knows) {
+                    client.view.push_event(*encoded);
                 }
             }
         }

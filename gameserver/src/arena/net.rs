@@ -1,7 +1,10 @@
 //! The socket's side: datagrams in and out, opened and sealed.
 //!
 //! Nothing here blocks, and no packet of a client allocates. What is refused is counted, never
-//! logged: a flood must not fill a disk.
+//! logged: a flood must not fill a disk. What cannot be a packet is dropped by the kernel, and is
+//! not even counted here.
+
+mod filter;
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -100,6 +103,9 @@ impl Net {
     ) -> Result<Self, OpenError> {
         socket.set_nonblocking(true)?;
         grow_buffers(&socket);
+        if let Err(error) = filter::attach(&socket) {
+            tracing::warn!(%error, "The kernel does not drop junk, so every datagram is looked at");
+        }
         let room = usize::try_from(config.max_clients).unwrap_or(usize::MAX);
         Ok(Self {
             socket: Socket {

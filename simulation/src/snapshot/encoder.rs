@@ -3,6 +3,7 @@
 use super::cache::{Cache, Key};
 use super::frames::{Frames, Space};
 use super::hash::{HASH_BYTES, ViewHash};
+use super::indexes::Indexes;
 use super::keyframe::{self, KeyframeEncoder};
 use super::view::{ClientView, Known};
 use super::{Header, KEYFRAME_INTERVAL, MAX_BUDGET, MAX_ENTITIES, MAX_FORGOTTEN, OLDEST_BASELINE};
@@ -70,8 +71,10 @@ pub struct Encoder {
     grid: Grid,
     keyframes: KeyframeEncoder,
     candidates: Vec<Candidate>,
-    /// One bit per entity: whether it goes into the snapshot.
-    chosen: Vec<u64>,
+    /// What goes into the snapshot.
+    chosen: Indexes,
+    /// What is relevant for its client.
+    seen: Indexes,
 }
 
 impl Encoder {
@@ -83,7 +86,8 @@ impl Encoder {
             grid: Grid::new(space.len()),
             keyframes: KeyframeEncoder::default(),
             candidates: Vec::with_capacity(space.len()),
-            chosen: vec![0; space.len().div_ceil(64)],
+            chosen: Indexes::new(space.len()),
+            seen: Indexes::new(space.len()),
         }
     }
 
@@ -168,9 +172,9 @@ impl Encoder {
         writer: &mut BitWriter<'_>,
         hash: &mut ViewHash,
     ) -> Result<(), EncodeError> {
-        self.chosen.fill(0);
-        for index in &view.listed {
-            choose(&mut self.chosen, *index);
+        self.chosen.clear();
+        for index in view.listed.iter() {
+            self.chosen.insert(index);
         }
         let (mark, least_room) = (writer.mark(), writer.room() / 2);
         let listed = self.list_known(view, writer);
@@ -179,7 +183,7 @@ impl Encoder {
             writer.flag(false)?;
             return Ok(());
         }
-        for index in each(&self.chosen) {
+        for index in self.chosen.iter() {
             if let Some(state) = self.sure(view, index) {
                 hash.known(state);
             }
@@ -191,7 +195,7 @@ impl Encoder {
     fn list_known(&self, view: &ClientView, writer: &mut BitWriter<'_>) -> Result<(), bits::Error> {
         writer.flag(true)?;
         let mut last = None;
-        for index in each(&self.chosen) {
+        for index in self.chosen.iter() {
             let id = self.frames.space().id(index).0;
             write_next_id(writer, last, id)?;
             writer.flag(self.sure(view, index).is_some())?;
@@ -214,7 +218,7 @@ impl Encoder {
     /// hash, and puts it at the end. Returns the length.
     fn append_hash(&self, mut hash: ViewHash, count: usize, out: &mut [u8], used: usize) -> usize {
         let now = self.frames.newest();
-        for index in each(&self.chosen).take(count) {
+        for index in self.chosen.iter().take(count) {
             if let Some(state) = self.frames.get(now, index) {
                 hash.sent(state);
             }
@@ -226,6 +230,7 @@ impl Encoder {
     /// Finds what is relevant for a client, and raises the priority of each.
     fn gather(&mut self, view: &mut ClientView, recipient: &Recipient<'_>) {
         self.candidates.clear();
+        self.seen.clear();
         let now = self.frames.newest();
         let space = self.frames.space();
         let own = recipient
@@ -251,11 +256,11 @@ impl Encoder {
             .map(|(placed, distance)| (placed, distance, distance <= limit));
         for (placed, distance, inside) in near.chain(always) {
             let index = placed.index;
-            let known = &mut view.known[usize::from(index)];
-            if Some(index) == own || known.seen == now || !(inside || known.listed) {
+            let listed = view.listed.contains(index);
+            if Some(index) == own || !(inside || listed) || !self.seen.insert(index) {
                 continue;
             }
-            known.seen = now;
+            let known = &mut view.known[usize::from(index)];
             if known.is_current(self.frames.changed(index)) {
                 continue;
             }
@@ -265,7 +270,7 @@ impl Encoder {
             self.candidates.push(Candidate {
                 priority: known.priority,
                 index,
-                due: turn == 0 || known.overdue || !known.listed,
+                due: turn == 0 || known.overdue || !listed,
             });
         }
     }
@@ -276,17 +281,13 @@ impl Encoder {
         view: &mut ClientView,
         writer: &mut BitWriter<'_>,
     ) -> Result<(), EncodeError> {
-        let now = self.frames.newest();
         let mut ids = [0_u16; MAX_FORGOTTEN];
         let mut count = 0;
-        for index in &view.listed {
-            if view.known[usize::from(*index)].seen != now && count < MAX_FORGOTTEN {
-                ids[count] = *index;
-                count += 1;
-            }
+        for (id, index) in ids.iter_mut().zip(view.listed.without(&self.seen)) {
+            *id = index;
+            count += 1;
         }
-        let ids = &mut ids[..count];
-        ids.sort_unstable();
+        let ids = &ids[..count];
         writer.flag(count > 0)?;
         if count > 0 {
             let mut last = None;
@@ -329,7 +330,7 @@ impl Encoder {
                 break;
             }
         }
-        for index in each(&self.chosen).take(count) {
+        for index in self.chosen.iter().take(count) {
             view.record_entity(index);
         }
         Ok(count)
@@ -374,12 +375,12 @@ impl Encoder {
         common: u32,
         count: usize,
     ) -> Result<(), bits::Error> {
-        self.chosen.fill(0);
+        self.chosen.clear();
         for candidate in &self.candidates[..count] {
-            choose(&mut self.chosen, candidate.index);
+            self.chosen.insert(candidate.index);
         }
         let mut last = None;
-        for index in each(&self.chosen) {
+        for index in self.chosen.iter() {
             let known = &view.known[usize::from(index)];
             // Every candidate is in the newest frame, so there is at least the full state.
             let Some((age, fragment)) = fetch(&mut self.cache, &self.frames, known, index) else {
@@ -408,12 +409,15 @@ impl Encoder {
         sort_by_priority(&mut self.candidates);
         let mut count = self.candidates.len().min(MAX_ENTITIES);
         let encoded = loop {
-            self.chosen.fill(0);
+            self.chosen.clear();
             for candidate in &self.candidates[..count] {
-                choose(&mut self.chosen, candidate.index);
+                self.chosen.insert(candidate.index);
             }
             let now = self.frames.newest();
-            let states = each(&self.chosen).filter_map(|index| self.frames.get(now, index));
+            let states = self
+                .chosen
+                .iter()
+                .filter_map(|index| self.frames.get(now, index));
             let room = &mut out[used..body];
             let encoded = self.keyframes.encode(states, room, recipient.decompresses);
             match encoded {
@@ -428,7 +432,7 @@ impl Encoder {
         }
         view.begin(header.tick, true);
         view.keyframe = header.tick;
-        for index in each(&self.chosen) {
+        for index in self.chosen.iter() {
             view.record_entity(index);
         }
         debug_assert!(encoded.length <= keyframe::MAX_LENGTH);
@@ -477,22 +481,4 @@ fn sort_by_priority(candidates: &mut [Candidate]) {
         let order = right.priority.total_cmp(&left.priority);
         order.then(left.index.cmp(&right.index))
     });
-}
-
-fn choose(chosen: &mut [u64], index: u16) {
-    chosen[usize::from(index) / 64] |= 1 << (index % 64);
-}
-
-/// The indexes that were chosen, in ascending order.
-fn each(chosen: &[u64]) -> impl Iterator<Item = u16> + Clone + '_ {
-    (0_u16..).zip(chosen).flat_map(|(word, bits)| {
-        let mut left = *bits;
-        std::iter::from_fn(move || {
-            // 64 when none is left; below otherwise.
-            #[expect(clippy::cast_possible_truncation, reason = "at most 64")]
-            let bit = left.trailing_zeros() as u16;
-            left &= left.wrapping_sub(1);
-            (bit < 64).then_some(word * 64 + bit)
-        })
-    })
 }

@@ -2,6 +2,7 @@
 
 use super::event::{EncodedEvent, EventQueue};
 use super::frames::Space;
+use super::indexes::Indexes;
 use super::{Ack, HASH_INTERVAL, MAX_ENTITIES, MAX_FORGOTTEN, OLDEST_BASELINE, REMEMBERED};
 use crate::codec::SPANS;
 use crate::entity::EntityId;
@@ -17,17 +18,13 @@ pub(super) struct Known {
     /// Newest acknowledged snapshot with it; 0 for none.
     pub(super) acknowledged: Tick,
     /// Which snapshots before that had it and were acknowledged: bit n is n ticks earlier.
-    earlier: u32,
+    earlier: u16,
     /// Newest snapshot with it; 0 for none.
     sent: Tick,
     /// Whether a later snapshot made the client forget it.
     dropped: bool,
-    /// The last tick in which it was relevant.
-    pub(super) seen: Tick,
     /// Grows until it is sent.
     pub(super) priority: f32,
-    /// Whether the client may know it, and it is in the list of those.
-    pub(super) listed: bool,
     /// Whether a snapshot with it was lost, and no later one was acknowledged.
     pub(super) overdue: bool,
 }
@@ -36,7 +33,7 @@ impl Known {
     /// Takes note of an acknowledged snapshot with it.
     fn acknowledge(&mut self, tick: Tick) {
         if let Some(behind) = self.acknowledged.0.checked_sub(tick.0) {
-            self.earlier |= 1_u32.checked_shl(behind).unwrap_or(0);
+            self.earlier |= 1_u16.checked_shl(behind).unwrap_or(0);
         } else {
             let ahead = tick.0 - self.acknowledged.0;
             self.earlier = self.earlier.checked_shl(ahead).unwrap_or(0) | 1;
@@ -86,13 +83,13 @@ struct Sent {
 
 /// What the server knows of what one client knows: one per connected client and match.
 ///
-/// All memory is allocated at the start: about 35 kB and 24 bytes per entity of the match.
+/// All memory is allocated at the start: about 35 kB and 16 bytes per entity of the match.
 #[derive(Debug)]
 pub struct ClientView {
     space: Space,
     pub(super) known: Vec<Known>,
-    /// The indexes of all that is `listed`, and perhaps a few others.
-    pub(super) listed: Vec<u16>,
+    /// All that the client may know.
+    pub(super) listed: Indexes,
     sent: Vec<Sent>,
     newest_sent: Tick,
     acknowledged: Option<Ack>,
@@ -117,7 +114,7 @@ impl ClientView {
         Self {
             space,
             known: vec![Known::default(); space.len()],
-            listed: Vec::with_capacity(space.len()),
+            listed: Indexes::new(space.len()),
             sent: (0..REMEMBERED).map(|_| sent()).collect(),
             newest_sent: Tick(0),
             acknowledged: None,
@@ -170,7 +167,7 @@ impl ClientView {
     pub fn knows(&self, id: EntityId) -> bool {
         self.space
             .index(id)
-            .is_some_and(|index| self.known[usize::from(index)].listed)
+            .is_some_and(|index| self.listed.contains(index))
     }
 
     /// Adds an event for this client. It is repeated until it is acknowledged.
@@ -227,10 +224,7 @@ impl ClientView {
         known.dropped = false;
         known.priority = 0.0;
         known.overdue = false;
-        if !known.listed {
-            known.listed = true;
-            self.listed.push(index);
-        }
+        self.listed.insert(index);
     }
 
     /// Records an id to forget in the snapshot that was begun.
@@ -258,16 +252,11 @@ impl ClientView {
         for index in &sent.forgotten {
             let known = &mut self.known[usize::from(*index)];
             if known.dropped && known.sent < tick {
-                *known = Known {
-                    seen: known.seen,
-                    ..Known::default()
-                };
+                *known = Known::default();
+                self.listed.remove(*index);
             }
         }
         self.events.acknowledge(sent.events_end);
-        let known = &self.known;
-        self.listed
-            .retain(|index| known[usize::from(*index)].listed);
     }
 
     /// Makes up for a snapshot, unless it was acknowledged.

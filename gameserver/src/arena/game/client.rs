@@ -5,7 +5,7 @@ use std::time::Duration;
 use simulation::history::REWIND_LIMIT;
 use simulation::inputs::InputBuffer;
 use simulation::payload::Probe;
-use simulation::snapshot::{ClientView, Space};
+use simulation::snapshot::{Ack, ClientView, Space};
 use simulation::tick::{TICK_RATE, Tick};
 
 use crate::arena::link::Peer;
@@ -56,8 +56,11 @@ pub(crate) struct Client {
     pub(crate) decompresses: bool,
     pub(crate) inputs: InputBuffer,
     pub(crate) view: ClientView,
+    /// What the client has decoded by its last packet, for the view to take note of when the next
+    /// snapshot is made: what it knows of the entities is fetched from memory once then.
+    pub(crate) ack: Option<Ack>,
     pub(crate) channels: Channels,
-    /// Whether a message was queued and not sent yet.
+    /// Whether a message was queued that does not wait for the client's turn.
     pub(crate) is_urgent: bool,
     /// The smoothed round trip.
     pub(crate) round_trip: Option<Duration>,
@@ -80,6 +83,7 @@ impl Client {
             decompresses: false,
             inputs: InputBuffer::default(),
             view: ClientView::new(space),
+            ack: None,
             channels: Channels::new(Side::Server, now),
             is_urgent: false,
             round_trip: None,
@@ -97,11 +101,19 @@ impl Client {
         self.decompresses = false;
         self.inputs.reset();
         self.view.reset();
+        self.ack = None;
         self.channels = Channels::new(Side::Server, now);
         self.round_trip = None;
         self.echo = None;
         self.asked = None;
         self.allowance = BURST;
+    }
+
+    /// Keeps what the client has decoded until the next snapshot. The newest says it all.
+    pub(crate) fn acknowledge(&mut self, ack: Ack) {
+        if self.ack.is_none_or(|kept| kept.newest <= ack.newest) {
+            self.ack = Some(ack);
+        }
     }
 
     /// Lets a tick pass for what is counted by time.
@@ -206,6 +218,25 @@ mod tests {
             stamp: 5,
         };
         assert_eq!(client().answered(Duration::from_secs(1), forged), None);
+    }
+
+    #[test]
+    fn the_newest_acknowledgment_of_a_tick_counts_and_none_of_before_a_reconnection() {
+        let mut client = client();
+        let ack = |newest| Ack {
+            newest: Tick(newest),
+            earlier: 0,
+        };
+        for newest in [4, 6, 5] {
+            client.acknowledge(ack(newest));
+        }
+        assert_eq!(client.ack, Some(ack(6)));
+        let peer = Peer {
+            place: 0,
+            serial: 2,
+        };
+        client.reconnect(peer, Duration::ZERO);
+        assert_eq!(client.ack, None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::Match;
 use crate::arena::link::{End, Outbox};
 use crate::arena::sessions::State;
 
-/// Ticks between two calls of the reliable channels that have nothing new: 15 per second.
+/// Ticks between two calls of a client's reliable channel that has nothing urgent: 15 per second.
 const CHANNEL_INTERVAL: u32 = 4;
 
 /// Most players of a score table; the best of them.
@@ -69,6 +69,9 @@ impl<Random: RandomSource> Match<Random> {
             let (Some(peer), Ok(seat)) = (client.peer, u16::try_from(index)) else {
                 continue;
             };
+            if let Some(ack) = client.ack.take() {
+                client.view.acknowledge(ack);
+            }
             let player = self
                 .sessions
                 .slot(seat)
@@ -212,13 +215,15 @@ impl<Random: RandomSource> Match<Random> {
             return;
         };
         match self.messages.encode_to_client(message, decompresses) {
-            Ok(encoded) => self.queue(seat, encoded),
+            Ok(encoded) => self.queue(seat, encoded, true),
             Err(error) => tracing::error!(%error, "Message was not encoded"),
         }
     }
 
     /// Queues a message for everybody who is connected, encoded once for each kind of build.
     pub(super) fn broadcast(&mut self, message: &ToClient) {
+        // A packet more for everybody in one tick would make it the slowest of its second.
+        let is_urgent = !matches!(message, ToClient::Roster(_) | ToClient::Score(_));
         for decompresses in [true, false] {
             let encoded = match self.messages.encode_to_client(message, decompresses) {
                 Ok(encoded) => encoded,
@@ -232,17 +237,17 @@ impl<Random: RandomSource> Match<Random> {
                     client.peer.is_some() && client.decompresses == decompresses
                 });
                 if is_meant {
-                    self.queue(seat, encoded.clone());
+                    self.queue(seat, encoded.clone(), is_urgent);
                 }
             }
         }
     }
 
-    fn queue(&mut self, seat: u16, encoded: Vec<u8>) {
+    fn queue(&mut self, seat: u16, encoded: Vec<u8>, is_urgent: bool) {
         let Some(client) = self.in_seat(seat) else {
             return;
         };
-        client.is_urgent = true;
+        client.is_urgent |= is_urgent;
         // A client that does not take its messages in is disconnected, and may come back.
         if client.channels.send(encoded).is_err()
             && let Some(peer) = client.peer
@@ -251,11 +256,17 @@ impl<Random: RandomSource> Match<Random> {
         }
     }
 
-    /// Sends new messages at once, and repeats and acknowledges now and then.
+    /// Sends urgent messages at once; sends others, repeats and acknowledges when it is a client's
+    /// turn.
     fn flush_channels(&mut self, now: Now, outbox: &mut impl Outbox) {
-        let is_time = self.arena.tick().0.is_multiple_of(CHANNEL_INTERVAL);
-        for client in self.clients.iter_mut().flatten() {
+        let tick = self.arena.tick().0;
+        for (seat, client) in (0..).zip(&mut self.clients) {
+            let Some(client) = client else {
+                continue;
+            };
             let is_urgent = std::mem::take(&mut client.is_urgent);
+            // Not everybody in the same tick.
+            let is_time = tick.wrapping_add(seat).is_multiple_of(CHANNEL_INTERVAL);
             let Some(peer) = client.peer.filter(|_| is_time || is_urgent) else {
                 continue;
             };

@@ -6,6 +6,7 @@ use simulation::input::Input;
 use simulation::inputs::{InputSender, MAX_PACKET};
 use simulation::rules::Rules;
 use simulation::snapshot::DEFAULT_BUDGET;
+use simulation::tick::TICK_RATE;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -226,6 +227,27 @@ fn who_takes_no_messages_in_is_lost_at_once_and_gets_nothing_more() {
     assert!(world.sent.payloads.is_empty());
     assert!(world.sent.closed.is_empty());
     assert_eq!(world.game.connected(), 0);
+}
+
+#[test]
+fn what_everybody_is_told_goes_out_over_several_ticks() {
+    let mut world = World::new(1);
+    let peers = [0, 1, 2, 3, 4, 5, 6, 7].map(|player| world.join(player));
+    // The welcome and the phases of the start are not to wait.
+    for _ in 0..10 {
+        world.tick();
+    }
+    let mut told = [0; 8];
+    for _ in 0..TICK_RATE {
+        world.tick();
+        let counts = peers.map(|peer| world.sent.of_kind(peer, Kind::Channels));
+        let busy = counts.iter().filter(|count| **count > 0).count();
+        assert!(busy <= 2, "{counts:?}");
+        for (sum, count) in told.iter_mut().zip(counts) {
+            *sum += count;
+        }
+    }
+    assert!(told.iter().all(|count| *count > 0), "{told:?}");
 }
 
 #[test]
