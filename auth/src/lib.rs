@@ -9,6 +9,7 @@
 pub mod error;
 pub mod ids;
 pub mod live;
+pub mod providers;
 pub mod store;
 
 pub use error::{Code, Failure};
