@@ -6,6 +6,7 @@
 //!
 //! Start reading at [`service`].
 
+pub mod backup;
 pub mod error;
 pub mod ids;
 pub mod live;
