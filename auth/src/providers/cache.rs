@@ -40,8 +40,7 @@ struct Times {
 
 impl Times {
     fn is_usable(self, now: Timestamp) -> bool {
-        self.fresh
-            .is_some_and(|fresh| now < fresh.saturating_add_of(STALE))
+        self.fresh.is_some_and(|fresh| now < later(fresh, STALE))
     }
 
     /// `enough`: the document at hand has what the caller looks for.
@@ -49,7 +48,7 @@ impl Times {
         let asked_lately = self
             .asked
             // A clock that was set back must not keep us from asking.
-            .is_some_and(|asked| asked <= now && now < asked.saturating_add_of(PAUSE));
+            .is_some_and(|asked| asked <= now && now < later(asked, PAUSE));
         if enough && self.fresh.is_some_and(|fresh| now < fresh) {
             Decision::Use
         } else if !asked_lately {
@@ -62,15 +61,9 @@ impl Times {
     }
 }
 
-/// Adds without an error at the end of time.
-trait SaturatingAdd {
-    fn saturating_add_of(self, duration: SignedDuration) -> Self;
-}
-
-impl SaturatingAdd for Timestamp {
-    fn saturating_add_of(self, duration: SignedDuration) -> Self {
-        self.checked_add(duration).unwrap_or(Self::MAX)
-    }
+/// A while later; without an error at the end of time.
+fn later(at: Timestamp, duration: SignedDuration) -> Timestamp {
+    at.checked_add(duration).unwrap_or(Timestamp::MAX)
 }
 
 struct State<T> {
@@ -122,7 +115,7 @@ impl<T> Cached<T> {
                 match fetch().await {
                     Ok((document, fresh)) => {
                         let document = Arc::new(document);
-                        state.times.fresh = Some(now.saturating_add_of(fresh));
+                        state.times.fresh = Some(later(now, fresh));
                         state.held = Some(Arc::clone(&document));
                         Ok(document)
                     }
