@@ -349,6 +349,86 @@ async fn programs_that_are_missing_old_or_fail_are_named() {
     assert!(!format!("{wrong:?}").contains("hidden"));
 }
 
+/// A cluster of three primaries that share the slots.
+async fn cluster() -> servers::Cluster {
+    let cluster = servers::Cluster::start();
+    let mut nodes = Vec::new();
+    for url in cluster.urls() {
+        let client = Client::open(url).unwrap();
+        nodes.push(client.get_multiplexed_async_connection().await.unwrap());
+    }
+    let slots = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
+    for (node, (from, to)) in nodes.iter_mut().zip(slots) {
+        let () = ask(node, &["CLUSTER", "ADDSLOTSRANGE", from, to]).await;
+    }
+    for (epoch, node) in ["1", "2", "3"].iter().zip(&mut nodes) {
+        let () = ask(node, &["CLUSTER", "SET-CONFIG-EPOCH", epoch]).await;
+    }
+    // Each meets each: gossip would bring them together too, but takes its time.
+    for node in &mut nodes {
+        for port in servers::Cluster::PORTS {
+            let (port, bus) = (port.to_string(), (port + 100).to_string());
+            let meet = ["CLUSTER", "MEET", &cluster.address(), &port, &bus];
+            let () = ask(node, &meet).await;
+        }
+    }
+    let agreed = async {
+        for node in &mut nodes {
+            loop {
+                let info: String = ask(node, &["CLUSTER", "INFO"]).await;
+                if info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3") {
+                    break;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, agreed).await.unwrap();
+    cluster
+}
+
+#[tokio::test]
+async fn sessions_of_every_node_of_a_cluster_are_saved_and_go_back_to_theirs() {
+    let folder = Folder::new("cluster");
+    let archive = folder.archive();
+    let now = runtime::clock::now();
+    let write = async |cluster: &servers::Cluster, words: &[&str]| {
+        let client = redis::cluster::ClusterClient::new(cluster.urls()).unwrap();
+        let mut connection = client.get_async_connection().await.unwrap();
+        let mut command = cmd(words[0]);
+        let command = command.arg(&words[1..]);
+        let answer: Option<String> = command.query_async(&mut connection).await.unwrap();
+        answer
+    };
+    let old = cluster().await;
+    for player in 1..=30 {
+        let value = player.to_string();
+        write(&old, &["SET", &key(player, 1), &value, "EX", "600"]).await;
+    }
+    let valkey = Valkey::new(old.urls(), 100, LIMIT).unwrap();
+    let (_, manifest) = auth::backup::backup(now, &archive, None, Some(&valkey))
+        .await
+        .unwrap();
+    assert_eq!(manifest.keys, Some(30));
+    drop(old);
+
+    let new = cluster().await;
+    let valkey = Valkey::new(new.urls(), 100, LIMIT).unwrap();
+    let restored = restore(
+        now,
+        &Restore {
+            valkey: Some(&valkey),
+            ..whole(&archive, &folder.0)
+        },
+    )
+    .await
+    .unwrap();
+    assert_eq!(restored.sessions.unwrap().restored, 30);
+    for player in 1..=30 {
+        let value = write(&new, &["GET", &key(player, 1)]).await;
+        assert_eq!(value, Some(player.to_string()));
+    }
+}
+
 #[tokio::test]
 async fn copies_of_the_sessions_are_bounded_and_the_old_ones_go() {
     let folder = Folder::new("copies");

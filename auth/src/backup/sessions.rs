@@ -128,21 +128,23 @@ fn session(key: &str) -> Option<(PlayerId, SessionId)> {
 
 /// The primaries among the lines of `CLUSTER NODES`:
 /// `<id> <host>:<port>@<bus port>[,<name>] <flags> ...`.
-fn primaries(nodes: &str) -> Vec<SingleNodeRoutingInfo> {
-    let primary = |line: &str| {
-        let mut words = line.split(' ');
-        let address = words.nth(1)?;
-        let mut flags = words.next()?.split(',');
-        if !flags.any(|flag| flag == "master") || line.contains("fail") {
-            return None;
-        }
-        let (host, port) = address.split('@').next()?.rsplit_once(':')?;
-        Some(SingleNodeRoutingInfo::ByAddress {
+///
+/// None when one does not know its own address yet: its sessions would be left out.
+fn primaries(nodes: &str) -> Option<Vec<SingleNodeRoutingInfo>> {
+    let is_primary = |line: &&str| {
+        let flags = line.split(' ').nth(2).unwrap_or_default();
+        let has = |flag: &str| flags.split(',').any(|its| its == flag);
+        has("master") && !has("fail") && !has("noaddr") && !has("handshake")
+    };
+    let address = |line: &str| {
+        let address = line.split(' ').nth(1)?.split('@').next()?;
+        let (host, port) = address.rsplit_once(':')?;
+        (!host.is_empty()).then_some(SingleNodeRoutingInfo::ByAddress {
             host: host.to_owned(),
             port: port.parse().ok()?,
         })
     };
-    nodes.lines().filter_map(primary).collect()
+    nodes.lines().filter(is_primary).map(address).collect()
 }
 
 impl Valkey {
@@ -191,7 +193,10 @@ impl Valkey {
                 nodes.arg("NODES");
                 let any = SingleNodeRoutingInfo::Random;
                 let nodes: String = connection.ask(Some(&any), nodes).await?;
-                primaries(&nodes).into_iter().map(Some).collect()
+                let nodes = primaries(&nodes).ok_or_else(|| {
+                    Error::Invalid("the cluster", "a node does not know its address".into())
+                })?;
+                nodes.into_iter().map(Some).collect()
             }
         };
         let mut count = 0;
@@ -362,8 +367,9 @@ mod tests {
             by_address("127.0.0.1", 30_002),
             by_address("10.0.0.7", 30_001),
         ];
-        assert_eq!(primaries(nodes), expected);
-        assert_eq!(primaries("nonsense"), []);
+        assert_eq!(primaries(nodes), Some(expected.to_vec()));
+        let homeless = ":30001@31001 myself,master - 0 0 1 connected 0-5460";
+        assert_eq!(primaries(&format!("e7d1 {homeless}")), None);
     }
 
     #[test]

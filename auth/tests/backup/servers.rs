@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -133,7 +134,85 @@ impl Drop for Postgres {
     }
 }
 
-/// A Valkey, or the Redis that Debian has.
+/// The server of Valkey, or of the Redis that Debian has.
+fn valkey_program() -> &'static str {
+    let names = ["/usr/bin/valkey-server", "/usr/bin/redis-server"];
+    let program = names.into_iter().find(|name| Path::new(name).exists());
+    assert!(
+        program.is_some(),
+        "Valkey is missing; run: apt-get install valkey-server (bookworm-backports), \
+         or redis-server"
+    );
+    program.unwrap()
+}
+
+/// Three nodes of a cluster that do not know each other yet.
+pub(crate) struct Cluster {
+    folder: PathBuf,
+    address: Ipv4Addr,
+    servers: Vec<Child>,
+}
+
+impl Cluster {
+    pub(crate) const PORTS: [u16; 3] = [7001, 7002, 7003];
+
+    pub(crate) fn start() -> Self {
+        let folder = folder("cluster");
+        fs::create_dir(&folder).unwrap();
+        // Of its own, so that the ports are free.
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes()[3];
+        let address = Ipv4Addr::new(127, 150 + number % 100, high, low.max(1));
+        let node = |port: u16| {
+            let mut command = Command::new(valkey_program());
+            command
+                .args(["--port", &port.to_string(), "--bind", &address.to_string()])
+                .args([
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "no",
+                    "--cluster-enabled",
+                    "yes",
+                ])
+                .args(["--cluster-config-file", &format!("{port}.conf")])
+                .args(["--cluster-port", &(port + 100).to_string()])
+                .args(["--cluster-announce-ip", &address.to_string()])
+                .arg("--dir")
+                .arg(&folder)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped());
+            start(&mut command, "eady to accept connections")
+        };
+        let servers = Self::PORTS.into_iter().map(node).collect();
+        Self {
+            folder,
+            address,
+            servers,
+        }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub(crate) fn urls(&self) -> Vec<String> {
+        let url = |port| format!("redis://{}:{port}", self.address);
+        Self::PORTS.into_iter().map(url).collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            server.kill().ok();
+            server.wait().ok();
+        }
+        fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+/// One Valkey.
 pub(crate) struct Valkey {
     folder: PathBuf,
     server: Child,
@@ -141,16 +220,9 @@ pub(crate) struct Valkey {
 
 impl Valkey {
     pub(crate) fn start() -> Self {
-        let names = ["/usr/bin/valkey-server", "/usr/bin/redis-server"];
-        let program = names.into_iter().find(|name| Path::new(name).exists());
-        assert!(
-            program.is_some(),
-            "Valkey is missing; run: apt-get install valkey-server (bookworm-backports), \
-             or redis-server"
-        );
         let folder = folder("valkey");
         fs::create_dir(&folder).unwrap();
-        let mut command = Command::new(program.unwrap());
+        let mut command = Command::new(valkey_program());
         command
             .args([
                 "--port",
