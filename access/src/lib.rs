@@ -2,12 +2,13 @@
 //!
 //! Auth makes tokens ([`claims`]) with these parts; every other service only checks them: a
 //! [`verify::Verifier`] knows the keys ([`keys`]) and what was revoked ([`revocations`]), and
-//! a service keeps it current. A token that is bound to a key comes with a proof ([`dpop`]).
+//! [`follow`] keeps it current. A token that is bound to a key comes with a proof ([`dpop`]).
 //!
 //! Start reading at [`verify`].
 
 pub mod claims;
 pub mod dpop;
+pub mod follow;
 pub mod ids;
 pub mod jwk;
 pub mod jws;
