@@ -9,6 +9,8 @@
 pub mod error;
 pub mod ids;
 pub mod live;
+pub mod signing;
 pub mod store;
+pub mod tokens;
 
 pub use error::{Code, Failure};
