@@ -21,7 +21,8 @@ pub struct Revocation {
     pub player: PlayerId,
     /// Which session: every token of it is void. Every session of the player when absent.
     pub session: Option<SessionId>,
-    /// Tokens of the player issued up to then are void, when no session is named.
+    /// Tokens of the player issued up to then are void, when no session is named. Tokens count
+    /// whole seconds: one that was made later in the same second is void too.
     pub at: Timestamp,
 }
 

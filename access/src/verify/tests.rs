@@ -300,6 +300,31 @@ fn a_bound_token_needs_a_proof_of_its_key() {
 }
 
 #[test]
+fn a_repeat_costs_no_signature_and_what_is_refused_is_not_remembered() {
+    let verifier = verifier();
+    let remembered = |token: &str, now: i64| {
+        let hash = sha256(token.as_bytes());
+        verifier.repeats().get(at(now), &hash)
+    };
+    let good = token(&claims());
+    verifier.check(at(NOW), &good).unwrap();
+    let known = remembered(&good, NOW).unwrap();
+    assert!(remembered(&good, NOW + 1).is_none());
+    let bad = format!("{good}A");
+    verifier.check(at(NOW), &bad).unwrap_err();
+    assert!(remembered(&bad, NOW).is_none());
+    let mut late = claims();
+    (late.iat, late.exp) = (NOW - 400, NOW - 100);
+    verifier.check(at(NOW), &token(&late)).unwrap_err();
+    assert!(remembered(&token(&late), NOW).is_none());
+    // What is remembered is not opened again: these bytes could not be.
+    verifier.repeats().put(at(NOW), sha256(b"bytes"), known);
+    assert_eq!(*verifier.check(at(NOW), "bytes").unwrap(), claims());
+    let forgotten = verifier.check(at(NOW + 1), "bytes");
+    assert_eq!(forgotten, Err(Refusal::Malformed));
+}
+
+#[test]
 fn a_repeat_is_judged_like_the_first_time() {
     let verifier = verifier();
     let token = token(&claims());
