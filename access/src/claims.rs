@@ -1,5 +1,7 @@
 //! What an access token says: a JWT after RFC 9068, signed with Ed25519.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -7,6 +9,13 @@ use crate::{PlayerId, SessionId};
 
 /// `typ` of the header (RFC 9068, section 2.1).
 pub const TYPE: &str = "at+jwt";
+
+/// How long a token is good for, at most. Verifiers forget revocations by it, so they refuse
+/// tokens that claim more.
+pub const LIFETIME: Duration = Duration::from_mins(5);
+
+/// How far the clocks of two machines may be apart.
+pub const SKEW: Duration = Duration::from_mins(1);
 
 /// The claims of an access token. Times are seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,6 +11,8 @@ pub mod error;
 pub mod ids;
 pub mod live;
 pub mod providers;
+pub mod signing;
 pub mod store;
+pub mod tokens;
 
 pub use error::{Code, Failure};

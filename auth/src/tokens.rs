@@ -1,0 +1,3 @@
+//! The tokens that auth makes.
+
+pub mod access;
