@@ -6,9 +6,11 @@
 //!
 //! Start reading at [`service`].
 
+pub mod crypto;
 pub mod error;
 pub mod ids;
 pub mod live;
+pub mod secrets;
 pub mod store;
 
 pub use error::{Code, Failure};
