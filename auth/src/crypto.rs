@@ -13,7 +13,7 @@ pub mod column;
 
 /// The SHA-256 of a secret, for tables and caches: the secret itself stays with its owner.
 ///
-/// For secrets of at least 128 random bits alone; what people choose goes through a KDF.
+/// For secrets of many random bits alone; what people choose goes through a KDF.
 pub fn hash(secret: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, secret).as_ref());

@@ -8,8 +8,11 @@
 
 pub mod crypto;
 pub mod error;
+pub mod factors;
 pub mod ids;
 pub mod live;
+pub mod outward;
+pub mod passwords;
 pub mod secrets;
 pub mod store;
 
