@@ -6,11 +6,13 @@
 //!
 //! Start reading at [`service`].
 
+pub mod captcha;
 pub mod crypto;
 pub mod error;
 pub mod factors;
 pub mod ids;
 pub mod live;
+pub mod notify;
 pub mod outward;
 pub mod passwords;
 pub mod secrets;

@@ -88,7 +88,10 @@ impl Outward {
             .extend_pairs(fields)
             .finish();
         let request = request
-            .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(
+                http::header::CONTENT_TYPE,
+                "application/x-www-form-urlencoded",
+            )
             .body(form);
         self.send(request, max_bytes).await
     }

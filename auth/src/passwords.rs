@@ -139,7 +139,11 @@ impl Passwords {
 
     /// Stores a password that its owner chose: the string for the table, or why it may not be
     /// chosen. `email` is the account's, where it has one.
-    pub async fn choose(&self, password: &Password, email: Option<&str>) -> Result<String, Failure> {
+    pub async fn choose(
+        &self,
+        password: &Password,
+        email: Option<&str>,
+    ) -> Result<String, Failure> {
         let checked = password.clone();
         let email = email.map(ToOwned::to_owned);
         // Guessing takes milliseconds: not for an async thread.
@@ -193,7 +197,10 @@ impl Passwords {
         let stored = parsed.unwrap_or_else(|| self.dummy.clone());
         let current =
             stored.profile == self.config.profile && stored.peppered == self.dummy.peppered;
-        let memory = stored.profile.memory_mib().max(self.config.profile.memory_mib());
+        let memory = stored
+            .profile
+            .memory_mib()
+            .max(self.config.profile.memory_mib());
         let (config, password) = (self.config.clone(), password.clone());
         let (right, fresh) = self
             .pool
@@ -201,7 +208,12 @@ impl Passwords {
                 let right = stored.matches(password.expose(), config.pepper.as_ref());
                 let fresh = (!current).then(|| {
                     let salt = crate::crypto::random::<SALT_BYTES>().to_vec();
-                    Phc::compute(config.profile, config.pepper.as_ref(), salt, password.expose())
+                    Phc::compute(
+                        config.profile,
+                        config.pepper.as_ref(),
+                        salt,
+                        password.expose(),
+                    )
                 });
                 (right, fresh)
             })
@@ -222,8 +234,13 @@ impl Passwords {
         self.pool
             .run(config.profile.memory_mib(), move || {
                 let salt = crate::crypto::random::<SALT_BYTES>().to_vec();
-                Phc::compute(config.profile, config.pepper.as_ref(), salt, password.expose())
-                    .to_string()
+                Phc::compute(
+                    config.profile,
+                    config.pepper.as_ref(),
+                    salt,
+                    password.expose(),
+                )
+                .to_string()
             })
             .await
     }
@@ -269,7 +286,11 @@ mod tests {
         let chosen = password("glimmer-otter-47");
         let stored = all.choose(&chosen, Some("ann@example.com")).await.unwrap();
         assert!(stored.starts_with("$scrypt$ln=14,r=8,p=1$"), "{stored}");
-        assert_ne!(stored, all.choose(&chosen, None).await.unwrap(), "salts are random");
+        assert_ne!(
+            stored,
+            all.choose(&chosen, None).await.unwrap(),
+            "salts are random"
+        );
         let right = Verdict::Right { rehashed: None };
         assert_eq!(all.verify(&chosen, Some(&stored)).await, Ok(right));
         for (text, stored) in [
@@ -290,12 +311,24 @@ mod tests {
         let stored = old.choose(&chosen, None).await.unwrap();
         let pepper = Some(Key::new([7; 32]));
         for (new, starts) in [
-            (passwords(Profile::ARGON2ID, None, NOBODY), "$argon2id$v=19$m=19456,t=2,p=1$"),
-            (passwords(Profile::REQUIRED, pepper, NOBODY), "$scrypt$ln=14,r=8,p=1,pepper=1$"),
+            (
+                passwords(Profile::ARGON2ID, None, NOBODY),
+                "$argon2id$v=19$m=19456,t=2,p=1$",
+            ),
+            (
+                passwords(Profile::REQUIRED, pepper, NOBODY),
+                "$scrypt$ln=14,r=8,p=1,pepper=1$",
+            ),
         ] {
-            assert_eq!(new.verify(&password("wrong"), Some(&stored)).await, Ok(Verdict::Wrong));
+            assert_eq!(
+                new.verify(&password("wrong"), Some(&stored)).await,
+                Ok(Verdict::Wrong)
+            );
             let verdict = new.verify(&chosen, Some(&stored)).await.unwrap();
-            let Verdict::Right { rehashed: Some(rehashed) } = verdict else {
+            let Verdict::Right {
+                rehashed: Some(rehashed),
+            } = verdict
+            else {
                 panic!("{verdict:?}");
             };
             assert!(rehashed.starts_with(starts), "{rehashed}");
@@ -311,8 +344,14 @@ mod tests {
     async fn an_unknown_account_costs_a_real_hash() {
         let all = passwords(Profile::REQUIRED, None, NOBODY);
         let before = all.pool().counters().done.load(Ordering::Relaxed);
-        assert_eq!(all.verify(&password("whatever"), None).await, Ok(Verdict::Wrong));
-        assert_eq!(all.pool().counters().done.load(Ordering::Relaxed), before + 1);
+        assert_eq!(
+            all.verify(&password("whatever"), None).await,
+            Ok(Verdict::Wrong)
+        );
+        assert_eq!(
+            all.pool().counters().done.load(Ordering::Relaxed),
+            before + 1
+        );
         assert_eq!(all.dummy.profile, Profile::REQUIRED);
         assert_eq!(all.dummy.hash.len(), kdf::HASH_BYTES);
     }
@@ -321,14 +360,25 @@ mod tests {
     async fn weak_and_breached_passwords_are_refused_and_a_silent_list_refuses_none() {
         let all = passwords(Profile::REQUIRED, None, List::Knows("glimmer-otter-47"));
         let code = |result: Result<String, Failure>| result.unwrap_err().code;
-        assert_eq!(code(all.choose(&password("password1"), None).await), Code::WeakPassword);
-        assert_eq!(code(all.choose(&password("glimmer-otter-47"), None).await), Code::WeakPassword);
-        all.choose(&password("glimmer-otter-48"), None).await.unwrap();
+        assert_eq!(
+            code(all.choose(&password("password1"), None).await),
+            Code::WeakPassword
+        );
+        assert_eq!(
+            code(all.choose(&password("glimmer-otter-47"), None).await),
+            Code::WeakPassword
+        );
+        all.choose(&password("glimmer-otter-48"), None)
+            .await
+            .unwrap();
         assert_eq!(all.counters().weak.load(Ordering::Relaxed), 1);
         assert_eq!(all.counters().breached.load(Ordering::Relaxed), 1);
 
         let alone = passwords(Profile::REQUIRED, None, List::Away);
-        alone.choose(&password("glimmer-otter-47"), None).await.unwrap();
+        alone
+            .choose(&password("glimmer-otter-47"), None)
+            .await
+            .unwrap();
         assert_eq!(alone.counters().breach_unknown.load(Ordering::Relaxed), 1);
     }
 

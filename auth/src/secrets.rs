@@ -163,7 +163,10 @@ impl Secrets {
             };
             match read.and_then(|entries| self.replace(entries)) {
                 Ok(true) => {
-                    tracing::info!(master = self.current().keyring.current(), "Reloaded secrets");
+                    tracing::info!(
+                        master = self.current().keyring.current(),
+                        "Reloaded secrets"
+                    );
                     complained = None;
                 }
                 Ok(false) => complained = None,
@@ -189,7 +192,8 @@ impl Secrets {
         let place = |name: &str| self.source.place(name);
         let keyring = Keyring::parse(&entries, &place)?;
         keyring.may_follow(&former.keyring, &place)?;
-        self.current.send_replace(Arc::new(Loaded { keyring, entries }));
+        self.current
+            .send_replace(Arc::new(Loaded { keyring, entries }));
         Ok(true)
     }
 }
@@ -273,7 +277,10 @@ pub(crate) mod tests {
         }
 
         let mut next = keyring_of(&[2, 3]);
-        next.insert("smtp.password".to_owned(), Secret::new(b" s3cret\n".to_vec()));
+        next.insert(
+            "smtp.password".to_owned(),
+            Secret::new(b" s3cret\n".to_vec()),
+        );
         *source.0.lock().unwrap() = Ok(next);
         changes.changed().await.unwrap();
         assert_eq!(secrets.current().keyring.current(), 3);

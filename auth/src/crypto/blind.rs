@@ -52,12 +52,17 @@ pub fn email(text: &str) -> Option<String> {
         && domain.contains('.')
         && domain.split('.').all(|label| {
             (1..=63).contains(&label.len())
-                && label.chars().all(|character| character.is_alphanumeric() || character == '-')
+                && label
+                    .chars()
+                    .all(|character| character.is_alphanumeric() || character == '-')
         })
         && !normal.chars().any(|character| {
             character.is_whitespace()
                 || character.is_control()
-                || matches!(character, '<' | '>' | '(' | ')' | ',' | ';' | ':' | '\\' | '"' | '[' | ']')
+                || matches!(
+                    character,
+                    '<' | '>' | '(' | ')' | ',' | ';' | ':' | '\\' | '"' | '[' | ']'
+                )
         });
     plausible.then(|| normal.to_owned())
 }
@@ -80,7 +85,8 @@ mod tests {
             086e62b4c824c84b6e66c3450b096e08a1ccf2cd47fbaa23fc09c2ba04f10e6c
             ae674554ee5fbe093c8561ad1be9471ca5a7b85f0e8e3b9308340ba16ca5749f
             f2e106c5cb1bddd57641d66b2b00409fe96821c90fd09e1bf106a0090692870e
-        "#]].assert_eq(&format!(
+        "#]]
+        .assert_eq(&format!(
             "{}\n{}\n{}\n",
             hex(IdentityKind::Email, "ann@example.com"),
             hex(IdentityKind::Device, "0123456789abcdef"),
@@ -90,7 +96,8 @@ mod tests {
 
     #[test]
     fn a_rotation_of_the_master_key_changes_no_hash() {
-        let of = |versions: &[u32]| identity(&keyring(versions), IdentityKind::Email, "ann@example.com");
+        let of =
+            |versions: &[u32]| identity(&keyring(versions), IdentityKind::Email, "ann@example.com");
         assert_eq!(of(&[1]), of(&[1, 2]));
         assert_eq!(of(&[1]), of(&[3]));
     }
@@ -113,7 +120,10 @@ mod tests {
             // A composed and a decomposed é.
             ("ren\u{e9}@example.com", Some("ren\u{e9}@example.com")),
             ("rene\u{301}@example.com", Some("ren\u{e9}@example.com")),
-            ("ann+games@sub.example.com", Some("ann+games@sub.example.com")),
+            (
+                "ann+games@sub.example.com",
+                Some("ann+games@sub.example.com"),
+            ),
             ("", None),
             ("ann", None),
             ("ann@", None),

@@ -191,11 +191,7 @@ mod tests {
         let mut text = vec![1, 0, 0, 0, 0, 0, 0, 0];
         prepare(&Key::new(key))
             .unwrap()
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::empty(),
-                &mut text,
-            )
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut text)
             .unwrap();
         assert_eq!(
             crate::crypto::tests::hex(&text),
@@ -216,9 +212,18 @@ mod tests {
         let sealed = seal(&keys, &EMAIL, [7; NONCE_BYTES], b"ann@example.com").unwrap();
         assert_eq!(*open(&keys, &EMAIL, &sealed).unwrap(), b"ann@example.com");
         for cell in [
-            Cell { row: b"row 2", ..EMAIL },
-            Cell { column: "device", ..EMAIL },
-            Cell { table: "devices", ..EMAIL },
+            Cell {
+                row: b"row 2",
+                ..EMAIL
+            },
+            Cell {
+                column: "device",
+                ..EMAIL
+            },
+            Cell {
+                table: "devices",
+                ..EMAIL
+            },
         ] {
             assert_eq!(open(&keys, &cell, &sealed), Err(Error::Damaged), "{cell:?}");
         }
@@ -242,7 +247,11 @@ mod tests {
     fn the_shell_follows_the_keyring() {
         let columns = Columns::new(Arc::new(Secrets::fixed(keyring_of(&[1]))));
         let first = columns.seal(&EMAIL, b"ann").unwrap();
-        assert_ne!(first, columns.seal(&EMAIL, b"ann").unwrap(), "nonces are random");
+        assert_ne!(
+            first,
+            columns.seal(&EMAIL, b"ann").unwrap(),
+            "nonces are random"
+        );
         assert_eq!(columns.reseal(&EMAIL, &first), Ok(None));
         columns.secrets.replace(keyring_of(&[1, 2])).unwrap();
         let anew = columns.reseal(&EMAIL, &first).unwrap().unwrap();

@@ -13,9 +13,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 use webauthn_rs::prelude::{
-    DiscoverableAuthentication, Passkey as Record, PasskeyAuthentication,
-    PasskeyRegistration, PublicKeyCredential, RegisterPublicKeyCredential, Webauthn,
-    WebauthnBuilder,
+    DiscoverableAuthentication, Passkey as Record, PasskeyAuthentication, PasskeyRegistration,
+    PublicKeyCredential, RegisterPublicKeyCredential, Webauthn, WebauthnBuilder,
 };
 
 use crate::Failure;
@@ -158,7 +157,10 @@ impl Passkeys {
         if known.len() >= MAX_PASSKEYS {
             return Err(Error::TooMany);
         }
-        let known = known.iter().map(|one| one.credential.clone().into()).collect();
+        let known = known
+            .iter()
+            .map(|one| one.credential.clone().into())
+            .collect();
         let (options, state) = self
             .webauthn
             .start_passkey_registration(player.0, name, name, Some(known))
@@ -266,11 +268,9 @@ impl Passkeys {
             State::Known { state, .. } => {
                 self.webauthn.finish_passkey_authentication(&answer, &state)
             }
-            State::Discoverable { state } => self.webauthn.finish_discoverable_authentication_v2(
-                &answer,
-                state,
-                &record,
-            ),
+            State::Discoverable { state } => self
+                .webauthn
+                .finish_discoverable_authentication_v2(&answer, state, &record),
         }
         .map_err(|error| refused(&error))?;
         if !result.user_verified() {

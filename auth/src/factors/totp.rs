@@ -37,7 +37,11 @@ pub fn uri(secret: &[u8; SECRET_BYTES], issuer: &str, account: &str) -> String {
 /// The time step of a code; none when it is not the code of this step or of a neighbor.
 pub fn verify(secret: &[u8; SECRET_BYTES], code: &str, now: Timestamp) -> Option<i64> {
     // People type the code in the two groups that they see.
-    let code: String = code.chars().filter(|letter| *letter != ' ').take(16).collect();
+    let code: String = code
+        .chars()
+        .filter(|letter| *letter != ' ')
+        .take(16)
+        .collect();
     let totp = Builder::new()
         .with_algorithm(Algorithm::SHA1)
         .with_digits(DIGITS)
@@ -47,7 +51,8 @@ pub fn verify(secret: &[u8; SECRET_BYTES], code: &str, now: Timestamp) -> Option
         .build()
         .ok()?;
     let seconds = u64::try_from(now.as_second()).ok()?;
-    totp.check(&code, seconds).and_then(|step| i64::try_from(step).ok())
+    totp.check(&code, seconds)
+        .and_then(|step| i64::try_from(step).ok())
 }
 
 /// Percent-encodes everything that is not unreserved: authenticators show a plus sign as one.
@@ -85,7 +90,11 @@ mod tests {
             (2_000_000_000, "279037"),
             (20_000_000_000, "353130"),
         ] {
-            assert_eq!(verify(SECRET, code, at(seconds)), Some(seconds / 30), "{seconds}");
+            assert_eq!(
+                verify(SECRET, code, at(seconds)),
+                Some(seconds / 30),
+                "{seconds}"
+            );
         }
     }
 
@@ -108,7 +117,16 @@ mod tests {
     #[test]
     fn what_is_not_the_code_is_refused() {
         assert_eq!(verify(SECRET, "287 082", at(59)), Some(1));
-        for code in ["", "287083", "28708", "2870822", "+87082", "28708a", "２８７０８２", "000000"] {
+        for code in [
+            "",
+            "287083",
+            "28708",
+            "2870822",
+            "+87082",
+            "28708a",
+            "２８７０８２",
+            "000000",
+        ] {
             assert_eq!(verify(SECRET, code, at(59)), None, "{code}");
         }
         assert_eq!(verify(b"12345678901234567891", "287082", at(59)), None);

@@ -63,7 +63,10 @@ impl Folder {
             .collect();
         mails.sort();
         let surplus = mails.len().saturating_sub(KEPT);
-        mails.iter().take(surplus).try_for_each(std::fs::remove_file)
+        mails
+            .iter()
+            .take(surplus)
+            .try_for_each(std::fs::remove_file)
     }
 }
 
@@ -88,8 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_newest_mails_are_files_for_their_owner_alone() {
-        let directory =
-            std::env::temp_dir().join(format!("muster-folder-{}", std::process::id()));
+        let directory = std::env::temp_dir().join(format!("muster-folder-{}", std::process::id()));
         std::fs::remove_dir_all(&directory).ok();
         let folder = Folder::new(directory.join("mail"));
         for number in 0..KEPT + 3 {
@@ -107,8 +109,14 @@ mod tests {
         mails.sort();
         assert_eq!(mails.len(), KEPT);
         let newest = std::fs::read_to_string(mails.last().unwrap()).unwrap();
-        assert!(newest.starts_with("To: ann@example.com\nSubject: Hello\nDate: "), "{newest}");
-        assert!(newest.ends_with(&format!("\n\nmail {}\n", KEPT + 2)), "{newest}");
+        assert!(
+            newest.starts_with("To: ann@example.com\nSubject: Hello\nDate: "),
+            "{newest}"
+        );
+        assert!(
+            newest.ends_with(&format!("\n\nmail {}\n", KEPT + 2)),
+            "{newest}"
+        );
         let mode = std::fs::metadata(mails.last().unwrap()).unwrap().mode();
         assert_eq!(mode & 0o777, 0o600);
         std::fs::remove_dir_all(&directory).unwrap();

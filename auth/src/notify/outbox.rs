@@ -134,8 +134,8 @@ impl<Message: Send + Sync + 'static> Worker<Message> {
         let work = ReceiverStream::new(queue)
             .take_until(async move { stopped.cancelled().await })
             .for_each_concurrent(limits.parallel.max(1), |message| {
-                let (deliver, counters) = (&deliver, &counters);
-                async move { persist(deliver.as_ref(), &message, &limits, counters).await }
+                let (deliver, counters) = (Arc::clone(&deliver), Arc::clone(&counters));
+                persist(deliver, message, limits, counters)
             });
         let mut work = std::pin::pin!(work);
         if stop.run_until_cancelled(&mut work).await.is_none()
@@ -148,14 +148,14 @@ impl<Message: Send + Sync + 'static> Worker<Message> {
 
 /// Tries to deliver until it works, is refused for good, or was tried often enough.
 async fn persist<Message>(
-    deliver: &dyn Deliver<Message>,
-    message: &Message,
-    limits: &Limits,
-    counters: &Counters,
+    deliver: Arc<dyn Deliver<Message>>,
+    message: Message,
+    limits: Limits,
+    counters: Arc<Counters>,
 ) {
     let mut attempt = 0;
     loop {
-        let delivery = tokio::time::timeout(limits.timeout, deliver.deliver(message)).await;
+        let delivery = tokio::time::timeout(limits.timeout, deliver.deliver(&message)).await;
         let error = match delivery {
             Ok(Ok(())) => {
                 counters.delivered.fetch_add(1, Ordering::Relaxed);
@@ -247,7 +247,7 @@ mod tests {
             (vec![Hangs; 9], [0, 4, 1, 0]),
         ] {
             let script = script(&acts);
-            let (outbox, worker) = outbox(Arc::clone(&script) as _, Limits::default());
+            let (outbox, worker) = outbox::<u32>(Arc::clone(&script) as _, Limits::default());
             assert!(outbox.post(1));
             let counters = Arc::clone(&outbox.counters);
             drop(outbox);
@@ -259,7 +259,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn attempts_back_off() {
         let script = script(&[Act::Defers; 9]);
-        let (outbox, worker) = outbox(Arc::clone(&script) as _, Limits::default());
+        let (outbox, worker) = outbox::<u32>(Arc::clone(&script) as _, Limits::default());
         outbox.post(1);
         drop(outbox);
         worker.run(CancellationToken::new()).await;
@@ -267,7 +267,10 @@ mod tests {
         let waits: Vec<_> = seen.windows(2).map(|pair| pair[1].1 - pair[0].1).collect();
         for (wait, bound) in waits.iter().zip([2, 4, 8, 16]) {
             let bound = Duration::from_secs(bound);
-            assert!((bound / 2..=bound + Duration::from_millis(1)).contains(wait), "{waits:?}");
+            assert!(
+                (bound / 2..=bound + Duration::from_millis(1)).contains(wait),
+                "{waits:?}"
+            );
         }
         assert_eq!(waits.len(), 4);
     }
@@ -275,14 +278,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_hangs_holds_up_nobody_else() {
         let script = script(&[Act::Hangs]);
-        let (outbox, worker) = outbox(Arc::clone(&script) as _, Limits::default());
+        let (outbox, worker) = outbox::<u32>(Arc::clone(&script) as _, Limits::default());
         for message in 0..100 {
             outbox.post(message);
         }
         drop(outbox);
         worker.run(CancellationToken::new()).await;
         let seen = script.seen.lock().unwrap();
-        assert!(seen[..100].iter().all(|(_, at)| *at < Duration::from_secs(1)), "{seen:?}");
+        assert!(
+            seen[..100]
+                .iter()
+                .all(|(_, at)| *at < Duration::from_secs(1)),
+            "{seen:?}"
+        );
         assert_eq!(seen.len(), 101);
     }
 
@@ -292,8 +300,11 @@ mod tests {
             queue: 2,
             ..Limits::default()
         };
-        let (outbox, worker) = outbox(script(&[]) as _, limits);
-        assert_eq!([1, 2, 3].map(|message| outbox.post(message)), [true, true, false]);
+        let (outbox, worker) = outbox::<u32>(script(&[]) as _, limits);
+        assert_eq!(
+            [1, 2, 3].map(|message| outbox.post(message)),
+            [true, true, false]
+        );
         assert_eq!(counts(outbox.counters()), [0, 0, 0, 1]);
         drop(worker);
         assert!(!outbox.post(4), "nobody delivers any more");
@@ -303,7 +314,7 @@ mod tests {
     async fn the_end_of_the_process_waits_for_what_was_begun_and_no_longer_than_the_grace() {
         for (acts, delivered) in [(vec![Act::Defers], 1), (vec![Act::Hangs], 0)] {
             let script = script(&acts);
-            let (outbox, worker) = outbox(Arc::clone(&script) as _, Limits::default());
+            let (outbox, worker) = outbox::<u32>(Arc::clone(&script) as _, Limits::default());
             outbox.post(1);
             let stop = CancellationToken::new();
             let running = tokio::spawn(worker.run(stop.clone()));

@@ -149,7 +149,10 @@ mod tests {
     #[test]
     fn warnings_hold_no_secret_and_say_where_to_go() {
         for mail in [texts().already_registered(TO), texts().password_changed(TO)] {
-            assert!(mail.text.contains("https://play.example.com/reset?from=mail\n"));
+            assert!(
+                mail.text
+                    .contains("https://play.example.com/reset?from=mail\n")
+            );
             assert!(!mail.text.contains("token"));
         }
     }

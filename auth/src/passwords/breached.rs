@@ -147,11 +147,13 @@ mod tests {
         let base = format!("http://{}/range/", listener.local_addr().unwrap());
         let router = Router::new().route(
             "/range/{prefix}",
-            get(move |Path(path): Path<String>, headers: HeaderMap| async move {
-                let known = path == sha1(password)[..5];
-                let path = if known { prefix.to_owned() } else { path };
-                range(Path(path), headers).await
-            }),
+            get(
+                move |Path(path): Path<String>, headers: HeaderMap| async move {
+                    let known = path == sha1(password)[..5];
+                    let path = if known { prefix.to_owned() } else { path };
+                    range(Path(path), headers).await
+                },
+            ),
         );
         tokio::spawn(async move { axum::serve(listener, router).await });
         Ranges::new(base.parse().unwrap(), limit).unwrap()
@@ -160,7 +162,11 @@ mod tests {
     #[tokio::test]
     async fn known_passwords_are_found_by_their_range() {
         let list = ranges("glimmer-otter-47", "OTTER", LONG).await;
-        for (text, expected) in [("password", 52_256_179), ("glimmer-otter-47", 0), ("other", 0)] {
+        for (text, expected) in [
+            ("password", 52_256_179),
+            ("glimmer-otter-47", 0),
+            ("other", 0),
+        ] {
             let password = Password::new(text).unwrap();
             assert_eq!(list.times_seen(&password).await, Ok(expected), "{text}");
         }
@@ -175,7 +181,11 @@ mod tests {
             ("HTMLX", "its answer is no range"),
             ("MOVED", "it answers 303"),
         ] {
-            let limit = if prefix == "HANGS" { Duration::from_millis(50) } else { LONG };
+            let limit = if prefix == "HANGS" {
+                Duration::from_millis(50)
+            } else {
+                LONG
+            };
             let list = ranges("some password", prefix, limit).await;
             let error = list
                 .times_seen(&Password::new("some password").unwrap())

@@ -97,9 +97,7 @@ impl Profile {
                 passes,
                 lanes,
             } => (
-                (1..=16).contains(&passes)
-                    && (1..=16).contains(&lanes)
-                    && memory_kib >= 8 * lanes,
+                (1..=16).contains(&passes) && (1..=16).contains(&lanes) && memory_kib >= 8 * lanes,
                 passes,
             ),
         };
@@ -131,8 +129,7 @@ impl Profile {
                 block,
                 lanes,
             } => {
-                let params =
-                    scrypt::Params::new(log_n, block, lanes).map_err(|_| OutOfBounds)?;
+                let params = scrypt::Params::new(log_n, block, lanes).map_err(|_| OutOfBounds)?;
                 scrypt::scrypt(password, salt, &params, output).map_err(|_| OutOfBounds)
             }
             Self::Argon2id {
@@ -175,12 +172,29 @@ mod tests {
     fn scrypt_is_that_of_rfc_7914() {
         // Section 12; the fourth vector takes a gibibyte and is out of bounds on purpose.
         for (password, salt, profile, expected) in [
-            ("", "", scrypt(4, 1, 1), "77d6576238657b203b19ca42c18a0497f16b4844e3074ae8dfdffa3fede21442fcd0069ded0948f8326a753a0fc81f17e8d3e0fb2e0d3628cf35e20c38d18906"),
-            ("password", "NaCl", scrypt(10, 8, 16), "fdbabe1c9d3472007856e7190d01e9fe7c6ad7cbc8237830e77376634b3731622eaf30d92e22a3886ff109279d9830dac727afb94a83ee6d8360cbdfa2cc0640"),
-            ("pleaseletmein", "SodiumChloride", scrypt(14, 8, 1), "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2d5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887"),
+            (
+                "",
+                "",
+                scrypt(4, 1, 1),
+                "77d6576238657b203b19ca42c18a0497f16b4844e3074ae8dfdffa3fede21442fcd0069ded0948f8326a753a0fc81f17e8d3e0fb2e0d3628cf35e20c38d18906",
+            ),
+            (
+                "password",
+                "NaCl",
+                scrypt(10, 8, 16),
+                "fdbabe1c9d3472007856e7190d01e9fe7c6ad7cbc8237830e77376634b3731622eaf30d92e22a3886ff109279d9830dac727afb94a83ee6d8360cbdfa2cc0640",
+            ),
+            (
+                "pleaseletmein",
+                "SodiumChloride",
+                scrypt(14, 8, 1),
+                "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2d5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887",
+            ),
         ] {
             let mut output = [0; 64];
-            profile.derive(salt.as_bytes(), password.as_bytes(), &mut output).unwrap();
+            profile
+                .derive(salt.as_bytes(), password.as_bytes(), &mut output)
+                .unwrap();
             assert_eq!(hex(&output), expected);
         }
         assert_eq!(scrypt(20, 8, 1).bounded(), Err(OutOfBounds));
@@ -192,7 +206,9 @@ mod tests {
         // RFC 9106 itself has a secret and associated data, which stored passwords have not, and
         // is run below against the same library.
         let mut output = [0; 32];
-        argon2id(65_536, 2, 1).derive(b"somesalt", b"password", &mut output).unwrap();
+        argon2id(65_536, 2, 1)
+            .derive(b"somesalt", b"password", &mut output)
+            .unwrap();
         assert_eq!(
             hex(&output),
             "09316115d5cf24ed5a15a31a3ba326e5cf32edc24702987c02b6566f61913cf7"
@@ -219,7 +235,9 @@ mod tests {
         )
         .unwrap();
         let mut output = [0; 32];
-        function.hash_password_into(&[1; 32], &[2; 16], &mut output).unwrap();
+        function
+            .hash_password_into(&[1; 32], &[2; 16], &mut output)
+            .unwrap();
         assert_eq!(
             hex(&output),
             "0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659"

@@ -102,8 +102,7 @@ impl Phc {
                 if next()? != "v=19" {
                     return Err(Error::Malformed);
                 }
-                let ([memory_kib, passes, lanes], peppered) =
-                    parameters(next()?, ["m", "t", "p"])?;
+                let ([memory_kib, passes, lanes], peppered) = parameters(next()?, ["m", "t", "p"])?;
                 let profile = Profile::Argon2id {
                     memory_kib,
                     passes,
@@ -113,7 +112,11 @@ impl Phc {
             }
             _ => return Err(Error::Malformed),
         };
-        let mut bytes = || STANDARD_NO_PAD.decode(next()?).map_err(|_| Error::Malformed);
+        let mut bytes = || {
+            STANDARD_NO_PAD
+                .decode(next()?)
+                .map_err(|_| Error::Malformed)
+        };
         let (salt, hash) = (bytes()?, bytes()?);
         if fields.next().is_some() || !(8..=64).contains(&salt.len()) || hash.len() != HASH_BYTES {
             return Err(Error::Malformed);
@@ -158,7 +161,10 @@ impl fmt::Display for Phc {
                 memory_kib,
                 passes,
                 lanes,
-            } => write!(formatter, "$argon2id$v=19$m={memory_kib},t={passes},p={lanes}")?,
+            } => write!(
+                formatter,
+                "$argon2id$v=19$m={memory_kib},t={passes},p={lanes}"
+            )?,
         }
         if self.peppered {
             formatter.write_str(",pepper=1")?;
@@ -227,14 +233,24 @@ mod tests {
             ("scrypt$ln=14,r=8,p=1$", Error::Malformed),
             ("", Error::Malformed),
         ] {
-            assert_eq!(Phc::parse(&format!("{start}{tail}")), Err(expected), "{start}");
+            assert_eq!(
+                Phc::parse(&format!("{start}{tail}")),
+                Err(expected),
+                "{start}"
+            );
         }
         for tail in ["", "AAAA", "MDEyMzQ1Njc4OWFiY2RlZg$AAAA", "?$?"] {
             let text = format!("$scrypt$ln=14,r=8,p=1${tail}");
             assert_eq!(Phc::parse(&text), Err(Error::Malformed), "{text}");
         }
-        assert_eq!(Phc::parse(&format!("$scrypt$ln=14,r=8,p=1${tail}$")), Err(Error::Malformed));
-        assert_eq!(Phc::parse(&"$".repeat(MAX_BYTES + 1)), Err(Error::Malformed));
+        assert_eq!(
+            Phc::parse(&format!("$scrypt$ln=14,r=8,p=1${tail}$")),
+            Err(Error::Malformed)
+        );
+        assert_eq!(
+            Phc::parse(&"$".repeat(MAX_BYTES + 1)),
+            Err(Error::Malformed)
+        );
     }
 
     #[test]

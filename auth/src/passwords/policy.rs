@@ -95,11 +95,38 @@ mod tests {
     fn the_top_of_the_lists_is_refused() {
         // The first ones of at least eight characters, and some from the ends.
         for password in [
-            "password", "12345678", "123456789", "baseball", "football", "qwertyuiop",
-            "1234567890", "superman", "1qaz2wsx", "trustno1", "jennifer", "sunshine", "iloveyou",
-            "starwars", "computer", "michelle", "11111111", "princess", "987654321", "corvette",
-            "asdfghjkl", "q1w2e3r4", "password1", "letmein1", "Password", "PASSWORD", "p@ssw0rd",
-            "drowssap", "elizabeth", "university", "aaaaaaaaaaaa", "abcdefghij",
+            "password",
+            "12345678",
+            "123456789",
+            "baseball",
+            "football",
+            "qwertyuiop",
+            "1234567890",
+            "superman",
+            "1qaz2wsx",
+            "trustno1",
+            "jennifer",
+            "sunshine",
+            "iloveyou",
+            "starwars",
+            "computer",
+            "michelle",
+            "11111111",
+            "princess",
+            "987654321",
+            "corvette",
+            "asdfghjkl",
+            "q1w2e3r4",
+            "password1",
+            "letmein1",
+            "Password",
+            "PASSWORD",
+            "p@ssw0rd",
+            "drowssap",
+            "elizabeth",
+            "university",
+            "aaaaaaaaaaaa",
+            "abcdefghij",
         ] {
             assert_eq!(check(password, None), Err(Weak::Common), "{password}");
         }
@@ -115,16 +142,32 @@ mod tests {
             "        ¤       x",
             "水曜日の朝に釣りをする",
         ] {
-            assert_eq!(check(password, Some("ann@example.com")), Ok(()), "{password}");
+            assert_eq!(
+                check(password, Some("ann@example.com")),
+                Ok(()),
+                "{password}"
+            );
         }
     }
 
     #[test]
     fn what_says_who_one_is_is_refused() {
         for (password, email, expected) in [
-            ("hildegard-7-glimmer", "hildegard@example.com", Err(Weak::Personal)),
-            ("x9-HildeGard-glimmer", "hildegard@example.com", Err(Weak::Personal)),
-            ("bo@example.com-glimmer", "bo@example.com", Err(Weak::Personal)),
+            (
+                "hildegard-7-glimmer",
+                "hildegard@example.com",
+                Err(Weak::Personal),
+            ),
+            (
+                "x9-HildeGard-glimmer",
+                "hildegard@example.com",
+                Err(Weak::Personal),
+            ),
+            (
+                "bo@example.com-glimmer",
+                "bo@example.com",
+                Err(Weak::Personal),
+            ),
             // A name of two letters is in every other word.
             ("glimmer-bow-47-otter", "bo@example.com", Ok(())),
             ("glimmer-otter-47", "hildegard@example.com", Ok(())),

@@ -138,7 +138,9 @@ impl Pool {
         // Both queues are served in order of arrival, so that great work is not overtaken for ever.
         let places = async {
             let core = Arc::clone(&self.cores).acquire_owned().await;
-            let memory = Arc::clone(&self.memory).acquire_many_owned(memory_mib).await;
+            let memory = Arc::clone(&self.memory)
+                .acquire_many_owned(memory_mib)
+                .await;
             core.and_then(|core| Ok([core, memory?]))
         };
         let mut places = std::pin::pin!(places);
@@ -216,14 +218,19 @@ mod tests {
     #[tokio::test]
     async fn memory_and_cores_bound_what_runs_at_once() {
         for (memory_mib, places) in [(50, 2), (30, 3), (1, 4), (100, 1), (1_000, 1)] {
-            let pool = Arc::new(Pool::new(Limits { queue: 8, ..limits() }));
+            let pool = Arc::new(Pool::new(Limits {
+                queue: 8,
+                ..limits()
+            }));
             let mut ends = Vec::new();
             let mut tasks = Vec::new();
             for _ in 0..places + 2 {
                 let (end, work) = held();
                 ends.push(end);
                 let pool = Arc::clone(&pool);
-                tasks.push(tokio::spawn(async move { pool.run(memory_mib, work).await }));
+                tasks.push(tokio::spawn(
+                    async move { pool.run(memory_mib, work).await },
+                ));
             }
             let waiting = || pool.counters().waiting.load(Ordering::Relaxed);
             until(|| waiting() == 2).await;
@@ -256,7 +263,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_queue_of_none_refuses_nothing_while_there_are_places() {
-        let pool = Pool::new(Limits { queue: 0, ..limits() });
+        let pool = Pool::new(Limits {
+            queue: 0,
+            ..limits()
+        });
         assert_eq!(pool.run(100, || 7).await, Ok(7));
         assert_eq!(pool.run(100, || 8).await, Ok(8));
     }
@@ -301,7 +311,10 @@ mod tests {
         assert_eq!(pool.memory.available_permits(), 0);
         drop(end);
         assert_eq!(pool.run(100, || 7).await, Ok(7));
-        assert!(ran.recv().is_err(), "the work of the one that had gone was never done");
+        assert!(
+            ran.recv().is_err(),
+            "the work of the one that had gone was never done"
+        );
     }
 
     #[tokio::test]

@@ -202,14 +202,26 @@ mod tests {
     #[tokio::test]
     async fn missing_keys_are_drawn_once_for_their_owner_alone() {
         let directory = Directory::new("drawn");
-        let first = Files::with_keys(&directory.0).unwrap().read().await.unwrap();
+        let first = Files::with_keys(&directory.0)
+            .unwrap()
+            .read()
+            .await
+            .unwrap();
         assert_eq!(first.keys().collect::<Vec<_>>(), ["index.v1", "master.v1"]);
         assert_ne!(first["index.v1"], first["master.v1"]);
-        let mode = std::fs::metadata(directory.0.join("index.v1")).unwrap().mode();
+        let mode = std::fs::metadata(directory.0.join("index.v1"))
+            .unwrap()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
-        let second = Files::with_keys(&directory.0).unwrap().read().await.unwrap();
+        let second = Files::with_keys(&directory.0)
+            .unwrap()
+            .read()
+            .await
+            .unwrap();
         assert_eq!(first, second);
-        Secrets::load(Arc::new(Files::new(&directory.0))).await.unwrap();
+        Secrets::load(Arc::new(Files::new(&directory.0)))
+            .await
+            .unwrap();
     }
 
     #[tokio::test]
@@ -220,14 +232,22 @@ mod tests {
         assert!(error.contains("absent: No such file"), "{error}");
 
         std::fs::write(directory.0.join("big"), vec![0; MAX_BYTES + 1]).unwrap();
-        let error = Files::new(&directory.0).read().await.unwrap_err().to_string();
+        let error = Files::new(&directory.0)
+            .read()
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("big: is longer than 65536 bytes"), "{error}");
 
         std::fs::remove_file(directory.0.join("big")).unwrap();
         for number in 0..=MAX_ENTRIES {
             std::fs::write(directory.0.join(number.to_string()), "x").unwrap();
         }
-        let error = Files::new(&directory.0).read().await.unwrap_err().to_string();
+        let error = Files::new(&directory.0)
+            .read()
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("holds more than 128 files"), "{error}");
     }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 
 use aws_lc_rs::hkdf;
 use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{Entries, Error, Secret};
@@ -133,7 +133,10 @@ impl Keyring {
             let bytes = parse_key(secret)
                 .ok_or_else(|| unusable(name, "want 32 bytes, raw or in base64"))?;
             if bytes.iter().all(|byte| Some(byte) == bytes.first()) {
-                return Err(unusable(name, "the bytes are all the same: draw random ones"));
+                return Err(unusable(
+                    name,
+                    "the bytes are all the same: draw random ones",
+                ));
             }
             if let Some((other, _)) = seen.iter().find(|(_, known)| *known == bytes) {
                 return Err(unusable(name, &format!("is the same as {other}")));
@@ -184,7 +187,11 @@ impl Keyring {
             return Err(changed(INDEX));
         }
         for (version, keys) in &self.masters {
-            if former.masters.get(version).is_some_and(|known| known != keys) {
+            if former
+                .masters
+                .get(version)
+                .is_some_and(|known| known != keys)
+            {
                 return Err(changed(&format!("master.v{version}")));
             }
         }
@@ -203,7 +210,9 @@ impl Keyring {
 
     /// The key of a version for a purpose; none when there is no such version.
     pub fn key(&self, purpose: Purpose, version: u32) -> Option<&Key> {
-        self.masters.get(&version).map(|keys| &keys[purpose as usize])
+        self.masters
+            .get(&version)
+            .map(|keys| &keys[purpose as usize])
     }
 
     /// The current version and its key for a purpose.
@@ -301,7 +310,10 @@ mod tests {
     #[test]
     fn the_highest_version_is_current_unless_another_is_named() {
         assert_eq!(keyring(&[2, 10, 1]).current(), 10);
-        assert_eq!(keyring(&[2, 10, 1]).versions().collect::<Vec<_>>(), [1, 2, 10]);
+        assert_eq!(
+            keyring(&[2, 10, 1]).versions().collect::<Vec<_>>(),
+            [1, 2, 10]
+        );
         for text in ["v2\n", "master.v2"] {
             let mut entries = keyring_of(&[1, 2, 10]);
             entries.insert(CURRENT.to_owned(), Secret::new(text.into()));
@@ -319,7 +331,10 @@ mod tests {
             }
         }
         assert_eq!(all.len(), 2 + 2 * Purpose::ALL.len());
-        assert_eq!(keys.current_key(Purpose::Columns), (2, keys.key(Purpose::Columns, 2).unwrap()));
+        assert_eq!(
+            keys.current_key(Purpose::Columns),
+            (2, keys.key(Purpose::Columns, 2).unwrap())
+        );
         assert_eq!(keys.key(Purpose::Columns, 3), None);
     }
 
@@ -345,7 +360,11 @@ mod tests {
         let standard = base64::engine::general_purpose::STANDARD.encode(raw);
         let url_safe = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(raw);
         assert!(standard.contains('/') && url_safe.contains('_'));
-        for text in [raw.to_vec(), format!("{standard}\n").into(), url_safe.into()] {
+        for text in [
+            raw.to_vec(),
+            format!("{standard}\n").into(),
+            url_safe.into(),
+        ] {
             assert_eq!(*parse_key(&Secret::new(text)).unwrap(), raw);
         }
     }
@@ -353,14 +372,46 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named_with_its_place() {
         for (name, value, expected) in [
-            ("master.v2", Secret::new(b"short".to_vec()), "use /secrets/master.v2: want 32 bytes, raw or in base64"),
-            ("master.v02", bytes(2), "use /secrets/master.v02: name it master.v1, master.v2, ..."),
-            ("master.v0", bytes(2), "use /secrets/master.v0: name it master.v1, master.v2, ..."),
-            ("master.key", bytes(2), "use /secrets/master.key: name it master.v1, master.v2, ..."),
-            ("master.v2", Secret::new(vec![7; 32]), "use /secrets/master.v2: the bytes are all the same: draw random ones"),
-            ("master.v2", bytes(1), "use /secrets/master.v2: is the same as master.v1"),
-            ("index.v2", bytes(2), "use /secrets/index.v2: index.v1 never rotates: remove this"),
-            ("master.current", Secret::new(b"v2".to_vec()), "use /secrets/master.current: want a version that there is: v1"),
+            (
+                "master.v2",
+                Secret::new(b"short".to_vec()),
+                "use /secrets/master.v2: want 32 bytes, raw or in base64",
+            ),
+            (
+                "master.v02",
+                bytes(2),
+                "use /secrets/master.v02: name it master.v1, master.v2, ...",
+            ),
+            (
+                "master.v0",
+                bytes(2),
+                "use /secrets/master.v0: name it master.v1, master.v2, ...",
+            ),
+            (
+                "master.key",
+                bytes(2),
+                "use /secrets/master.key: name it master.v1, master.v2, ...",
+            ),
+            (
+                "master.v2",
+                Secret::new(vec![7; 32]),
+                "use /secrets/master.v2: the bytes are all the same: draw random ones",
+            ),
+            (
+                "master.v2",
+                bytes(1),
+                "use /secrets/master.v2: is the same as master.v1",
+            ),
+            (
+                "index.v2",
+                bytes(2),
+                "use /secrets/index.v2: index.v1 never rotates: remove this",
+            ),
+            (
+                "master.current",
+                Secret::new(b"v2".to_vec()),
+                "use /secrets/master.current: want a version that there is: v1",
+            ),
         ] {
             let mut entries = keyring_of(&[1]);
             entries.insert(name.to_owned(), value);
@@ -378,6 +429,9 @@ mod tests {
     fn a_key_is_not_shown() {
         let keys = keyring(&[1]);
         assert_eq!(format!("{:?}", keys.index()), "Key(..)");
-        assert_eq!(format!("{keys:?}"), "Keyring { versions: [1], current: 1, .. }");
+        assert_eq!(
+            format!("{keys:?}"),
+            "Keyring { versions: [1], current: 1, .. }"
+        );
     }
 }

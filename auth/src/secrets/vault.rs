@@ -56,9 +56,15 @@ impl Vault {
             place,
             problem: problem.to_owned(),
         };
-        let token = token.text().filter(|text| !text.is_empty()).ok_or_else(|| {
-            unusable(config.token_file.display().to_string(), "want Vault's token")
-        })?;
+        let token = token
+            .text()
+            .filter(|text| !text.is_empty())
+            .ok_or_else(|| {
+                unusable(
+                    config.token_file.display().to_string(),
+                    "want Vault's token",
+                )
+            })?;
         let ca_certs = config
             .ca_file
             .iter()
@@ -82,7 +88,9 @@ impl Vault {
     fn path(&self) -> String {
         format!(
             "{} of {}",
-            self.config.address.join(&format!("{}/{}", self.config.mount, self.config.path))
+            self.config
+                .address
+                .join(&format!("{}/{}", self.config.mount, self.config.path))
                 .map_or_else(|_| self.config.path.clone(), |url| url.path().to_owned()),
             self.config.address.host_str().unwrap_or("Vault"),
         )
@@ -180,7 +188,11 @@ mod tests {
             Mood::Sealed => errors(StatusCode::SERVICE_UNAVAILABLE, "Vault is sealed"),
             Mood::Standby => errors(StatusCode::TOO_MANY_REQUESTS, "standby"),
             Mood::Hangs => std::future::pending().await,
-            Mood::Serves(_) if headers.get("x-vault-token").is_none_or(|token| token != "hvs.good") => {
+            Mood::Serves(_)
+                if headers
+                    .get("x-vault-token")
+                    .is_none_or(|token| token != "hvs.good") =>
+            {
                 errors(StatusCode::FORBIDDEN, "permission denied")
             }
             Mood::Serves(data) => axum::Json(json!({
@@ -243,7 +255,10 @@ mod tests {
     async fn a_new_token_is_taken_from_its_file() {
         let (vault, _, file) = vault(Mood::Serves(fields()), "hvs.over", "token").await;
         let error = vault.read().await.unwrap_err().to_string();
-        assert!(error.contains("/secret/muster/auth of 127.0.0.1: the token in"), "{error}");
+        assert!(
+            error.contains("/secret/muster/auth of 127.0.0.1: the token in"),
+            "{error}"
+        );
         assert!(!error.contains("hvs."), "{error}");
         std::fs::write(&file, "hvs.good").unwrap();
         assert_eq!(vault.read().await.unwrap().len(), 3);
@@ -258,7 +273,10 @@ mod tests {
         for (next, expected) in [
             (Mood::Sealed, "Vault answers 503: Vault is sealed"),
             (Mood::Standby, "Vault answers 429: standby"),
-            (Mood::Serves(json!({ "master.v1": 7 })), "every field must be a text"),
+            (
+                Mood::Serves(json!({ "master.v1": 7 })),
+                "every field must be a text",
+            ),
         ] {
             *mood.lock().unwrap() = next;
             let error = vault.read().await.unwrap_err().to_string();
@@ -267,7 +285,10 @@ mod tests {
         let mut elsewhere = vault.clone();
         elsewhere.config.path = "muster/other".to_owned();
         let error = elsewhere.read().await.unwrap_err().to_string();
-        assert!(error.contains("does not answer") || error.contains("no such secret"), "{error}");
+        assert!(
+            error.contains("does not answer") || error.contains("no such secret"),
+            "{error}"
+        );
 
         *mood.lock().unwrap() = Mood::Hangs;
         vault.config.timeout = Duration::from_millis(50);

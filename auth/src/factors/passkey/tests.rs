@@ -60,11 +60,15 @@ fn phone(verifies: bool) -> impl AsyncFnMut(Url, Ask) -> Result<Value, WebauthnE
     async move |origin, ask| {
         Ok(match ask {
             Ask::Create(options) => {
-                let made = browser.register(&origin, options, DefaultClientData).await?;
+                let made = browser
+                    .register(&origin, options, DefaultClientData)
+                    .await?;
                 to_json(serde_json::to_value(made).unwrap())
             }
             Ask::Get(options) => {
-                let made = browser.authenticate(&origin, options, DefaultClientData).await?;
+                let made = browser
+                    .authenticate(&origin, options, DefaultClientData)
+                    .await?;
                 to_json(serde_json::to_value(made).unwrap())
             }
         })
@@ -77,7 +81,9 @@ fn to_json(value: Value) -> Value {
     match value {
         Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_u64) => {
             let bytes: Vec<u8> = serde_json::from_value(Value::Array(items)).unwrap();
-            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes).into()
+            base64::engine::general_purpose::URL_SAFE_NO_PAD
+                .encode(bytes)
+                .into()
         }
         Value::Object(fields) => fields
             .into_iter()
@@ -142,18 +148,41 @@ async fn a_passkey_signs_in_without_a_name() {
     assert!(!begun.options.to_string().contains(&ANN.to_string()));
     let answer = get(&mut phone, &begun).await;
     let claimed = passkeys.claimed(&begun.state, &answer).unwrap();
-    assert_eq!(claimed, Claimed { player: ANN, credential: stored.credential.clone() });
-    let used = passkeys.finish(&begun.state, &answer, &[stored.clone()], now()).unwrap();
+    assert_eq!(
+        claimed,
+        Claimed {
+            player: ANN,
+            credential: stored.credential.clone()
+        }
+    );
+    let used = passkeys
+        .finish(&begun.state, &answer, &[stored.clone()], now())
+        .unwrap();
     assert_eq!(used.used, Some(now()));
     assert_ne!(used.record, stored.record, "the counter went on");
 
     // The same answer again, to the record that was stored then: the counter stands still.
-    assert!(is_refused(passkeys.finish(&begun.state, &answer, &[used.clone()], now())));
+    assert!(is_refused(passkeys.finish(
+        &begun.state,
+        &answer,
+        &[used.clone()],
+        now()
+    )));
     // To another challenge.
     let other = passkeys.begin_discoverable().unwrap();
-    assert!(is_refused(passkeys.finish(&other.state, &answer, &[stored.clone()], now())));
+    assert!(is_refused(passkeys.finish(
+        &other.state,
+        &answer,
+        &[stored.clone()],
+        now()
+    )));
     // For an account that has no such passkey.
-    assert!(is_refused(passkeys.finish(&begun.state, &answer, &[], now())));
+    assert!(is_refused(passkeys.finish(
+        &begun.state,
+        &answer,
+        &[],
+        now()
+    )));
     // With a signature that was changed.
     let mut forged = answer.clone();
     let signature = forged["response"]["signature"].as_str().unwrap().to_owned();
@@ -162,7 +191,12 @@ async fn a_passkey_signs_in_without_a_name() {
     forged["response"]["signature"] =
         format!("{}{flipped}{}", &signature[..at], &signature[at + 1..]).into();
     if forged != answer {
-        assert!(is_refused(passkeys.finish(&begun.state, &forged, &[stored], now())));
+        assert!(is_refused(passkeys.finish(
+            &begun.state,
+            &forged,
+            &[stored],
+            now()
+        )));
     }
 }
 
@@ -173,7 +207,9 @@ async fn a_passkey_confirms_a_known_account() {
     let begun = passkeys.begin_known(ANN, &[stored.clone()]).unwrap();
     let answer = get(&mut phone, &begun).await;
     assert_eq!(passkeys.claimed(&begun.state, &answer).unwrap().player, ANN);
-    passkeys.finish(&begun.state, &answer, &[stored], now()).unwrap();
+    passkeys
+        .finish(&begun.state, &answer, &[stored], now())
+        .unwrap();
     assert!(is_refused(passkeys.begin_known(ANN, &[])));
 }
 
@@ -182,9 +218,8 @@ async fn a_registration_belongs_to_its_account_page_and_ceremony() {
     let (passkeys, mut phone) = (passkeys(), phone(true));
     let begun = passkeys.begin_registration(ANN, "ann", &[]).unwrap();
     let answer = create(&mut phone, &begun).await;
-    let finish = |player, state: &[u8]| {
-        passkeys.finish_registration(player, state, &answer, "Phone", now())
-    };
+    let finish =
+        |player, state: &[u8]| passkeys.finish_registration(player, state, &answer, "Phone", now());
     assert!(is_refused(finish(BOB, &begun.state)));
     let other = passkeys.begin_registration(ANN, "ann", &[]).unwrap();
     assert!(is_refused(finish(ANN, &other.state)));
@@ -198,19 +233,30 @@ async fn a_registration_belongs_to_its_account_page_and_ceremony() {
     let begun = passkeys.begin_registration(ANN, "ann", &[]).unwrap();
     let elsewhere = "https://forum.example.com".parse().unwrap();
     let answer = phone(elsewhere, creation(&begun)).await.unwrap();
-    assert!(is_refused(passkeys.finish_registration(ANN, &begun.state, &answer, "x", now())));
+    assert!(is_refused(passkeys.finish_registration(
+        ANN,
+        &begun.state,
+        &answer,
+        "x",
+        now()
+    )));
 }
 
 #[tokio::test]
 async fn an_authenticator_is_told_of_its_passkeys_and_an_account_has_a_few() {
     let (passkeys, mut phone) = (passkeys(), phone(true));
     let stored = registered(&passkeys, &mut phone, ANN).await;
-    let begun = passkeys.begin_registration(ANN, "ann", &[stored.clone()]).unwrap();
+    let begun = passkeys
+        .begin_registration(ANN, "ann", &[stored.clone()])
+        .unwrap();
     let excluded = &begun.options["publicKey"]["excludeCredentials"];
     let id = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&stored.credential);
     assert_eq!(excluded[0]["id"], id);
     let many = vec![stored; MAX_PASSKEYS];
-    assert!(matches!(passkeys.begin_registration(ANN, "ann", &many), Err(Error::TooMany)));
+    assert!(matches!(
+        passkeys.begin_registration(ANN, "ann", &many),
+        Err(Error::TooMany)
+    ));
 }
 
 #[tokio::test]
@@ -229,9 +275,17 @@ fn a_relying_party_has_origins_under_its_domain() {
     for (domain, origins) in [
         ("example.com", vec![]),
         ("example.com", vec!["https://example.org".parse().unwrap()]),
-        ("example.com", vec!["https://notexample.com".parse().unwrap()]),
+        (
+            "example.com",
+            vec!["https://notexample.com".parse().unwrap()],
+        ),
     ] {
-        let error = Passkeys::new(domain, "Arena", &origins).unwrap_err().to_string();
-        assert!(error.starts_with("use the relying party example.com: "), "{error}");
+        let error = Passkeys::new(domain, "Arena", &origins)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("use the relying party example.com: "),
+            "{error}"
+        );
     }
 }
