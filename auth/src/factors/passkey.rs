@@ -157,10 +157,7 @@ impl Passkeys {
         if known.len() >= MAX_PASSKEYS {
             return Err(Error::TooMany);
         }
-        let known = known
-            .iter()
-            .map(|one| one.credential.clone().into())
-            .collect();
+        let known = known.iter().map(|one| one.credential.clone()).collect();
         let (options, state) = self
             .webauthn
             .start_passkey_registration(player.0, name, name, Some(known))
@@ -195,7 +192,7 @@ impl Passkeys {
             .finish_passkey_registration(&answer, &state)
             .map_err(|error| refused(&error))?;
         Ok(Passkey {
-            credential: record.cred_id().to_vec(),
+            credential: record.cred_id().clone(),
             record: serde_json::to_string(&record).map_err(Error::Json)?,
             name: name.to_owned(),
             created: now,

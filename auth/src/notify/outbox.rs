@@ -264,7 +264,10 @@ mod tests {
         drop(outbox);
         worker.run(CancellationToken::new()).await;
         let seen = script.seen.lock().unwrap();
-        let waits: Vec<_> = seen.windows(2).map(|pair| pair[1].1 - pair[0].1).collect();
+        let waits: Vec<_> = seen
+            .windows(2)
+            .map(|pair| pair[1].1.saturating_sub(pair[0].1))
+            .collect();
         for (wait, bound) in waits.iter().zip([2, 4, 8, 16]) {
             let bound = Duration::from_secs(bound);
             assert!(

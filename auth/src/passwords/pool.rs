@@ -113,7 +113,7 @@ impl Pool {
         let counters = Arc::clone(&self.counters);
         tokio::task::spawn_blocking(move || {
             // The place is given back when the work ends, not when its caller goes.
-            let _permits = permits;
+            let place = permits;
             if sender.is_closed() {
                 counters.abandoned.fetch_add(1, Ordering::Relaxed);
                 return;
@@ -123,6 +123,8 @@ impl Pool {
             let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             counters.busy_micros.fetch_add(took, Ordering::Relaxed);
             counters.done.fetch_add(1, Ordering::Relaxed);
+            // First the place, so that whoever has the result finds it free.
+            drop(place);
             // Nobody may be there any more.
             let _ = sender.send(result);
         });
@@ -155,13 +157,11 @@ impl Pool {
             std::task::Poll::Pending => tokio::time::timeout(self.limits.wait, places).await,
         };
         drop(waiting);
-        match places {
-            Ok(places) => places.map_err(|_| Failure::new(Code::Internal, "internal error")),
-            Err(_) => {
-                self.counters.refused_late.fetch_add(1, Ordering::Relaxed);
-                Err(Failure::overloaded(self.retry_after()))
-            }
-        }
+        let Ok(places) = places else {
+            self.counters.refused_late.fetch_add(1, Ordering::Relaxed);
+            return Err(Failure::overloaded(self.retry_after()));
+        };
+        places.map_err(|_| Failure::new(Code::Internal, "internal error"))
     }
 
     /// When what waits now will have been done, by how long work took so far.
@@ -317,11 +317,38 @@ mod tests {
         );
     }
 
+    #[test]
+    fn work_whose_caller_goes_before_a_thread_is_free_is_not_done() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (end, other) = held();
+            let other = tokio::task::spawn_blocking(other);
+            let pool = Arc::new(Pool::new(limits()));
+            let (told, ran) = mpsc::channel();
+            let caller = Arc::clone(&pool);
+            let caller =
+                tokio::spawn(async move { caller.run(100, move || told.send(()).unwrap()).await });
+            until(|| pool.memory.available_permits() == 0).await;
+            caller.abort();
+            assert!(caller.await.unwrap_err().is_cancelled());
+            drop(end);
+            other.await.unwrap();
+            until(|| pool.memory.available_permits() == 100).await;
+            assert!(ran.recv().is_err());
+            assert_eq!(pool.counters().abandoned.load(Ordering::Relaxed), 1);
+            assert_eq!(pool.counters().done.load(Ordering::Relaxed), 0);
+        });
+    }
+
     #[tokio::test]
     async fn work_that_fails_gives_its_place_back() {
         let pool = Pool::new(limits());
-        let failed = pool.run(100, || panic!("as a defect does")).await;
-        assert_eq!(failed.map(|()| ()).unwrap_err().code, Code::Internal);
+        let failed: Result<(), _> = pool.run(100, || panic!("as a defect does")).await;
+        assert_eq!(failed.unwrap_err().code, Code::Internal);
         assert_eq!(pool.run(100, || 7).await, Ok(7));
     }
 
