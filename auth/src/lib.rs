@@ -7,10 +7,17 @@
 //! Start reading at [`service`].
 
 pub mod backup;
+pub mod captcha;
+pub mod crypto;
 pub mod error;
+pub mod factors;
 pub mod ids;
 pub mod live;
+pub mod notify;
+pub mod outward;
+pub mod passwords;
 pub mod providers;
+pub mod secrets;
 pub mod signing;
 pub mod store;
 pub mod tokens;

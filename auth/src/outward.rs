@@ -1,0 +1,98 @@
+//! Calls to services of others over HTTP: a time limit, a bound on what comes back, no redirects.
+//!
+//! An address may hold a credential, so that no error shows one.
+
+use std::time::Duration;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There was none within the limit.
+    #[error("not in time")]
+    Late,
+    /// The connection could not be made, or broke.
+    #[error("no connection: {0}")]
+    Connection(String),
+    /// The answer is longer than was agreed.
+    #[error("the answer is too long")]
+    TooLong,
+}
+
+impl From<reqwest::Error> for Error {
+    fn from(error: reqwest::Error) -> Self {
+        if error.is_timeout() {
+            Self::Late
+        } else {
+            Self::Connection(error.without_url().to_string())
+        }
+    }
+}
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: http::StatusCode,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A client for one service.
+#[derive(Clone, Debug)]
+pub struct Outward {
+    client: reqwest::Client,
+}
+
+impl Outward {
+    /// A client whose calls end within `timeout`, bodies included.
+    pub fn new(timeout: Duration) -> Result<Self, Error> {
+        let client = reqwest::Client::builder()
+            .timeout(timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("muster-auth/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { client })
+    }
+
+    /// For building requests.
+    pub const fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    /// Sends a request; reads at most `max_bytes` of the answer.
+    pub async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        max_bytes: usize,
+    ) -> Result<Answer, Error> {
+        let mut response = request.send().await?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > max_bytes {
+                return Err(Error::TooLong);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, body })
+    }
+
+    /// Sends a form.
+    pub async fn post_form(
+        &self,
+        request: reqwest::RequestBuilder,
+        fields: &[(&str, &str)],
+        max_bytes: usize,
+    ) -> Result<Answer, Error> {
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        let request = request
+            .header(
+                http::header::CONTENT_TYPE,
+                "application/x-www-form-urlencoded",
+            )
+            .body(form);
+        self.send(request, max_bytes).await
+    }
+}
