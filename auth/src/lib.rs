@@ -10,5 +10,6 @@ pub mod error;
 pub mod ids;
 pub mod live;
 pub mod store;
+pub mod tokens;
 
 pub use error::{Code, Failure};

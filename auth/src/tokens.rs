@@ -1,0 +1,3 @@
+//! The tokens of players.
+
+pub mod reconnection;
