@@ -8,6 +8,7 @@
 
 pub mod error;
 pub mod ids;
+pub mod limits;
 pub mod live;
 pub mod store;
 pub mod tokens;
