@@ -268,4 +268,12 @@ async fn without_valkey_each_replica_decides_alone() {
     let (limits, memory) = (Limits::new(config), Memory::new(1000));
     assert_eq!(fail(&limits, &memory, OWNER, stranger(2)).await.0, 5);
     assert_eq!(fail(&limits, &live, OWNER, stranger(2)).await.0, 0);
+    // And what succeeded with Valkey is forgotten without.
+    for attempt in 0..5 {
+        let begun = limits.begin(&memory, OWNER, stranger(3)).await.unwrap();
+        if attempt == 4 {
+            begun.succeeded().await;
+        }
+    }
+    assert_eq!(fail(&limits, &live, OWNER, stranger(3)).await.0, 5);
 }
