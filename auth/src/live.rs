@@ -4,6 +4,11 @@
 //! Valkey in production, memory in the embedded mode. Whoever calls decides what its loss means:
 //! rates fall back to the process's own, sessions to the store, and what is good once is refused.
 
+pub mod gcra;
+pub mod memory;
+pub mod valkey;
+mod hub;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -17,9 +22,18 @@ use crate::ids::{PlayerId, SessionId};
 #[error("{0}")]
 pub struct Error(pub String);
 
+impl Error {
+    fn too_large() -> Self {
+        Self(format!("a value of more than {VALUE_LIMIT} bytes"))
+    }
+}
+
+/// The largest value.
+pub const VALUE_LIMIT: usize = 64 * 1024;
+
 /// What a key is about. Keys of one player share a slot of a cluster: the player's id is their
 /// hash tag.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// A session that is live: `session:{<player>}:<session>`.
     Session(PlayerId, SessionId),
@@ -34,6 +48,28 @@ pub enum Key {
     Failures([u8; 32]),
     /// A rate: `rate:{<hash>}`.
     Rate([u8; 32]),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, hash) = match self {
+            Self::Session(player, session) => {
+                return write!(formatter, "session:{{{player}}}:{session}");
+            }
+            Self::Reconnection(player, id) => {
+                return write!(formatter, "reconnection:{{{player}}}:{id}");
+            }
+            Self::Step(hash) => ("step", hash),
+            Self::Once(hash) => ("once", hash),
+            Self::Failures(hash) => ("failures", hash),
+            Self::Rate(hash) => ("rate", hash),
+        };
+        write!(formatter, "{kind}:{{")?;
+        for byte in hash {
+            write!(formatter, "{byte:02x}")?;
+        }
+        formatter.write_str("}")
+    }
 }
 
 /// At most `burst` at once, and then one in `period`.
@@ -148,4 +184,36 @@ pub trait Live: fmt::Debug + Send + Sync {
 
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_a_player_share_its_tag() {
+        let id = uuid::Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_7777_8888);
+        let names: Vec<String> = [
+            Key::Session(PlayerId(id), SessionId(uuid::Uuid::nil())),
+            Key::Reconnection(PlayerId(id), uuid::Uuid::nil()),
+            Key::Step([0xab; 32]),
+            Key::Once([1; 32]),
+            Key::Failures([2; 32]),
+            Key::Rate([3; 32]),
+        ]
+        .iter()
+        .map(Key::to_string)
+        .collect();
+        expect_test::expect![[r#"
+            [
+                "session:{11112222-3333-4444-5555-666677778888}:00000000-0000-0000-0000-000000000000",
+                "reconnection:{11112222-3333-4444-5555-666677778888}:00000000-0000-0000-0000-000000000000",
+                "step:{abababababababababababababababababababababababababababababababab}",
+                "once:{0101010101010101010101010101010101010101010101010101010101010101}",
+                "failures:{0202020202020202020202020202020202020202020202020202020202020202}",
+                "rate:{0303030303030303030303030303030303030303030303030303030303030303}",
+            ]
+        "#]]
+        .assert_debug_eq(&names);
+    }
 }

@@ -1,3 +1,6 @@
 //! The tokens that auth makes.
 
 pub mod access;
+pub mod reconnection;
+//! The tokens of players.
+

@@ -1,0 +1,150 @@
+//! A private Valkey, or Redis where that is installed: one node on loopback, gone in the end.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use redis::FromRedisValue;
+use rustix::process::{Pid, Signal, kill_process};
+use uuid::Uuid;
+
+/// How many ports are tried before it is not the ports' fault.
+const PORTS: u32 = 16;
+
+pub(crate) struct Server {
+    program: PathBuf,
+    folder: PathBuf,
+    /// Its own, and that of the cluster's bus.
+    ports: (u16, u16),
+    clustered: bool,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// A server alone.
+    pub(crate) fn start() -> Self {
+        Self::on_free_ports(false)
+    }
+
+    /// Three servers that share the slots of a cluster.
+    pub(crate) async fn start_cluster() -> Vec<Self> {
+        let nodes: Vec<Self> = (0..3).map(|_| Self::on_free_ports(true)).collect();
+        let shares = [(0, 5460), (5461, 10922), (10923, 16383)];
+        for (node, (first, last)) in nodes.iter().zip(shares) {
+            let mut assign = redis::cmd("CLUSTER");
+            assign.arg("ADDSLOTSRANGE").arg(first).arg(last);
+            node.ask::<()>(&assign).await;
+            let (port, bus) = nodes[0].ports;
+            let mut meet = redis::cmd("CLUSTER");
+            meet.arg("MEET").arg("127.0.0.1").arg(port).arg(bus);
+            node.ask::<()>(&meet).await;
+        }
+        for node in &nodes {
+            super::until("a cluster of three", async || {
+                let info: String = node.ask(redis::cmd("CLUSTER").arg("INFO")).await;
+                info.contains("cluster_state:ok") && info.contains("cluster_size:3")
+            })
+            .await;
+        }
+        nodes
+    }
+
+    fn on_free_ports(clustered: bool) -> Self {
+        let program = ["valkey-server", "redis-server"]
+            .iter()
+            .map(|name| PathBuf::from("/usr/bin").join(name))
+            .find(|path| path.exists())
+            .expect("no Valkey is installed; run: apt-get install valkey-server (or redis-server)");
+        let folder = std::env::temp_dir().join(format!("muster-valkey-{}", Uuid::new_v4()));
+        fs::create_dir(&folder).unwrap();
+        let mut server = Self {
+            program,
+            folder,
+            ports: (0, 0),
+            clustered,
+            child: None,
+        };
+        for _ in 0..PORTS {
+            // Below what the system gives to clients.
+            let (port, _) = Uuid::new_v4().as_u64_pair();
+            let port = u16::try_from(10_000 + port % 10_000).unwrap();
+            server.ports = (port, port + 10_000);
+            if server.run() {
+                return server;
+            }
+        }
+        panic!(
+            "the server does not start; try: {}",
+            server.program.display()
+        );
+    }
+
+    /// Starts it where it was before, empty. Whether it came up.
+    pub(crate) fn run(&mut self) -> bool {
+        let (port, bus) = self.ports;
+        let mut command = Command::new(&self.program);
+        command
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .arg("--dir")
+            .arg(&self.folder)
+            .args(["--port", &port.to_string()]);
+        if self.clustered {
+            command.args(["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]);
+            command.args(["--cluster-port", &bus.to_string()]);
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines.any(|line| line.unwrap().contains("Ready to accept connections"));
+        std::thread::spawn(move || lines.for_each(drop));
+        if ready {
+            self.child = Some(child);
+        } else {
+            child.wait().unwrap();
+        }
+        ready
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.ports.0)
+    }
+
+    /// Does one command on a connection of its own.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &redis::Cmd) -> T {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        command.query_async(&mut connection).await.unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
+    }
+
+    /// Stands still with its connections open.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Ends without a word, as by `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        fs::remove_dir_all(&self.folder).ok();
+    }
+}
