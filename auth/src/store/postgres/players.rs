@@ -272,11 +272,12 @@ pub(super) async fn set_data(
     roles: &[String],
     data: &serde_json::Value,
 ) -> sqlx::Result<bool> {
+    // As text: a parameter that is JSON would be jsonb.
     let done = query!(
-        "UPDATE users SET roles = $2, data = $3 WHERE user_id = $1",
+        "UPDATE users SET roles = $2, data = $3::text::json WHERE user_id = $1",
         player.0,
         roles,
-        data,
+        data.to_string(),
     )
     .execute(pool)
     .await?;
