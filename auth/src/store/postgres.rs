@@ -150,9 +150,10 @@ impl Config {
     }
 }
 
-/// Whether PostgreSQL says "not now": connections, transactions, resources, operators.
+/// Whether PostgreSQL says "not now": connections, transactions, resources, operators; and
+/// passwords and names of databases, which are replaced while we run.
 fn refuses(code: &str) -> bool {
-    const CLASSES: [&str; 8] = ["08", "25", "40", "53", "55", "57", "58", "XX"];
+    const CLASSES: [&str; 10] = ["08", "25", "28", "3D", "40", "53", "55", "57", "58", "XX"];
     CLASSES.iter().any(|class| code.starts_with(class))
 }
 
@@ -549,7 +550,7 @@ mod tests {
     #[test]
     fn refusals_are_told_from_corruption() {
         for code in [
-            "08006", "25006", "40001", "53300", "55P03", "57014", "57P01",
+            "08006", "25006", "28P01", "40001", "53300", "55P03", "57014", "57P01",
         ] {
             assert!(refuses(code), "{code}");
         }

@@ -99,6 +99,8 @@ impl Cluster {
             .arg(&self.folder)
             .args(["-c", "listen_addresses="])
             .args(["-c", "dynamic_shared_memory_type=mmap"])
+            // The machine does not crash, only the server does.
+            .args(["-c", "fsync=off"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
