@@ -4,6 +4,12 @@
 //! one transaction: it is there wholly or not at all, and what it returns is durable. Times are
 //! stored as microseconds since 1970.
 
+pub mod postgres;
+pub mod sqlite;
+
+mod rotation;
+mod rows;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -329,7 +335,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// An account.
     async fn player(&self, id: PlayerId) -> Result<Option<Player>, Error>;
 
-    /// Removes an account with everything of it but its audit log; its sessions end.
+    /// Removes an account with everything of it but its audit log; its sessions end by one
+    /// revocation for all of them.
     async fn delete_player(&self, id: PlayerId, at: Timestamp) -> Result<Vec<Revocation>, Error>;
 
     /// Gives an account one more way to sign in; false when it is taken by anybody.
@@ -369,7 +376,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         new: &[u8],
     ) -> Result<bool, Error>;
 
-    /// Allows or forbids the use of an account; its sessions end when it is disabled.
+    /// Allows or forbids the use of an account; its sessions end when it is disabled, by one
+    /// revocation for all of them.
     async fn set_status(
         &self,
         player: PlayerId,
@@ -414,7 +422,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Removes a passkey; false when there was none.
     async fn remove_passkey(&self, player: PlayerId, credential: &[u8]) -> Result<bool, Error>;
 
-    /// Notes a sign-in of a device; returns the device as it was known before.
+    /// Notes a sign-in of a device; returns the device as it was known before. A device without a
+    /// key keeps the one that it had.
     async fn touch_device(
         &self,
         player: PlayerId,
@@ -425,8 +434,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Whether the account knows the device.
     async fn knows_device(&self, player: PlayerId, device: &IdentityHash) -> Result<bool, Error>;
 
-    /// Begins a session and its family of refresh tokens (generation 0).
-    async fn open_session(&self, session: &Session, audit: &Audit) -> Result<(), Error>;
+    /// Begins a session and its family of refresh tokens (generation 0); false when the account
+    /// was removed or disabled meanwhile, and then nothing is written.
+    async fn open_session(&self, session: &Session, audit: &Audit) -> Result<bool, Error>;
 
     /// A session with its account, whether it is live or not.
     async fn session(

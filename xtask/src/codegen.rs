@@ -1,5 +1,7 @@
 //! Writes what is generated from the code and committed, or checks that it is current.
 
+mod queries;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,6 +66,20 @@ pub(crate) fn run(args: &CodegenArgs) -> Result<()> {
             progress(&format!("wrote {}", generator.output));
         }
     }
+    let committed = repository::root().join(queries::OUTPUT);
+    let fresh = scratch("queries")?;
+    queries::write(&fresh)?;
+    if args.check {
+        stale.extend(differences(
+            queries::OUTPUT,
+            &read(&committed)?,
+            &read(&fresh)?,
+        ));
+    } else {
+        replace(&committed, &read(&fresh)?)?;
+        progress(&format!("wrote {}", queries::OUTPUT));
+    }
+    let _ = fs::remove_dir_all(&fresh);
     // After the definitions: the manifest contains them.
     let text = manifest()?;
     let path = repository::root().join(MANIFEST);
@@ -141,6 +157,17 @@ fn read(folder: &Path) -> Result<Files> {
     Ok(files)
 }
 
+/// Makes a folder hold these files and no other.
+fn replace(folder: &Path, files: &Files) -> Result<()> {
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
 fn differences(folder: &str, committed: &Files, fresh: &Files) -> Vec<String> {
     let changed = fresh
         .iter()
@@ -165,6 +192,16 @@ mod tests {
             .iter()
             .map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()))
             .collect()
+    }
+
+    #[test]
+    fn a_replaced_folder_holds_nothing_else() {
+        let folder = scratch("replace").unwrap();
+        fs::write(folder.join("old"), "1").unwrap();
+        let fresh = files(&[("new", "2")]);
+        replace(&folder, &fresh).unwrap();
+        assert_eq!(read(&folder).unwrap(), fresh);
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

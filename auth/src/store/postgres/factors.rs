@@ -1,0 +1,218 @@
+//! What a player proves to be itself with, beside the password: codes, passkeys, devices, mails.
+
+use jiff::Timestamp;
+use sqlx::postgres::PgPool;
+use sqlx::{query, query_as, query_scalar};
+
+use super::turn;
+use crate::ids::{IdentityHash, PlayerId};
+use crate::store::rows::{self, DeviceRow, PasskeyRow, micros};
+use crate::store::{Device, OneTime, Passkey, Purpose, Totp};
+
+pub(super) async fn set_totp(
+    pool: &PgPool,
+    player: PlayerId,
+    totp: Option<&Totp>,
+    recovery: &[[u8; 32]],
+) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    if turn(&mut transaction, player).await?.is_none() {
+        return Ok(());
+    }
+    query!(
+        "UPDATE users SET totp_secret = $2, totp_confirmed = $3, totp_last_step = $4 \
+        WHERE user_id = $1",
+        player.0,
+        totp.map(|totp| totp.secret.as_slice()),
+        totp.is_some_and(|totp| totp.confirmed),
+        totp.map(|totp| totp.last_step),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    query!("DELETE FROM recovery_codes WHERE user_id = $1", player.0)
+        .execute(&mut *transaction)
+        .await?;
+    let codes: Vec<Vec<u8>> = recovery.iter().map(|code| code.to_vec()).collect();
+    query!(
+        "INSERT INTO recovery_codes (user_id, code_hash) \
+        SELECT $1, code FROM UNNEST($2::bytea[]) AS code ON CONFLICT DO NOTHING",
+        player.0,
+        &codes,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
+pub(super) async fn spend_totp(pool: &PgPool, player: PlayerId, step: i64) -> sqlx::Result<bool> {
+    let done = query!(
+        "UPDATE users SET totp_last_step = $2, totp_confirmed = true \
+        WHERE user_id = $1 AND totp_last_step < $2",
+        player.0,
+        step,
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn spend_recovery(
+    pool: &PgPool,
+    player: PlayerId,
+    hash: &[u8; 32],
+    at: Timestamp,
+) -> sqlx::Result<bool> {
+    let done = query!(
+        "UPDATE recovery_codes SET used_at = $3 \
+        WHERE user_id = $1 AND code_hash = $2 AND used_at IS NULL",
+        player.0,
+        hash.as_slice(),
+        micros(at),
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn put_passkey(
+    pool: &PgPool,
+    player: PlayerId,
+    passkey: &Passkey,
+) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    if turn(&mut transaction, player).await?.is_none() {
+        return Ok(());
+    }
+    query!(
+        "INSERT INTO passkeys (user_id, credential_id, record, name, created_at, used_at) \
+        VALUES ($1, $2, $3, $4, $5, $6) \
+        ON CONFLICT (user_id, credential_id) DO UPDATE SET record = excluded.record, \
+            name = excluded.name, created_at = excluded.created_at, used_at = excluded.used_at",
+        player.0,
+        passkey.credential,
+        passkey.record,
+        passkey.name,
+        micros(passkey.created),
+        passkey.used.map(micros),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
+pub(super) async fn passkeys(pool: &PgPool, player: PlayerId) -> sqlx::Result<Vec<Passkey>> {
+    let rows = query_as!(
+        PasskeyRow,
+        "SELECT credential_id, record, name, created_at, used_at FROM passkeys \
+        WHERE user_id = $1 ORDER BY created_at, credential_id",
+        player.0,
+    )
+    .fetch_all(pool)
+    .await?;
+    rows::all(rows)
+}
+
+pub(super) async fn remove_passkey(
+    pool: &PgPool,
+    player: PlayerId,
+    credential: &[u8],
+) -> sqlx::Result<bool> {
+    let done = query!(
+        "DELETE FROM passkeys WHERE user_id = $1 AND credential_id = $2",
+        player.0,
+        credential,
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn touch_device(
+    pool: &PgPool,
+    player: PlayerId,
+    device: &Device,
+    at: Timestamp,
+) -> sqlx::Result<Option<Device>> {
+    let mut transaction = pool.begin().await?;
+    if turn(&mut transaction, player).await?.is_none() {
+        return Ok(None);
+    }
+    let known = query_as!(
+        DeviceRow,
+        "SELECT device_hash, device_id, bound_key FROM devices \
+        WHERE user_id = $1 AND device_hash = $2",
+        player.0,
+        device.hash.0.as_slice(),
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    query!(
+        "INSERT INTO devices (user_id, device_hash, device_id, bound_key, created_at, last_login) \
+        VALUES ($1, $2, $3, $4, $5, $5) \
+        ON CONFLICT (user_id, device_hash) DO UPDATE SET device_id = excluded.device_id, \
+            bound_key = coalesce(excluded.bound_key, devices.bound_key), \
+            last_login = excluded.last_login",
+        player.0,
+        device.hash.0.as_slice(),
+        device.sealed,
+        device.key,
+        micros(at),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    known.map(Device::try_from).transpose()
+}
+
+pub(super) async fn knows_device(
+    pool: &PgPool,
+    player: PlayerId,
+    device: &IdentityHash,
+) -> sqlx::Result<bool> {
+    query_scalar!(
+        "SELECT EXISTS (SELECT FROM devices WHERE user_id = $1 AND device_hash = $2) AS \"known!\"",
+        player.0,
+        device.0.as_slice(),
+    )
+    .fetch_one(pool)
+    .await
+}
+
+pub(super) async fn put_one_time(pool: &PgPool, secret: &OneTime) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    if turn(&mut transaction, secret.player).await?.is_none() {
+        return Ok(());
+    }
+    query!(
+        "INSERT INTO one_time_secrets (user_id, purpose, secret_hash, expires_at) \
+        VALUES ($1, $2, $3, $4) ON CONFLICT (user_id, purpose) DO UPDATE \
+            SET secret_hash = excluded.secret_hash, expires_at = excluded.expires_at",
+        secret.player.0,
+        secret.purpose.name(),
+        secret.hash.as_slice(),
+        micros(secret.expires),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
+pub(super) async fn spend_one_time(
+    pool: &PgPool,
+    player: PlayerId,
+    purpose: Purpose,
+    hash: &[u8; 32],
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let done = query!(
+        "DELETE FROM one_time_secrets \
+        WHERE user_id = $1 AND purpose = $2 AND secret_hash = $3 AND expires_at > $4",
+        player.0,
+        purpose.name(),
+        hash.as_slice(),
+        micros(now),
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

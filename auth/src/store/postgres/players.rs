@@ -1,0 +1,285 @@
+//! Accounts and what they sign in with.
+
+use jiff::Timestamp;
+use sqlx::postgres::PgPool;
+use sqlx::{query, query_as, query_scalar};
+
+use super::{sessions, turn};
+use crate::ids::{IdentityHash, PlayerId};
+use crate::live::Revocation;
+use crate::store::rows::{self, IdentityRow, PlayerRow, micros, status_name};
+use crate::store::{Identity, NewPlayer, Player, Status};
+
+pub(super) async fn create(pool: &PgPool, new: &NewPlayer) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
+    // First: whoever comes second waits here for whoever came first.
+    if !claim(&mut transaction, &new.identity.hash, new.id).await? {
+        return Ok(false);
+    }
+    query!(
+        "INSERT INTO users \
+            (user_id, status, email, email_verified, password_hash, guest, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        new.id.0,
+        status_name(Status::Active),
+        new.email,
+        new.email_verified,
+        new.password,
+        new.guest,
+        micros(new.at),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    note(&mut transaction, new.id, &new.identity, new.at).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Takes an identity; false when it is taken.
+async fn claim(
+    connection: &mut sqlx::PgConnection,
+    identity: &IdentityHash,
+    player: PlayerId,
+) -> sqlx::Result<bool> {
+    let done = query!(
+        "INSERT INTO identities (identity_hash, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        identity.0.as_slice(),
+        player.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes an identity for its owner to see.
+async fn note(
+    connection: &mut sqlx::PgConnection,
+    player: PlayerId,
+    identity: &Identity,
+    at: Timestamp,
+) -> sqlx::Result<()> {
+    query!(
+        "INSERT INTO user_identities (user_id, identity_hash, kind, label, created_at) \
+        VALUES ($1, $2, $3, $4, $5)",
+        player.0,
+        identity.hash.0.as_slice(),
+        identity.kind.name(),
+        identity.label,
+        micros(at),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn by(pool: &PgPool, identity: &IdentityHash) -> sqlx::Result<Option<PlayerId>> {
+    let player = query_scalar!(
+        "SELECT user_id FROM identities WHERE identity_hash = $1",
+        identity.0.as_slice(),
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(player.map(PlayerId))
+}
+
+pub(super) async fn get(pool: &PgPool, id: PlayerId) -> sqlx::Result<Option<Player>> {
+    query_as!(
+        PlayerRow,
+        "SELECT user_id, status, email, email_verified, password_hash, totp_secret, \
+            totp_confirmed, totp_last_step, guest, roles, data, created_at \
+        FROM users WHERE user_id = $1",
+        id.0,
+    )
+    .fetch_optional(pool)
+    .await?
+    .map(Player::try_from)
+    .transpose()
+}
+
+pub(super) async fn delete(
+    pool: &PgPool,
+    id: PlayerId,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let mut transaction = pool.begin().await?;
+    if turn(&mut transaction, id).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    // They are found by their hashes: where they are kept, nobody knows whose they are.
+    let identities = query_scalar!(
+        "SELECT identity_hash FROM user_identities WHERE user_id = $1",
+        id.0,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    query!(
+        "DELETE FROM identities WHERE identity_hash = ANY($1) AND user_id = $2",
+        &identities,
+        id.0,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let revocations = vec![rows::revocation(id, None, at)?];
+    sessions::revoke(&mut transaction, &revocations).await?;
+    // Everything else of the account goes with it.
+    query!("DELETE FROM users WHERE user_id = $1", id.0)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(revocations)
+}
+
+pub(super) async fn add_identity(
+    pool: &PgPool,
+    player: PlayerId,
+    identity: &Identity,
+    at: Timestamp,
+) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
+    if turn(&mut transaction, player).await?.is_none()
+        || !claim(&mut transaction, &identity.hash, player).await?
+    {
+        return Ok(false);
+    }
+    note(&mut transaction, player, identity, at).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+pub(super) async fn remove_identity(
+    pool: &PgPool,
+    player: PlayerId,
+    identity: &IdentityHash,
+) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
+    if turn(&mut transaction, player).await?.is_none() {
+        return Ok(false);
+    }
+    let done = query!(
+        "DELETE FROM user_identities WHERE user_id = $1 AND identity_hash = $2",
+        player.0,
+        identity.0.as_slice(),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    query!(
+        "DELETE FROM identities WHERE identity_hash = $1 AND user_id = $2",
+        identity.0.as_slice(),
+        player.0,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn identities(pool: &PgPool, player: PlayerId) -> sqlx::Result<Vec<Identity>> {
+    let rows = query_as!(
+        IdentityRow,
+        "SELECT identity_hash, kind, label FROM user_identities WHERE user_id = $1 \
+        ORDER BY created_at, identity_hash",
+        player.0,
+    )
+    .fetch_all(pool)
+    .await?;
+    rows::all(rows)
+}
+
+pub(super) async fn set_password(
+    pool: &PgPool,
+    player: PlayerId,
+    expected: Option<&str>,
+    new: &str,
+) -> sqlx::Result<bool> {
+    let done = query!(
+        "UPDATE users SET password_hash = $3 \
+        WHERE user_id = $1 AND password_hash IS NOT DISTINCT FROM $2",
+        player.0,
+        expected,
+        new,
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn verify_email(pool: &PgPool, player: PlayerId) -> sqlx::Result<()> {
+    query!(
+        "UPDATE users SET email_verified = true WHERE user_id = $1",
+        player.0,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn reseal_email(
+    pool: &PgPool,
+    player: PlayerId,
+    expected: &[u8],
+    new: &[u8],
+) -> sqlx::Result<bool> {
+    let done = query!(
+        "UPDATE users SET email = $3 WHERE user_id = $1 AND email = $2",
+        player.0,
+        expected,
+        new,
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn set_status(
+    pool: &PgPool,
+    player: PlayerId,
+    status: Status,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let mut transaction = pool.begin().await?;
+    if turn(&mut transaction, player).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    query!(
+        "UPDATE users SET status = $2 WHERE user_id = $1",
+        player.0,
+        status_name(status),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let revocations = match status {
+        Status::Active => Vec::new(),
+        Status::Disabled => {
+            query!(
+                "UPDATE refresh_families SET ended_at = $2 \
+                WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2",
+                player.0,
+                micros(at),
+            )
+            .execute(&mut *transaction)
+            .await?;
+            vec![rows::revocation(player, None, at)?]
+        }
+    };
+    sessions::revoke(&mut transaction, &revocations).await?;
+    transaction.commit().await?;
+    Ok(revocations)
+}
+
+pub(super) async fn set_data(
+    pool: &PgPool,
+    player: PlayerId,
+    roles: &[String],
+    data: &serde_json::Value,
+) -> sqlx::Result<bool> {
+    // As text: a parameter that is JSON would be jsonb.
+    let done = query!(
+        "UPDATE users SET roles = $2, data = $3::text::json WHERE user_id = $1",
+        player.0,
+        roles,
+        data.to_string(),
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,327 @@
+//! Sessions, their refresh tokens, and their ends.
+
+use jiff::Timestamp;
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{query, query_as, query_scalar};
+use uuid::Uuid;
+
+use super::{audit, turn};
+use crate::ids::{FamilyId, PlayerId, SessionId};
+use crate::live::Revocation;
+use crate::store::rotation::{Verdict, judge};
+use crate::store::rows::{
+    self, PlayerRow, RevocationRow, SessionRow, generation, micros, status_name,
+};
+use crate::store::{Audit, Player, Rotate, Rotated, Session, Status, Which};
+
+/// A session with its family and its account, in one row: a refresh is one question.
+struct LiveRow {
+    user_id: Uuid,
+    session_id: Uuid,
+    family_id: Uuid,
+    client: String,
+    device_hash: Option<Vec<u8>>,
+    ip: String,
+    bound_key: Option<String>,
+    audiences: Vec<String>,
+    methods: Vec<String>,
+    session_created_at: i64,
+    generation: i64,
+    spent_at: Option<i64>,
+    spent_by: Option<Vec<u8>>,
+    expires_at: i64,
+    ended_at: Option<i64>,
+    status: String,
+    email: Option<Vec<u8>>,
+    email_verified: bool,
+    password_hash: Option<String>,
+    totp_secret: Option<Vec<u8>>,
+    totp_confirmed: bool,
+    totp_last_step: Option<i64>,
+    guest: bool,
+    roles: Vec<String>,
+    data: serde_json::Value,
+    created_at: i64,
+}
+
+impl LiveRow {
+    fn split(self) -> sqlx::Result<(SessionRow, Player)> {
+        let session = SessionRow {
+            user_id: self.user_id,
+            session_id: self.session_id,
+            family_id: self.family_id,
+            client: self.client,
+            device_hash: self.device_hash,
+            ip: self.ip,
+            bound_key: self.bound_key,
+            audiences: self.audiences,
+            methods: self.methods,
+            created_at: self.session_created_at,
+            generation: self.generation,
+            spent_at: self.spent_at,
+            spent_by: self.spent_by,
+            expires_at: self.expires_at,
+            ended_at: self.ended_at,
+        };
+        let player = PlayerRow {
+            user_id: self.user_id,
+            status: self.status,
+            email: self.email,
+            email_verified: self.email_verified,
+            password_hash: self.password_hash,
+            totp_secret: self.totp_secret,
+            totp_confirmed: self.totp_confirmed,
+            totp_last_step: self.totp_last_step,
+            guest: self.guest,
+            roles: self.roles,
+            data: self.data,
+            created_at: self.created_at,
+        };
+        Ok((session, player.try_into()?))
+    }
+}
+
+pub(super) async fn open(pool: &PgPool, session: &Session, line: &Audit) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
+    // Whoever disables the account waits for this, or this for them: no session slips through.
+    if turn(&mut transaction, session.player).await?.as_deref() != Some(status_name(Status::Active))
+    {
+        return Ok(false);
+    }
+    query!(
+        "INSERT INTO sessions (user_id, session_id, client, device_hash, ip, bound_key, \
+            audiences, methods, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        session.player.0,
+        session.id.0,
+        session.client,
+        session.device.as_ref().map(|device| device.0.as_slice()),
+        session.ip,
+        session.key,
+        &session.audiences,
+        &session.methods,
+        micros(session.created),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    query!(
+        "INSERT INTO refresh_families (user_id, family_id, session_id, expires_at) \
+        VALUES ($1, $2, $3, $4)",
+        session.player.0,
+        session.family.0,
+        session.id.0,
+        micros(session.expires),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    audit::write(&mut transaction, std::slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+pub(super) async fn get(
+    pool: &PgPool,
+    player: PlayerId,
+    session: SessionId,
+) -> sqlx::Result<Option<(Session, Player)>> {
+    let Some(row) = find(pool, player, Some(session), None).await? else {
+        return Ok(None);
+    };
+    let (session, player) = row.split()?;
+    Ok(Some((session.try_into()?, player)))
+}
+
+/// A session by its id or by that of its family.
+async fn find(
+    pool: &PgPool,
+    player: PlayerId,
+    session: Option<SessionId>,
+    family: Option<FamilyId>,
+) -> sqlx::Result<Option<LiveRow>> {
+    query_as!(
+        LiveRow,
+        "SELECT session.user_id, session.session_id, family.family_id, session.client, \
+            session.device_hash, session.ip, session.bound_key, session.audiences, \
+            session.methods, session.created_at AS session_created_at, family.generation, \
+            family.spent_at, family.spent_by, family.expires_at, family.ended_at, player.status, \
+            player.email, player.email_verified, player.password_hash, player.totp_secret, \
+            player.totp_confirmed, player.totp_last_step, player.guest, player.roles, \
+            player.data, player.created_at \
+        FROM sessions AS session \
+            JOIN refresh_families AS family \
+                ON family.user_id = session.user_id AND family.session_id = session.session_id \
+            JOIN users AS player ON player.user_id = session.user_id \
+        WHERE session.user_id = $1 AND (session.session_id = $2 OR family.family_id = $3)",
+        player.0,
+        session.map(|session| session.0),
+        family.map(|family| family.0),
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+pub(super) async fn live(
+    pool: &PgPool,
+    player: PlayerId,
+    now: Timestamp,
+) -> sqlx::Result<Vec<Session>> {
+    let rows = query_as!(
+        SessionRow,
+        "SELECT session.user_id, session.session_id, family.family_id, session.client, \
+            session.device_hash, session.ip, session.bound_key, session.audiences, \
+            session.methods, session.created_at, family.generation, family.spent_at, \
+            family.spent_by, family.expires_at, family.ended_at \
+        FROM sessions AS session JOIN refresh_families AS family \
+            ON family.user_id = session.user_id AND family.session_id = session.session_id \
+        WHERE session.user_id = $1 AND family.ended_at IS NULL AND family.expires_at > $2 \
+        ORDER BY session.created_at DESC, session.session_id DESC LIMIT 100",
+        player.0,
+        micros(now),
+    )
+    .fetch_all(pool)
+    .await?;
+    rows::all(rows)
+}
+
+pub(super) async fn end(
+    pool: &PgPool,
+    player: PlayerId,
+    which: Which,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let mut transaction = pool.begin().await?;
+    if turn(&mut transaction, player).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    let (session, is_meant) = match which {
+        Which::One(session) => (Some(session.0), true),
+        Which::All => (None, true),
+        Which::AllBut(session) => (Some(session.0), false),
+    };
+    let ended = query_scalar!(
+        "UPDATE refresh_families SET ended_at = $2 \
+        WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 \
+            AND ($3::uuid IS NULL OR (session_id = $3) = $4::boolean) \
+        RETURNING session_id",
+        player.0,
+        micros(at),
+        session,
+        is_meant,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    let revocations: Vec<Revocation> = ended
+        .into_iter()
+        .map(|session| rows::revocation(player, Some(SessionId(session)), at))
+        .collect::<sqlx::Result<_>>()?;
+    revoke(&mut transaction, &revocations).await?;
+    transaction.commit().await?;
+    Ok(revocations)
+}
+
+/// Writes revocations.
+pub(super) async fn revoke(
+    connection: &mut PgConnection,
+    revocations: &[Revocation],
+) -> sqlx::Result<()> {
+    if revocations.is_empty() {
+        return Ok(());
+    }
+    let mut ids = Vec::with_capacity(revocations.len());
+    let mut players = Vec::with_capacity(revocations.len());
+    let mut sessions = Vec::with_capacity(revocations.len());
+    let mut times = Vec::with_capacity(revocations.len());
+    for revocation in revocations {
+        ids.push(revocation.id);
+        players.push(revocation.player.0);
+        sessions.push(revocation.session.map(|session| session.0));
+        times.push(micros(revocation.at));
+    }
+    query!(
+        "INSERT INTO revocations (user_id, revocation_id, session_id, revoked_at) \
+        SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[])",
+        &players,
+        &ids,
+        &sessions as &[Option<Uuid>],
+        &times,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn rotate(pool: &PgPool, rotate: &Rotate) -> sqlx::Result<Rotated> {
+    // Of two at once the second waits for the row, finds another generation there, and does
+    // nothing. Whatever ends a session or disables an account changes this row, too.
+    let next = query_as!(
+        LiveRow,
+        "UPDATE refresh_families AS family \
+        SET generation = family.generation + 1, spent_at = $4, spent_by = $5 \
+        FROM sessions AS session, users AS player \
+        WHERE family.user_id = $1 AND family.family_id = $2 AND family.generation = $3 \
+            AND family.ended_at IS NULL AND family.expires_at > $4 \
+            AND session.user_id = family.user_id AND session.session_id = family.session_id \
+            AND player.user_id = family.user_id AND player.status = 'active' \
+        RETURNING session.user_id, session.session_id, family.family_id, session.client, \
+            session.device_hash, session.ip, session.bound_key, session.audiences, \
+            session.methods, session.created_at AS session_created_at, family.generation, \
+            family.spent_at, family.spent_by, family.expires_at, family.ended_at, player.status, \
+            player.email, player.email_verified, player.password_hash, player.totp_secret, \
+            player.totp_confirmed, player.totp_last_step, player.guest, player.roles, \
+            player.data, player.created_at",
+        rotate.player.0,
+        rotate.family.0,
+        i64::from(rotate.generation),
+        micros(rotate.now),
+        rotate.client.as_ref().map(<[u8; 32]>::as_slice),
+    )
+    .fetch_optional(pool)
+    .await?;
+    if let Some(row) = next {
+        let (session, player) = row.split()?;
+        return Ok(Rotated::Next {
+            generation: generation(session.generation)?,
+            session: Box::new(session.try_into()?),
+            player: Box::new(player),
+        });
+    }
+    let Some(row) = find(pool, rotate.player, None, Some(rotate.family)).await? else {
+        return Ok(Rotated::Refused);
+    };
+    let (session, player) = row.split()?;
+    match judge(&session.family(player.status, rotate.now)?, rotate) {
+        Verdict::Again => Ok(Rotated::Again {
+            generation: generation(session.generation)?,
+            session: Box::new(session.try_into()?),
+            player: Box::new(player),
+        }),
+        Verdict::Reused => punish(pool, rotate, SessionId(session.session_id)).await,
+        // The generation never goes back: one that is good now was good for the update.
+        Verdict::Next | Verdict::Refused => Ok(Rotated::Refused),
+    }
+}
+
+/// Ends a family of which a spent token came back. That it was spent does not change any more, so
+/// nothing is to be asked again; but of any number of such tokens at once one ends the family.
+async fn punish(pool: &PgPool, rotate: &Rotate, session: SessionId) -> sqlx::Result<Rotated> {
+    let revocations = end(pool, rotate.player, Which::One(session), rotate.now).await?;
+    if revocations.is_empty() {
+        return Ok(Rotated::Refused);
+    }
+    Ok(Rotated::Reused(revocations))
+}
+
+pub(super) async fn revocations_since(
+    pool: &PgPool,
+    since: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let rows = query_as!(
+        RevocationRow,
+        "SELECT user_id, revocation_id, session_id, revoked_at FROM revocations \
+        WHERE revoked_at >= $1 ORDER BY revoked_at, revocation_id LIMIT 10000",
+        micros(since),
+    )
+    .fetch_all(pool)
+    .await?;
+    rows::all(rows)
+}

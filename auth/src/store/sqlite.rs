@@ -1,0 +1,352 @@
+//! SQLite: the embedded mode, without a server of databases.
+//!
+//! One connection, so that calls come one after another and every transaction is alone; a file or
+//! memory. Each commit is on the disk before it is acknowledged.
+
+mod factors;
+mod players;
+mod sessions;
+mod system;
+
+use std::fmt;
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::ConnectOptions as _;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use uuid::Uuid;
+
+use super::rows::{failure, migration_failure};
+use super::{
+    Audit, Device, Error, Identity, NewPlayer, OneTime, Passkey, Player, Purged, Purpose, Rotate,
+    Rotated, Session, SigningKey, Status, Store, Totp, Which,
+};
+use crate::ids::{IdentityHash, PlayerId, SessionId};
+use crate::live::Revocation;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Longest wait for another process that has the file, and for the calls before.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// How a transaction begins: one that reads first and writes then could fail in the middle.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// Whether SQLite says "not now": see <https://sqlite.org/rescode.html>.
+fn refuses(code: &str) -> bool {
+    const BUSY: u32 = 5;
+    const LOCKED: u32 = 6;
+    const NO_MEMORY: u32 = 7;
+    const READ_ONLY: u32 = 8;
+    const INTERRUPTED: u32 = 9;
+    const INPUT_OUTPUT: u32 = 10;
+    const FULL: u32 = 13;
+    const CANNOT_OPEN: u32 = 14;
+    // The upper bytes hold details.
+    code.parse().is_ok_and(|code: u32| {
+        matches!(
+            code & 0xff,
+            BUSY | LOCKED | NO_MEMORY | READ_ONLY | INTERRUPTED | INPUT_OUTPUT | FULL | CANNOT_OPEN
+        )
+    })
+}
+
+/// The store of the embedded mode.
+pub struct Sqlite {
+    pool: SqlitePool,
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Sqlite").finish_non_exhaustive()
+    }
+}
+
+impl Sqlite {
+    /// Opens a file, or makes it; its folder must exist.
+    pub async fn open(path: &Path) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        Self::with(options).await
+    }
+
+    /// One that is gone when it is dropped.
+    pub async fn in_memory() -> Result<Self, Error> {
+        Self::with(SqliteConnectOptions::new().in_memory(true)).await
+    }
+
+    async fn with(options: SqliteConnectOptions) -> Result<Self, Error> {
+        let options = options
+            .foreign_keys(true)
+            .busy_timeout(LIMIT)
+            .disable_statement_logging();
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(LIMIT)
+            // What is in memory is gone with its connection.
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options)
+            .await
+            .map_err(|error| failure(&error, refuses))?;
+        let outcome = MIGRATIONS.run(&pool).await;
+        outcome.map_err(|error| migration_failure(error, refuses))?;
+        Ok(Self { pool })
+    }
+
+    /// Closes the file when what is under way has ended.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+async fn answer<Output>(
+    work: impl Future<Output = sqlx::Result<Output>> + Send,
+) -> Result<Output, Error> {
+    work.await.map_err(|error| failure(&error, refuses))
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn create_player(&self, new: &NewPlayer) -> Result<bool, Error> {
+        answer(players::create(&self.pool, new)).await
+    }
+
+    async fn player_by(&self, identity: &IdentityHash) -> Result<Option<PlayerId>, Error> {
+        answer(players::by(&self.pool, identity)).await
+    }
+
+    async fn player(&self, id: PlayerId) -> Result<Option<Player>, Error> {
+        answer(players::get(&self.pool, id)).await
+    }
+
+    async fn delete_player(&self, id: PlayerId, at: Timestamp) -> Result<Vec<Revocation>, Error> {
+        answer(players::delete(&self.pool, id, at)).await
+    }
+
+    async fn add_identity(
+        &self,
+        player: PlayerId,
+        identity: &Identity,
+        at: Timestamp,
+    ) -> Result<bool, Error> {
+        answer(players::add_identity(&self.pool, player, identity, at)).await
+    }
+
+    async fn remove_identity(
+        &self,
+        player: PlayerId,
+        identity: &IdentityHash,
+    ) -> Result<bool, Error> {
+        answer(players::remove_identity(&self.pool, player, identity)).await
+    }
+
+    async fn identities(&self, player: PlayerId) -> Result<Vec<Identity>, Error> {
+        answer(players::identities(&self.pool, player)).await
+    }
+
+    async fn set_password(
+        &self,
+        player: PlayerId,
+        expected: Option<&str>,
+        new: &str,
+    ) -> Result<bool, Error> {
+        answer(players::set_password(&self.pool, player, expected, new)).await
+    }
+
+    async fn verify_email(&self, player: PlayerId) -> Result<(), Error> {
+        answer(players::verify_email(&self.pool, player)).await
+    }
+
+    async fn reseal_email(
+        &self,
+        player: PlayerId,
+        expected: &[u8],
+        new: &[u8],
+    ) -> Result<bool, Error> {
+        answer(players::reseal_email(&self.pool, player, expected, new)).await
+    }
+
+    async fn set_status(
+        &self,
+        player: PlayerId,
+        status: Status,
+        at: Timestamp,
+    ) -> Result<Vec<Revocation>, Error> {
+        answer(players::set_status(&self.pool, player, status, at)).await
+    }
+
+    async fn set_data(
+        &self,
+        player: PlayerId,
+        roles: &[String],
+        data: &serde_json::Value,
+    ) -> Result<bool, Error> {
+        answer(players::set_data(&self.pool, player, roles, data)).await
+    }
+
+    async fn set_totp(
+        &self,
+        player: PlayerId,
+        totp: Option<&Totp>,
+        recovery: &[[u8; 32]],
+    ) -> Result<(), Error> {
+        answer(factors::set_totp(&self.pool, player, totp, recovery)).await
+    }
+
+    async fn spend_totp(&self, player: PlayerId, step: i64) -> Result<bool, Error> {
+        answer(factors::spend_totp(&self.pool, player, step)).await
+    }
+
+    async fn spend_recovery(
+        &self,
+        player: PlayerId,
+        hash: &[u8; 32],
+        at: Timestamp,
+    ) -> Result<bool, Error> {
+        answer(factors::spend_recovery(&self.pool, player, hash, at)).await
+    }
+
+    async fn put_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<(), Error> {
+        answer(factors::put_passkey(&self.pool, player, passkey)).await
+    }
+
+    async fn passkeys(&self, player: PlayerId) -> Result<Vec<Passkey>, Error> {
+        answer(factors::passkeys(&self.pool, player)).await
+    }
+
+    async fn remove_passkey(&self, player: PlayerId, credential: &[u8]) -> Result<bool, Error> {
+        answer(factors::remove_passkey(&self.pool, player, credential)).await
+    }
+
+    async fn touch_device(
+        &self,
+        player: PlayerId,
+        device: &Device,
+        at: Timestamp,
+    ) -> Result<Option<Device>, Error> {
+        answer(factors::touch_device(&self.pool, player, device, at)).await
+    }
+
+    async fn knows_device(&self, player: PlayerId, device: &IdentityHash) -> Result<bool, Error> {
+        answer(factors::knows_device(&self.pool, player, device)).await
+    }
+
+    async fn open_session(&self, session: &Session, line: &Audit) -> Result<bool, Error> {
+        answer(sessions::open(&self.pool, session, line)).await
+    }
+
+    async fn session(
+        &self,
+        player: PlayerId,
+        session: SessionId,
+    ) -> Result<Option<(Session, Player)>, Error> {
+        answer(sessions::get(&self.pool, player, session)).await
+    }
+
+    async fn sessions(&self, player: PlayerId, now: Timestamp) -> Result<Vec<Session>, Error> {
+        answer(sessions::live(&self.pool, player, now)).await
+    }
+
+    async fn end_sessions(
+        &self,
+        player: PlayerId,
+        which: Which,
+        at: Timestamp,
+    ) -> Result<Vec<Revocation>, Error> {
+        answer(sessions::end(&self.pool, player, which, at)).await
+    }
+
+    async fn rotate(&self, rotate: &Rotate) -> Result<Rotated, Error> {
+        answer(sessions::rotate(&self.pool, rotate)).await
+    }
+
+    async fn put_one_time(&self, secret: &OneTime) -> Result<(), Error> {
+        answer(factors::put_one_time(&self.pool, secret)).await
+    }
+
+    async fn spend_one_time(
+        &self,
+        player: PlayerId,
+        purpose: Purpose,
+        hash: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        answer(factors::spend_one_time(
+            &self.pool, player, purpose, hash, now,
+        ))
+        .await
+    }
+
+    async fn revocations_since(&self, since: Timestamp) -> Result<Vec<Revocation>, Error> {
+        answer(sessions::revocations_since(&self.pool, since)).await
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<SigningKey>, Error> {
+        answer(system::keys(&self.pool)).await
+    }
+
+    async fn add_signing_key(&self, key: &SigningKey, expected: &[String]) -> Result<bool, Error> {
+        answer(system::add_key(&self.pool, key, expected)).await
+    }
+
+    async fn revoke_signing_key(&self, id: &str, at: Timestamp) -> Result<bool, Error> {
+        answer(system::revoke_key(&self.pool, id, at)).await
+    }
+
+    async fn audit(&self, lines: &[Audit]) -> Result<(), Error> {
+        answer(system::append(&self.pool, lines)).await
+    }
+
+    async fn audit_of(
+        &self,
+        player: PlayerId,
+        before: Option<Uuid>,
+        limit: u16,
+    ) -> Result<Vec<Audit>, Error> {
+        answer(system::audit_of(&self.pool, player, before, limit)).await
+    }
+
+    async fn purge(
+        &self,
+        before: Timestamp,
+        audit_before: Timestamp,
+        limit: u32,
+    ) -> Result<Purged, Error> {
+        answer(system::purge(&self.pool, before, audit_before, limit)).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        answer(async {
+            sqlx::query("SELECT 1").fetch_one(&self.pool).await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_from_corruption() {
+        // Busy, busy for a snapshot, a failed sync, a full disk.
+        for code in ["5", "517", "1034", "13"] {
+            assert!(refuses(code), "{code}");
+        }
+        // No such table, a corrupt file, a broken constraint.
+        for code in ["", "1", "11", "2067"] {
+            assert!(!refuses(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What a player proves to be itself with, beside the password: codes, passkeys, devices, mails.
+
+use jiff::Timestamp;
+use sqlx::sqlite::SqlitePool;
+use sqlx::{query, query_as, query_scalar};
+
+use super::BEGIN;
+use super::players::exists;
+use crate::ids::{IdentityHash, PlayerId};
+use crate::store::rows::{self, DeviceRow, PasskeyRow, micros};
+use crate::store::{Device, OneTime, Passkey, Purpose, Totp};
+
+pub(super) async fn set_totp(
+    pool: &SqlitePool,
+    player: PlayerId,
+    totp: Option<&Totp>,
+    recovery: &[[u8; 32]],
+) -> sqlx::Result<()> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let done = query(
+        "UPDATE users SET totp_secret = ?, totp_confirmed = ?, totp_last_step = ? \
+        WHERE user_id = ?",
+    )
+    .bind(totp.map(|totp| totp.secret.as_slice()))
+    .bind(totp.is_some_and(|totp| totp.confirmed))
+    .bind(totp.map(|totp| totp.last_step))
+    .bind(player.0)
+    .execute(&mut *transaction)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    query("DELETE FROM recovery_codes WHERE user_id = ?")
+        .bind(player.0)
+        .execute(&mut *transaction)
+        .await?;
+    for code in recovery {
+        query(
+            "INSERT INTO recovery_codes (user_id, code_hash) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(player.0)
+        .bind(code.as_slice())
+        .execute(&mut *transaction)
+        .await?;
+    }
+    transaction.commit().await
+}
+
+pub(super) async fn spend_totp(
+    pool: &SqlitePool,
+    player: PlayerId,
+    step: i64,
+) -> sqlx::Result<bool> {
+    let done = query(
+        "UPDATE users SET totp_last_step = ?2, totp_confirmed = true \
+        WHERE user_id = ?1 AND totp_last_step < ?2",
+    )
+    .bind(player.0)
+    .bind(step)
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn spend_recovery(
+    pool: &SqlitePool,
+    player: PlayerId,
+    hash: &[u8; 32],
+    at: Timestamp,
+) -> sqlx::Result<bool> {
+    let done = query(
+        "UPDATE recovery_codes SET used_at = ? \
+        WHERE user_id = ? AND code_hash = ? AND used_at IS NULL",
+    )
+    .bind(micros(at))
+    .bind(player.0)
+    .bind(hash.as_slice())
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn put_passkey(
+    pool: &SqlitePool,
+    player: PlayerId,
+    passkey: &Passkey,
+) -> sqlx::Result<()> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    if !exists(&mut transaction, player).await? {
+        return Ok(());
+    }
+    query(
+        "INSERT INTO passkeys (user_id, credential_id, record, name, created_at, used_at) \
+        VALUES (?, ?, ?, ?, ?, ?) \
+        ON CONFLICT (user_id, credential_id) DO UPDATE SET record = excluded.record, \
+            name = excluded.name, created_at = excluded.created_at, used_at = excluded.used_at",
+    )
+    .bind(player.0)
+    .bind(&passkey.credential)
+    .bind(&passkey.record)
+    .bind(&passkey.name)
+    .bind(micros(passkey.created))
+    .bind(passkey.used.map(micros))
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
+pub(super) async fn passkeys(pool: &SqlitePool, player: PlayerId) -> sqlx::Result<Vec<Passkey>> {
+    let rows: Vec<PasskeyRow> = query_as(
+        "SELECT credential_id, record, name, created_at, used_at FROM passkeys \
+        WHERE user_id = ? ORDER BY created_at, credential_id",
+    )
+    .bind(player.0)
+    .fetch_all(pool)
+    .await?;
+    rows::all(rows)
+}
+
+pub(super) async fn remove_passkey(
+    pool: &SqlitePool,
+    player: PlayerId,
+    credential: &[u8],
+) -> sqlx::Result<bool> {
+    let done = query("DELETE FROM passkeys WHERE user_id = ? AND credential_id = ?")
+        .bind(player.0)
+        .bind(credential)
+        .execute(pool)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn touch_device(
+    pool: &SqlitePool,
+    player: PlayerId,
+    device: &Device,
+    at: Timestamp,
+) -> sqlx::Result<Option<Device>> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    if !exists(&mut transaction, player).await? {
+        return Ok(None);
+    }
+    let known: Option<DeviceRow> = query_as(
+        "SELECT device_hash, device_id, bound_key FROM devices \
+        WHERE user_id = ? AND device_hash = ?",
+    )
+    .bind(player.0)
+    .bind(device.hash.0.as_slice())
+    .fetch_optional(&mut *transaction)
+    .await?;
+    query(
+        "INSERT INTO devices (user_id, device_hash, device_id, bound_key, created_at, last_login) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?5) \
+        ON CONFLICT (user_id, device_hash) DO UPDATE SET device_id = excluded.device_id, \
+            bound_key = coalesce(excluded.bound_key, devices.bound_key), \
+            last_login = excluded.last_login",
+    )
+    .bind(player.0)
+    .bind(device.hash.0.as_slice())
+    .bind(&device.sealed)
+    .bind(&device.key)
+    .bind(micros(at))
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    known.map(Device::try_from).transpose()
+}
+
+pub(super) async fn knows_device(
+    pool: &SqlitePool,
+    player: PlayerId,
+    device: &IdentityHash,
+) -> sqlx::Result<bool> {
+    query_scalar("SELECT EXISTS (SELECT 1 FROM devices WHERE user_id = ? AND device_hash = ?)")
+        .bind(player.0)
+        .bind(device.0.as_slice())
+        .fetch_one(pool)
+        .await
+}
+
+pub(super) async fn put_one_time(pool: &SqlitePool, secret: &OneTime) -> sqlx::Result<()> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    if !exists(&mut transaction, secret.player).await? {
+        return Ok(());
+    }
+    query(
+        "INSERT INTO one_time_secrets (user_id, purpose, secret_hash, expires_at) \
+        VALUES (?, ?, ?, ?) ON CONFLICT (user_id, purpose) DO UPDATE \
+            SET secret_hash = excluded.secret_hash, expires_at = excluded.expires_at",
+    )
+    .bind(secret.player.0)
+    .bind(secret.purpose.name())
+    .bind(secret.hash.as_slice())
+    .bind(micros(secret.expires))
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
+pub(super) async fn spend_one_time(
+    pool: &SqlitePool,
+    player: PlayerId,
+    purpose: Purpose,
+    hash: &[u8; 32],
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let done = query(
+        "DELETE FROM one_time_secrets \
+        WHERE user_id = ? AND purpose = ? AND secret_hash = ? AND expires_at > ?",
+    )
+    .bind(player.0)
+    .bind(purpose.name())
+    .bind(hash.as_slice())
+    .bind(micros(now))
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

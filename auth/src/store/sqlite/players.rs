@@ -1,0 +1,240 @@
+//! Accounts and what they sign in with.
+
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::types::Json;
+use sqlx::{query, query_as, query_scalar};
+use uuid::Uuid;
+
+use super::{BEGIN, sessions};
+use crate::ids::{IdentityHash, PlayerId};
+use crate::live::Revocation;
+use crate::store::rows::{self, IdentityRow, PlayerRow, micros, status_name};
+use crate::store::{Identity, NewPlayer, Player, Status};
+
+pub(super) async fn create(pool: &SqlitePool, new: &NewPlayer) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    query(
+        "INSERT INTO users \
+            (user_id, status, email, email_verified, password_hash, guest, created_at) \
+        VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(new.id.0)
+    .bind(status_name(Status::Active))
+    .bind(&new.email)
+    .bind(new.email_verified)
+    .bind(&new.password)
+    .bind(new.guest)
+    .bind(micros(new.at))
+    .execute(&mut *transaction)
+    .await?;
+    if !claim(&mut transaction, new.id, &new.identity, new.at).await? {
+        return Ok(false);
+    }
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Takes an identity; false when it is taken.
+async fn claim(
+    connection: &mut SqliteConnection,
+    player: PlayerId,
+    identity: &Identity,
+    at: Timestamp,
+) -> sqlx::Result<bool> {
+    let done = query(
+        "INSERT INTO identities (identity_hash, user_id, kind, label, created_at) \
+        VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(identity.hash.0.as_slice())
+    .bind(player.0)
+    .bind(identity.kind.name())
+    .bind(&identity.label)
+    .bind(micros(at))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn by(
+    pool: &SqlitePool,
+    identity: &IdentityHash,
+) -> sqlx::Result<Option<PlayerId>> {
+    let player: Option<Uuid> =
+        query_scalar("SELECT user_id FROM identities WHERE identity_hash = ?")
+            .bind(identity.0.as_slice())
+            .fetch_optional(pool)
+            .await?;
+    Ok(player.map(PlayerId))
+}
+
+pub(super) async fn get(pool: &SqlitePool, id: PlayerId) -> sqlx::Result<Option<Player>> {
+    let mut connection = pool.acquire().await?;
+    find(&mut connection, id).await
+}
+
+/// An account.
+pub(super) async fn find(
+    connection: &mut SqliteConnection,
+    id: PlayerId,
+) -> sqlx::Result<Option<Player>> {
+    query_as("SELECT * FROM users WHERE user_id = ?")
+        .bind(id.0)
+        .fetch_optional(connection)
+        .await?
+        .map(|row: PlayerRow| row.try_into())
+        .transpose()
+}
+
+/// Whether there is such an account.
+pub(super) async fn exists(
+    connection: &mut SqliteConnection,
+    player: PlayerId,
+) -> sqlx::Result<bool> {
+    query_scalar("SELECT EXISTS (SELECT 1 FROM users WHERE user_id = ?)")
+        .bind(player.0)
+        .fetch_one(connection)
+        .await
+}
+
+pub(super) async fn delete(
+    pool: &SqlitePool,
+    id: PlayerId,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let done = query("DELETE FROM users WHERE user_id = ?")
+        .bind(id.0)
+        .execute(&mut *transaction)
+        .await?;
+    if done.rows_affected() == 0 {
+        return Ok(Vec::new());
+    }
+    let revocations = vec![rows::revocation(id, None, at)?];
+    sessions::revoke(&mut transaction, &revocations).await?;
+    transaction.commit().await?;
+    Ok(revocations)
+}
+
+pub(super) async fn add_identity(
+    pool: &SqlitePool,
+    player: PlayerId,
+    identity: &Identity,
+    at: Timestamp,
+) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    if !exists(&mut transaction, player).await?
+        || !claim(&mut transaction, player, identity, at).await?
+    {
+        return Ok(false);
+    }
+    transaction.commit().await?;
+    Ok(true)
+}
+
+pub(super) async fn remove_identity(
+    pool: &SqlitePool,
+    player: PlayerId,
+    identity: &IdentityHash,
+) -> sqlx::Result<bool> {
+    let done = query("DELETE FROM identities WHERE identity_hash = ? AND user_id = ?")
+        .bind(identity.0.as_slice())
+        .bind(player.0)
+        .execute(pool)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn identities(pool: &SqlitePool, player: PlayerId) -> sqlx::Result<Vec<Identity>> {
+    let rows: Vec<IdentityRow> = query_as(
+        "SELECT identity_hash, kind, label FROM identities WHERE user_id = ? \
+        ORDER BY created_at, identity_hash",
+    )
+    .bind(player.0)
+    .fetch_all(pool)
+    .await?;
+    rows::all(rows)
+}
+
+pub(super) async fn set_password(
+    pool: &SqlitePool,
+    player: PlayerId,
+    expected: Option<&str>,
+    new: &str,
+) -> sqlx::Result<bool> {
+    let done = query("UPDATE users SET password_hash = ? WHERE user_id = ? AND password_hash IS ?")
+        .bind(new)
+        .bind(player.0)
+        .bind(expected)
+        .execute(pool)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn verify_email(pool: &SqlitePool, player: PlayerId) -> sqlx::Result<()> {
+    query("UPDATE users SET email_verified = true WHERE user_id = ?")
+        .bind(player.0)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn reseal_email(
+    pool: &SqlitePool,
+    player: PlayerId,
+    expected: &[u8],
+    new: &[u8],
+) -> sqlx::Result<bool> {
+    let done = query("UPDATE users SET email = ? WHERE user_id = ? AND email = ?")
+        .bind(new)
+        .bind(player.0)
+        .bind(expected)
+        .execute(pool)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn set_status(
+    pool: &SqlitePool,
+    player: PlayerId,
+    status: Status,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let done = query("UPDATE users SET status = ? WHERE user_id = ?")
+        .bind(status_name(status))
+        .bind(player.0)
+        .execute(&mut *transaction)
+        .await?;
+    let revocations = if done.rows_affected() == 1 && status == Status::Disabled {
+        query(
+            "UPDATE refresh_families SET ended_at = ?2 \
+            WHERE user_id = ?1 AND ended_at IS NULL AND expires_at > ?2",
+        )
+        .bind(player.0)
+        .bind(micros(at))
+        .execute(&mut *transaction)
+        .await?;
+        vec![rows::revocation(player, None, at)?]
+    } else {
+        Vec::new()
+    };
+    sessions::revoke(&mut transaction, &revocations).await?;
+    transaction.commit().await?;
+    Ok(revocations)
+}
+
+pub(super) async fn set_data(
+    pool: &SqlitePool,
+    player: PlayerId,
+    roles: &[String],
+    data: &serde_json::Value,
+) -> sqlx::Result<bool> {
+    let done = query("UPDATE users SET roles = ?, data = ? WHERE user_id = ?")
+        .bind(Json(roles))
+        .bind(Json(data))
+        .bind(player.0)
+        .execute(pool)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}

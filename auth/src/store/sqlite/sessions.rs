@@ -1,0 +1,225 @@
+//! Sessions, their refresh tokens, and their ends.
+
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::types::Json;
+use sqlx::{query, query_as, query_scalar};
+use uuid::Uuid;
+
+use super::{BEGIN, players, system};
+use crate::ids::{FamilyId, PlayerId, SessionId};
+use crate::live::Revocation;
+use crate::store::rotation::{Verdict, judge};
+use crate::store::rows::{self, RevocationRow, SessionRow, generation, micros};
+use crate::store::{Audit, Player, Rotate, Rotated, Session, Status, Which};
+
+pub(super) async fn open(pool: &SqlitePool, session: &Session, line: &Audit) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let player = players::find(&mut transaction, session.player).await?;
+    if player.is_none_or(|player| player.status != Status::Active) {
+        return Ok(false);
+    }
+    query(
+        "INSERT INTO sessions (user_id, session_id, client, device_hash, ip, bound_key, \
+            audiences, methods, created_at) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(session.player.0)
+    .bind(session.id.0)
+    .bind(&session.client)
+    .bind(session.device.as_ref().map(|device| device.0.as_slice()))
+    .bind(&session.ip)
+    .bind(&session.key)
+    .bind(Json(&session.audiences))
+    .bind(Json(&session.methods))
+    .bind(micros(session.created))
+    .execute(&mut *transaction)
+    .await?;
+    query(
+        "INSERT INTO refresh_families (user_id, family_id, session_id, expires_at) \
+        VALUES (?, ?, ?, ?)",
+    )
+    .bind(session.player.0)
+    .bind(session.family.0)
+    .bind(session.id.0)
+    .bind(micros(session.expires))
+    .execute(&mut *transaction)
+    .await?;
+    system::write(&mut transaction, std::slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+pub(super) async fn get(
+    pool: &SqlitePool,
+    player: PlayerId,
+    session: SessionId,
+) -> sqlx::Result<Option<(Session, Player)>> {
+    let mut transaction = pool.begin().await?;
+    let Some((session, player)) = find(&mut transaction, player, Some(session), None).await? else {
+        return Ok(None);
+    };
+    Ok(Some((session.try_into()?, player)))
+}
+
+/// A session by its id or by that of its family.
+async fn find(
+    connection: &mut SqliteConnection,
+    player: PlayerId,
+    session: Option<SessionId>,
+    family: Option<FamilyId>,
+) -> sqlx::Result<Option<(SessionRow, Player)>> {
+    let row: Option<SessionRow> = query_as(
+        "SELECT * FROM sessions JOIN refresh_families USING (user_id, session_id) \
+        WHERE user_id = ? AND (session_id = ? OR family_id = ?)",
+    )
+    .bind(player.0)
+    .bind(session.map(|session| session.0))
+    .bind(family.map(|family| family.0))
+    .fetch_optional(&mut *connection)
+    .await?;
+    let player = players::find(connection, player).await?;
+    Ok(row.zip(player))
+}
+
+pub(super) async fn live(
+    pool: &SqlitePool,
+    player: PlayerId,
+    now: Timestamp,
+) -> sqlx::Result<Vec<Session>> {
+    let rows: Vec<SessionRow> = query_as(
+        "SELECT * FROM sessions JOIN refresh_families USING (user_id, session_id) \
+        WHERE user_id = ? AND ended_at IS NULL AND expires_at > ? \
+        ORDER BY created_at DESC, session_id DESC LIMIT 100",
+    )
+    .bind(player.0)
+    .bind(micros(now))
+    .fetch_all(pool)
+    .await?;
+    rows::all(rows)
+}
+
+pub(super) async fn end(
+    pool: &SqlitePool,
+    player: PlayerId,
+    which: Which,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let revocations = end_in(&mut transaction, player, which, at).await?;
+    transaction.commit().await?;
+    Ok(revocations)
+}
+
+async fn end_in(
+    connection: &mut SqliteConnection,
+    player: PlayerId,
+    which: Which,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let (session, is_meant) = match which {
+        Which::One(session) => (Some(session.0), true),
+        Which::All => (None, true),
+        Which::AllBut(session) => (Some(session.0), false),
+    };
+    let ended: Vec<Uuid> = query_scalar(
+        "UPDATE refresh_families SET ended_at = ?2 \
+        WHERE user_id = ?1 AND ended_at IS NULL AND expires_at > ?2 \
+            AND (?3 IS NULL OR (session_id = ?3) = ?4) \
+        RETURNING session_id",
+    )
+    .bind(player.0)
+    .bind(micros(at))
+    .bind(session)
+    .bind(is_meant)
+    .fetch_all(&mut *connection)
+    .await?;
+    let revocations: Vec<Revocation> = ended
+        .into_iter()
+        .map(|session| rows::revocation(player, Some(SessionId(session)), at))
+        .collect::<sqlx::Result<_>>()?;
+    revoke(connection, &revocations).await?;
+    Ok(revocations)
+}
+
+/// Writes revocations.
+pub(super) async fn revoke(
+    connection: &mut SqliteConnection,
+    revocations: &[Revocation],
+) -> sqlx::Result<()> {
+    for revocation in revocations {
+        query(
+            "INSERT INTO revocations (user_id, revocation_id, session_id, revoked_at) \
+            VALUES (?, ?, ?, ?)",
+        )
+        .bind(revocation.player.0)
+        .bind(revocation.id)
+        .bind(revocation.session.map(|session| session.0))
+        .bind(micros(revocation.at))
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn rotate(pool: &SqlitePool, rotate: &Rotate) -> sqlx::Result<Rotated> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let family = Some(rotate.family);
+    let Some((row, player)) = find(&mut transaction, rotate.player, None, family).await? else {
+        return Ok(Rotated::Refused);
+    };
+    let family = row.family(player.status, rotate.now)?;
+    match judge(&family, rotate) {
+        Verdict::Next => {
+            let row = SessionRow {
+                generation: row.generation + 1,
+                spent_at: Some(micros(rotate.now)),
+                spent_by: rotate.client.map(Vec::from),
+                ..row
+            };
+            query(
+                "UPDATE refresh_families SET generation = ?, spent_at = ?, spent_by = ? \
+                WHERE user_id = ? AND family_id = ?",
+            )
+            .bind(row.generation)
+            .bind(row.spent_at)
+            .bind(&row.spent_by)
+            .bind(rotate.player.0)
+            .bind(rotate.family.0)
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(Rotated::Next {
+                generation: generation(row.generation)?,
+                session: Box::new(row.try_into()?),
+                player: Box::new(player),
+            })
+        }
+        Verdict::Again => Ok(Rotated::Again {
+            generation: family.generation,
+            session: Box::new(row.try_into()?),
+            player: Box::new(player),
+        }),
+        Verdict::Reused => {
+            let session = Which::One(SessionId(row.session_id));
+            let revocations = end_in(&mut transaction, rotate.player, session, rotate.now).await?;
+            transaction.commit().await?;
+            Ok(Rotated::Reused(revocations))
+        }
+        Verdict::Refused => Ok(Rotated::Refused),
+    }
+}
+
+pub(super) async fn revocations_since(
+    pool: &SqlitePool,
+    since: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let rows: Vec<RevocationRow> = query_as(
+        "SELECT * FROM revocations WHERE revoked_at >= ? \
+        ORDER BY revoked_at, revocation_id LIMIT 10000",
+    )
+    .bind(micros(since))
+    .fetch_all(pool)
+    .await?;
+    rows::all(rows)
+}

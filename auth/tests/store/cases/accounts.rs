@@ -1,0 +1,320 @@
+//! Accounts, and what their owners prove to be themselves with.
+
+use auth::ids::{IdentityKind, PlayerId};
+use auth::store::{Identity, NewPlayer, OneTime, Passkey, Purpose, Rotated, Status, Totp, Which};
+use futures::future::join_all;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    Shared, at, device, hash, identity, line, new_session, newcomer, one_time, passkey, player,
+    rotate, totp,
+};
+
+pub(super) async fn an_account_is_as_it_was_made(store: Shared) {
+    let new = newcomer();
+    assert!(store.create_player(&new).await.unwrap());
+    let player = store.player(new.id).await.unwrap().unwrap();
+    assert_eq!(player.id, new.id);
+    assert_eq!(player.status, Status::Active);
+    assert_eq!(player.email, new.email);
+    assert!(!player.email_verified);
+    assert_eq!(player.password, new.password);
+    assert_eq!(player.totp, None);
+    assert!(!player.guest);
+    assert!(player.roles.is_empty());
+    assert_eq!(player.data, json!({}));
+    assert_eq!(player.created, at(0));
+
+    let guest = NewPlayer {
+        email: None,
+        email_verified: true,
+        password: None,
+        guest: true,
+        ..newcomer()
+    };
+    assert!(store.create_player(&guest).await.unwrap());
+    let player = store.player(guest.id).await.unwrap().unwrap();
+    assert!(player.guest && player.email_verified);
+    assert_eq!((player.email, player.password), (None, None));
+}
+
+pub(super) async fn an_identity_is_taken_once(store: Shared) {
+    let identity = identity();
+    let news: Vec<NewPlayer> = (0..32)
+        .map(|_| NewPlayer {
+            identity: identity.clone(),
+            ..newcomer()
+        })
+        .collect();
+    let made = join_all(news.iter().map(|new| store.create_player(new))).await;
+    let mut winners = Vec::new();
+    for (new, made) in news.iter().zip(made) {
+        if made.unwrap() {
+            winners.push(new.id);
+        } else {
+            assert_eq!(store.player(new.id).await.unwrap(), None);
+        }
+    }
+    assert_eq!(winners.len(), 1);
+    let found = store.player_by(&identity.hash).await.unwrap();
+    assert_eq!(found, Some(winners[0]));
+}
+
+pub(super) async fn identities_come_and_go(store: Shared) {
+    let (first, second) = (newcomer(), newcomer());
+    assert!(store.create_player(&first).await.unwrap());
+    assert!(store.create_player(&second).await.unwrap());
+    let steam = Identity {
+        kind: IdentityKind::Steam,
+        ..identity()
+    };
+    // Both at once: one gets it.
+    let (one, other) = futures::join!(
+        store.add_identity(first.id, &steam, at(1)),
+        store.add_identity(second.id, &steam, at(1)),
+    );
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert!(one != other);
+    let (owner, loser) = if one {
+        (&first, &second)
+    } else {
+        (&second, &first)
+    };
+    assert_eq!(store.player_by(&steam.hash).await.unwrap(), Some(owner.id));
+    let expected = [owner.identity.clone(), steam.clone()];
+    assert_eq!(store.identities(owner.id).await.unwrap(), expected);
+    let expected = [loser.identity.clone()];
+    assert_eq!(store.identities(loser.id).await.unwrap(), expected);
+    assert!(!store.add_identity(owner.id, &steam, at(2)).await.unwrap());
+
+    assert!(!store.remove_identity(loser.id, &steam.hash).await.unwrap());
+    assert_eq!(store.player_by(&steam.hash).await.unwrap(), Some(owner.id));
+    assert!(store.remove_identity(owner.id, &steam.hash).await.unwrap());
+    assert!(!store.remove_identity(owner.id, &steam.hash).await.unwrap());
+    assert_eq!(store.player_by(&steam.hash).await.unwrap(), None);
+    assert!(store.add_identity(loser.id, &steam, at(3)).await.unwrap());
+}
+
+pub(super) async fn nobody_is_found_by_nothing(store: Shared) {
+    let nobody = PlayerId(Uuid::new_v4());
+    let identity = identity();
+    assert_eq!(store.player_by(&identity.hash).await.unwrap(), None);
+    assert_eq!(store.player(nobody).await.unwrap(), None);
+    assert!(!store.add_identity(nobody, &identity, at(0)).await.unwrap());
+    assert_eq!(store.player_by(&identity.hash).await.unwrap(), None);
+    assert!(!store.remove_identity(nobody, &identity.hash).await.unwrap());
+    assert_eq!(store.identities(nobody).await.unwrap(), []);
+    assert!(!store.set_password(nobody, None, "new").await.unwrap());
+    store.verify_email(nobody).await.unwrap();
+    assert!(!store.reseal_email(nobody, b"old", b"new").await.unwrap());
+    assert_eq!(
+        store
+            .set_status(nobody, Status::Disabled, at(0))
+            .await
+            .unwrap(),
+        []
+    );
+    assert!(!store.set_data(nobody, &[], &json!({})).await.unwrap());
+    let totp = totp();
+    store
+        .set_totp(nobody, Some(&totp), &[hash()])
+        .await
+        .unwrap();
+    assert!(!store.spend_totp(nobody, 1).await.unwrap());
+    assert!(!store.spend_recovery(nobody, &hash(), at(0)).await.unwrap());
+    store.put_passkey(nobody, &passkey(1)).await.unwrap();
+    assert_eq!(store.passkeys(nobody).await.unwrap(), []);
+    assert!(!store.remove_passkey(nobody, &[1]).await.unwrap());
+    let device = device(None);
+    assert_eq!(
+        store.touch_device(nobody, &device, at(0)).await.unwrap(),
+        None
+    );
+    assert!(!store.knows_device(nobody, &device.hash).await.unwrap());
+    let session = new_session(nobody, 0);
+    assert!(
+        !store
+            .open_session(&session, &line(nobody, 0))
+            .await
+            .unwrap()
+    );
+    assert_eq!(store.session(nobody, session.id).await.unwrap(), None);
+    assert_eq!(store.sessions(nobody, at(0)).await.unwrap(), []);
+    assert_eq!(
+        store.end_sessions(nobody, Which::All, at(0)).await.unwrap(),
+        []
+    );
+    let rotated = store.rotate(&rotate(&session, 0, 1, 0)).await.unwrap();
+    assert_eq!(rotated, Rotated::Refused);
+    store.put_one_time(&one_time(nobody, 10)).await.unwrap();
+    assert_eq!(store.delete_player(nobody, at(0)).await.unwrap(), []);
+    assert_eq!(store.revocations_since(at(-1)).await.unwrap(), []);
+    assert_eq!(store.audit_of(nobody, None, 9).await.unwrap(), []);
+    assert!(!store.revoke_signing_key("none", at(0)).await.unwrap());
+}
+
+pub(super) async fn passwords_are_replaced_only_if_expected(store: Shared) {
+    let new = NewPlayer {
+        password: None,
+        ..newcomer()
+    };
+    assert!(store.create_player(&new).await.unwrap());
+    assert!(!store.set_password(new.id, Some("old"), "a").await.unwrap());
+    assert!(store.set_password(new.id, None, "a").await.unwrap());
+    assert!(!store.set_password(new.id, None, "b").await.unwrap());
+    // A login that hashes anew, and a reset: the second of them finds another password.
+    let (one, other) = futures::join!(
+        store.set_password(new.id, Some("a"), "b"),
+        store.set_password(new.id, Some("a"), "c"),
+    );
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert!(one != other);
+    let player = store.player(new.id).await.unwrap().unwrap();
+    assert_eq!(
+        player.password.as_deref(),
+        Some(if one { "b" } else { "c" })
+    );
+}
+
+pub(super) async fn mail_addresses_are_verified_and_sealed_again(store: Shared) {
+    let id = player(&*store).await;
+    store.verify_email(id).await.unwrap();
+    assert!(!store.reseal_email(id, b"another", b"new").await.unwrap());
+    assert!(
+        store
+            .reseal_email(id, b"sealed address", b"new")
+            .await
+            .unwrap()
+    );
+    let player = store.player(id).await.unwrap().unwrap();
+    assert!(player.email_verified);
+    assert_eq!(player.email.as_deref(), Some(b"new".as_slice()));
+}
+
+pub(super) async fn roles_and_data_are_replaced(store: Shared) {
+    let id = player(&*store).await;
+    let roles = [
+        "moderator".to_owned(),
+        "a \"quoted\", {braced} one".to_owned(),
+    ];
+    let data = json!({"name": "a\u{0}é", "level": 3, "nested": [null, {"x": 1.5}]});
+    assert!(store.set_data(id, &roles, &data).await.unwrap());
+    let player = store.player(id).await.unwrap().unwrap();
+    assert_eq!(player.roles, roles);
+    assert_eq!(player.data, data);
+}
+
+pub(super) async fn a_time_step_is_spent_once(store: Shared) {
+    let id = player(&*store).await;
+    assert!(!store.spend_totp(id, 100).await.unwrap(), "no factor");
+    let totp = Totp {
+        confirmed: false,
+        last_step: 99,
+        ..totp()
+    };
+    store.set_totp(id, Some(&totp), &[]).await.unwrap();
+    let known = store.player(id).await.unwrap().unwrap().totp;
+    assert_eq!(known.as_ref(), Some(&totp));
+    assert!(!store.spend_totp(id, 99).await.unwrap());
+    let spent = join_all((0..16).map(|_| store.spend_totp(id, 100))).await;
+    let spent = spent.into_iter().filter(|spent| *spent.as_ref().unwrap());
+    assert_eq!(spent.count(), 1);
+    assert!(!store.spend_totp(id, 98).await.unwrap());
+    let known = store.player(id).await.unwrap().unwrap().totp.unwrap();
+    assert!(known.confirmed);
+    assert_eq!(known.last_step, 100);
+    store.set_totp(id, None, &[]).await.unwrap();
+    assert_eq!(store.player(id).await.unwrap().unwrap().totp, None);
+    assert!(!store.spend_totp(id, 200).await.unwrap());
+}
+
+pub(super) async fn a_recovery_code_is_spent_once(store: Shared) {
+    let id = player(&*store).await;
+    let totp = totp();
+    let (code, other) = (hash(), hash());
+    // The same twice is one.
+    store
+        .set_totp(id, Some(&totp), &[code, other, code])
+        .await
+        .unwrap();
+    assert!(!store.spend_recovery(id, &hash(), at(1)).await.unwrap());
+    let spent = join_all((0..16).map(|_| store.spend_recovery(id, &code, at(1)))).await;
+    let spent = spent.into_iter().filter(|spent| *spent.as_ref().unwrap());
+    assert_eq!(spent.count(), 1);
+    assert!(
+        !store
+            .spend_recovery(player(&*store).await, &other, at(1))
+            .await
+            .unwrap()
+    );
+    store.set_totp(id, None, &[]).await.unwrap();
+    assert!(!store.spend_recovery(id, &other, at(1)).await.unwrap());
+}
+
+pub(super) async fn passkeys_come_change_and_go(store: Shared) {
+    let id = player(&*store).await;
+    store.put_passkey(id, &passkey(2)).await.unwrap();
+    store.put_passkey(id, &passkey(1)).await.unwrap();
+    assert_eq!(store.passkeys(id).await.unwrap(), [passkey(1), passkey(2)]);
+    let used = Passkey {
+        record: "{\"counter\":1}".to_owned(),
+        name: "old phone".to_owned(),
+        used: Some(at(50)),
+        ..passkey(1)
+    };
+    store.put_passkey(id, &used).await.unwrap();
+    assert_eq!(store.passkeys(id).await.unwrap(), [used, passkey(2)]);
+    let other = player(&*store).await;
+    assert_eq!(store.passkeys(other).await.unwrap(), []);
+    assert!(!store.remove_passkey(other, &[2]).await.unwrap());
+    assert!(store.remove_passkey(id, &[1]).await.unwrap());
+    assert!(!store.remove_passkey(id, &[1]).await.unwrap());
+    assert_eq!(store.passkeys(id).await.unwrap(), [passkey(2)]);
+}
+
+pub(super) async fn devices_are_known_with_their_keys(store: Shared) {
+    let id = player(&*store).await;
+    let bound = device(Some("key"));
+    assert!(!store.knows_device(id, &bound.hash).await.unwrap());
+    let before = store.touch_device(id, &device(None), at(1)).await.unwrap();
+    assert_eq!(before, None);
+    assert!(store.knows_device(id, &bound.hash).await.unwrap());
+    let before = store.touch_device(id, &bound, at(2)).await.unwrap();
+    assert_eq!(before, Some(device(None)));
+    // A sign-in without the key does not take it away.
+    let before = store.touch_device(id, &device(None), at(3)).await.unwrap();
+    assert_eq!(before, Some(bound.clone()));
+    let before = store.touch_device(id, &device(None), at(4)).await.unwrap();
+    assert_eq!(before, Some(bound.clone()));
+    let other = player(&*store).await;
+    assert!(!store.knows_device(other, &bound.hash).await.unwrap());
+}
+
+pub(super) async fn a_mailed_secret_is_good_once(store: Shared) {
+    let id = player(&*store).await;
+    let (old, new) = (one_time(id, 10), one_time(id, 10));
+    let other = OneTime {
+        purpose: Purpose::VerifyEmail,
+        ..one_time(id, 10)
+    };
+    for secret in [&old, &other, &new] {
+        store.put_one_time(secret).await.unwrap();
+    }
+    let attempt = |secret: &OneTime, purpose, seconds| {
+        let (store, secret) = (store.clone(), secret.clone());
+        async move {
+            let spent = store.spend_one_time(secret.player, purpose, &secret.hash, at(seconds));
+            spent.await.unwrap()
+        }
+    };
+    assert!(!attempt(&old, old.purpose, 1).await, "replaced");
+    assert!(
+        !attempt(&new, Purpose::VerifyEmail, 1).await,
+        "for something else"
+    );
+    assert!(!attempt(&new, new.purpose, 10).await, "expired");
+    let spent = join_all((0..16).map(|_| attempt(&new, new.purpose, 9))).await;
+    assert_eq!(spent.into_iter().filter(|spent| *spent).count(), 1);
+    assert!(attempt(&other, other.purpose, 9).await);
+}

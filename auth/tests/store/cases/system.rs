@@ -1,0 +1,157 @@
+//! Revocations, signing keys and the audit log, and how they end.
+
+use auth::ids::PlayerId;
+use auth::store::{Audit, Purged, SigningKey, Which};
+use futures::future::join_all;
+use uuid::Uuid;
+
+use super::{Shared, at, line, one_time, player, session};
+
+/// More rows than there are.
+const EVERYTHING: u32 = 10_000;
+
+pub(super) async fn revocations_are_listed_in_order(store: Shared) {
+    let id = player(&*store).await;
+    let mut expected = Vec::new();
+    for seconds in [30, 10, 20] {
+        let opened = session(&*store, id, 0).await;
+        let which = Which::One(opened.id);
+        expected.extend(store.end_sessions(id, which, at(seconds)).await.unwrap());
+    }
+    expected.sort_by_key(|one| one.at);
+    assert_eq!(store.revocations_since(at(0)).await.unwrap(), expected);
+    assert_eq!(
+        store.revocations_since(at(20)).await.unwrap(),
+        expected[1..]
+    );
+    assert_eq!(store.revocations_since(at(31)).await.unwrap(), []);
+}
+
+fn key(id: &str, activates: i64) -> SigningKey {
+    SigningKey {
+        id: id.to_owned(),
+        public: vec![1; 32],
+        private: b"sealed".to_vec(),
+        published: at(activates - 5),
+        activates: at(activates),
+        revoked: None,
+    }
+}
+
+pub(super) async fn a_key_is_added_to_the_keys_that_are_known(store: Shared) {
+    assert_eq!(store.signing_keys().await.unwrap(), []);
+    // Replicas that start at once make one key.
+    let keys: Vec<SigningKey> = (0..8).map(|number| key(&format!("k{number}"), 0)).collect();
+    let added = join_all(keys.iter().map(|key| store.add_signing_key(key, &[]))).await;
+    let winners: Vec<&SigningKey> = keys
+        .iter()
+        .zip(added)
+        .filter_map(|(key, added)| added.unwrap().then_some(key))
+        .collect();
+    assert_eq!(winners.len(), 1);
+    assert_eq!(store.signing_keys().await.unwrap(), [winners[0].clone()]);
+
+    let known = [winners[0].id.clone()];
+    // In the order of bytes, whatever the language of the database.
+    let (upper, lower) = (key("Zz", 10), key("zZ", 10));
+    assert!(!store.add_signing_key(&upper, &[]).await.unwrap());
+    assert!(store.add_signing_key(&upper, &known).await.unwrap());
+    let known = ["Zz".to_owned(), known[0].clone()];
+    assert!(store.add_signing_key(&lower, &known).await.unwrap());
+    let ids: Vec<_> = store.signing_keys().await.unwrap();
+    let ids: Vec<&str> = ids.iter().map(|key| key.id.as_str()).collect();
+    assert_eq!(ids, ["Zz", known[1].as_str(), "zZ"]);
+}
+
+pub(super) async fn keys_are_revoked_once(store: Shared) {
+    assert!(store.add_signing_key(&key("a", 0), &[]).await.unwrap());
+    assert!(store.revoke_signing_key("a", at(5)).await.unwrap());
+    assert!(store.revoke_signing_key("a", at(9)).await.unwrap());
+    let revoked = SigningKey {
+        revoked: Some(at(5)),
+        ..key("a", 0)
+    };
+    assert_eq!(store.signing_keys().await.unwrap(), [revoked]);
+}
+
+pub(super) async fn the_log_is_read_backwards(store: Shared) {
+    // Not of an account that exists.
+    let id = PlayerId(Uuid::nil());
+    let lines: Vec<Audit> = (0..5).map(|seconds| line(id, seconds)).collect();
+    store.audit(&lines[..3]).await.unwrap();
+    // The answer was lost, so they come again.
+    store.audit(&lines).await.unwrap();
+    store.audit(&[]).await.unwrap();
+    let mut newest: Vec<Audit> = lines;
+    newest.reverse();
+    assert_eq!(store.audit_of(id, None, 9).await.unwrap(), newest);
+    assert_eq!(store.audit_of(id, None, 2).await.unwrap(), newest[..2]);
+    let before = Some(newest[1].id);
+    assert_eq!(store.audit_of(id, before, 2).await.unwrap(), newest[2..4]);
+    let other = player(&*store).await;
+    assert_eq!(store.audit_of(other, None, 9).await.unwrap(), []);
+}
+
+pub(super) async fn what_is_over_is_purged(store: Shared) {
+    let id = player(&*store).await;
+    // Expires at 1,000; ended at 50; live for long.
+    session(&*store, id, 0).await;
+    let ended = session(&*store, id, 0).await;
+    let which = Which::One(ended.id);
+    store.end_sessions(id, which, at(50)).await.unwrap();
+    let live = session(&*store, id, 500).await;
+    store.put_one_time(&one_time(id, 60)).await.unwrap();
+    let keys = [
+        key("old", 0),
+        key("revoked", 10),
+        key("now", 20),
+        key("next", 900),
+    ];
+    let mut known: Vec<String> = Vec::new();
+    for key in &keys {
+        assert!(store.add_signing_key(key, &known).await.unwrap());
+        known.push(key.id.clone());
+        known.sort_unstable();
+    }
+    store.revoke_signing_key("revoked", at(15)).await.unwrap();
+
+    let nothing = store.purge(at(15), at(0), EVERYTHING).await.unwrap();
+    assert_eq!(nothing, Purged::default());
+    let purged = store.purge(at(100), at(1), EVERYTHING).await.unwrap();
+    let expected = Purged {
+        sessions: 1,
+        one_time: 1,
+        revocations: 1,
+        audit: 2,
+        signing_keys: 2,
+    };
+    assert_eq!(purged, expected);
+    assert_eq!(store.session(id, ended.id).await.unwrap(), None);
+    let left = store.signing_keys().await.unwrap();
+    let left: Vec<&str> = left.iter().map(|key| key.id.as_str()).collect();
+    assert_eq!(left, ["next", "now"]);
+    let purged = store.purge(at(1_001), at(1), EVERYTHING).await.unwrap();
+    assert_eq!((purged.sessions, purged.signing_keys), (1, 1));
+    assert_eq!(store.sessions(id, at(1_001)).await.unwrap(), [live]);
+}
+
+pub(super) async fn a_purge_is_bounded(store: Shared) {
+    let id = player(&*store).await;
+    for _ in 0..5 {
+        session(&*store, id, 0).await;
+    }
+    store.end_sessions(id, Which::All, at(1)).await.unwrap();
+    let mut total = Purged::default();
+    for _ in 0..3 {
+        let purged = store.purge(at(2), at(1), 2).await.unwrap();
+        assert!(purged.sessions <= 2 && purged.revocations <= 2 && purged.audit <= 2);
+        total.sessions += purged.sessions;
+        total.revocations += purged.revocations;
+        total.audit += purged.audit;
+    }
+    assert_eq!((total.sessions, total.revocations, total.audit), (5, 5, 5));
+}
+
+pub(super) async fn it_answers(store: Shared) {
+    store.ping().await.unwrap();
+}

@@ -1,0 +1,237 @@
+//! Databases that end, stop, lag or were never there.
+
+use std::time::Duration;
+
+use auth::store::postgres::{Config, Postgres};
+use auth::store::sqlite::Sqlite;
+use auth::store::{Error, Rotated, Store};
+use rustix::process::Signal;
+use sqlx::{Connection as _, Row as _};
+
+use crate::cases;
+use crate::cluster::{Cluster, LIMIT};
+
+/// Short limits, and few connections.
+fn impatient(cluster: &Cluster, database: &str) -> Config {
+    Config {
+        connections: 2,
+        acquire_timeout: Duration::from_millis(300),
+        statement_timeout: Duration::from_millis(300),
+        call_timeout: Duration::from_millis(600),
+        ..Config::new(cluster.url(database))
+    }
+}
+
+/// Asks until it answers.
+async fn answers(store: &dyn Store) {
+    let asked = async { while store.ping().await.is_err() {} };
+    tokio::time::timeout(LIMIT, asked)
+        .await
+        .expect("it answers again");
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_crash() {
+    let mut cluster = Cluster::start();
+    let store = cluster.migrate("auth").await;
+    let player = cases::player(&store).await;
+    let session = cases::session(&store, player, 0).await;
+    for generation in 0..3 {
+        let rotate = cases::rotate(&session, generation, 1, 1);
+        let rotated = store.rotate(&rotate).await.unwrap();
+        cluster.kill();
+        assert!(matches!(rotated, Rotated::Next { .. }), "{rotated:?}");
+        cluster.run();
+        answers(&store).await;
+        let again = store.rotate(&rotate).await.unwrap();
+        assert!(matches!(again, Rotated::Again { .. }), "{again:?}");
+    }
+    let thief = store
+        .rotate(&cases::rotate(&session, 2, 2, 1))
+        .await
+        .unwrap();
+    cluster.kill();
+    assert!(matches!(thief, Rotated::Reused(_)), "{thief:?}");
+    cluster.run();
+    answers(&store).await;
+    let refused = store
+        .rotate(&cases::rotate(&session, 3, 1, 1))
+        .await
+        .unwrap();
+    assert_eq!(refused, Rotated::Refused);
+    assert_eq!(
+        store.revocations_since(cases::at(0)).await.unwrap().len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_stops_costs_a_bounded_time() {
+    let cluster = Cluster::start();
+    cluster.migrate("auth").await;
+    let store = Postgres::new(impatient(&cluster, "auth")).unwrap();
+    let player = cases::player(&store).await;
+    cluster.signal(Signal::STOP);
+    // More often than there are connections: each of them hangs by then.
+    for _ in 0..4 {
+        let asked = tokio::time::timeout(Duration::from_secs(5), store.player(player)).await;
+        let error = asked.expect("it ends in time").unwrap_err();
+        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    }
+    // None of them is waited for: if the database were gone for good, another could be asked.
+    let given_up = async {
+        while !format!("{store:?}").contains("connections: 0") {
+            tokio::task::yield_now().await;
+        }
+    };
+    let given_up = tokio::time::timeout(LIMIT, given_up).await;
+    given_up.expect("connections that hang are given up");
+    cluster.signal(Signal::CONT);
+    answers(&store).await;
+    assert!(store.player(player).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_statement_that_waits_too_long_is_given_up() {
+    let cluster = Cluster::start();
+    cluster.migrate("auth").await;
+    let store = Postgres::new(impatient(&cluster, "auth")).unwrap();
+    let player = cases::player(&store).await;
+    let rows = cluster.query("auth", "SHOW synchronous_commit").await;
+    assert_eq!(rows[0].get::<&str, _>(0), "on");
+    // A replica that hangs in the middle of a transaction.
+    let mut other = cluster.connect("auth").await;
+    let hold = "BEGIN; SELECT FROM users FOR UPDATE";
+    sqlx::raw_sql(hold).execute(&mut other).await.unwrap();
+    let data = serde_json::json!({});
+    let refused = store.set_data(player, &[], &data).await;
+    other.close().await.unwrap();
+    let error = refused.unwrap_err();
+    assert!(
+        matches!(&error, Error::Unavailable(cause) if cause.contains("57014")),
+        "{error:?}"
+    );
+    assert!(store.set_data(player, &[], &data).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_replica_answers_what_may_be_late_until_it_is_lost() {
+    let mut follower = Cluster::start();
+    let primary = Cluster::start();
+    follower.migrate("auth").await;
+    primary.migrate("auth").await;
+    let store = Postgres::new(Config {
+        replica: Some(follower.url("auth")),
+        ..impatient(&primary, "auth")
+    })
+    .unwrap();
+    // The follower never hears of it, which shows who is asked.
+    let player = cases::player(&store).await;
+    let session = cases::session(&store, player, 0).await;
+    assert!(store.player(player).await.unwrap().is_some());
+    assert!(store.session(player, session.id).await.unwrap().is_some());
+    assert_eq!(store.sessions(player, cases::at(1)).await.unwrap(), []);
+    assert_eq!(store.audit_of(player, None, 9).await.unwrap(), []);
+    follower.kill();
+    assert_eq!(
+        store.sessions(player, cases::at(1)).await.unwrap(),
+        [session]
+    );
+    assert_eq!(store.audit_of(player, None, 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn tables_are_made_once() {
+    let cluster = Cluster::start();
+    let store = cluster.migrate("auth").await;
+    let again = futures::future::join_all((0..4).map(|_| store.migrate(None))).await;
+    assert!(again.into_iter().all(|made| made.is_ok()));
+    // Of a newer version that we do not know.
+    let newer = "INSERT INTO _sqlx_migrations VALUES (9999, 'x', now(), true, '', 0)";
+    cluster.execute("auth", newer).await;
+    let error = store.migrate(None).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_was_never_written_is_called_so() {
+    let cluster = Cluster::start();
+    let store = cluster.migrate("auth").await;
+    let player = cases::player(&store).await;
+    let spoil = "UPDATE users SET created_at = 9223372036854775807";
+    cluster.execute("auth", spoil).await;
+    let error = store.player(player).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
+    cluster.execute("auth", "DROP TABLE users CASCADE").await;
+    let error = store.player(player).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_file_keeps_what_was_acknowledged() {
+    let folder = std::env::temp_dir().join(format!("muster-auth-file-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("auth.db");
+    let store = Sqlite::open(&path).await.unwrap();
+    let player = cases::player(&store).await;
+    let session = cases::session(&store, player, 0).await;
+    let rotate = cases::rotate(&session, 0, 1, 1);
+    store.rotate(&rotate).await.unwrap();
+    // As a crash leaves it: nothing of the log was moved into the file.
+    let crashed = folder.join("crashed.db");
+    for suffix in ["", "-wal"] {
+        let from = folder.join(format!("auth.db{suffix}"));
+        std::fs::copy(from, folder.join(format!("crashed.db{suffix}"))).unwrap();
+    }
+    for path in [&crashed, &path] {
+        store.close().await;
+        let store = Sqlite::open(path).await.unwrap();
+        let again = store.rotate(&rotate).await.unwrap();
+        assert!(
+            matches!(again, Rotated::Again { generation: 1, .. }),
+            "{again:?}"
+        );
+        store.close().await;
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    let error = Sqlite::open(&path).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_taken_back_is_tried_again() {
+    let cluster = Cluster::start();
+    let store = cluster.migrate("auth").await;
+    let player = cases::player(&store).await;
+    // A sequence counts what is taken back, too.
+    let collide = "CREATE SEQUENCE tries; \
+        CREATE FUNCTION collide() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+            IF nextval('tries') % 10 < TG_ARGV[0]::int THEN \
+                RAISE EXCEPTION 'collided' USING ERRCODE = '40001'; \
+            END IF; \
+            RETURN NEW; \
+        END $$; \
+        CREATE TRIGGER collides BEFORE UPDATE ON users \
+            FOR EACH ROW EXECUTE FUNCTION collide(3)";
+    cluster.execute("auth", collide).await;
+    let data = serde_json::json!({});
+    assert!(store.set_data(player, &[], &data).await.unwrap());
+    // But not forever.
+    cluster.execute("auth", "SELECT setval('tries', 9)").await;
+    let error = store.set_data(player, &[], &data).await;
+    assert!(matches!(error, Err(Error::Unavailable(_))), "{error:?}");
+    let rows = cluster.query("auth", "SELECT last_value FROM tries").await;
+    assert_eq!(rows[0].get::<i64, _>(0), 12);
+}
+
+#[tokio::test]
+async fn a_new_address_is_used_without_a_restart() {
+    let cluster = Cluster::start();
+    cluster.migrate("auth").await;
+    let store = cluster.store("another");
+    let error = store.ping().await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    store.renew(&cluster.url("auth"), None).unwrap();
+    store.ping().await.unwrap();
+    cases::player(&store).await;
+}
