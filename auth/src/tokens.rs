@@ -2,5 +2,4 @@
 
 pub mod access;
 pub mod reconnection;
-//! The tokens of players.
-
+pub mod refresh;

@@ -1,0 +1,138 @@
+//! Numbers for operators. No label names a player, an address or a device.
+
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+use crate::service::audit::{Event, Outcome};
+
+/// The numbers of one process; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    logins: IntCounterVec,
+    reconnects: Histogram,
+    failed_reconnects: IntCounter,
+    validations: Histogram,
+    failed_validations: IntCounter,
+    events: IntCounterVec,
+    audit_lost: IntCounter,
+    mails_lost: IntCounter,
+    followers: IntGauge,
+}
+
+impl Metrics {
+    /// Registers every number.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            logins: IntCounterVec::new(
+                Opts::new(
+                    "muster_auth_login_attempts_total",
+                    "Attempts to sign in, by method and outcome",
+                ),
+                &["method", "outcome"],
+            )?,
+            reconnects: Histogram::with_opts(
+                HistogramOpts::new(
+                    "muster_session_reconnect_time_ms",
+                    "Time to find the session of a reconnection token, in milliseconds",
+                )
+                .buckets(vec![0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0]),
+            )?,
+            failed_reconnects: IntCounter::new(
+                "muster_session_reconnects_refused_total",
+                "Reconnection tokens that were refused",
+            )?,
+            validations: Histogram::with_opts(
+                HistogramOpts::new(
+                    "muster_token_validation_latency_seconds",
+                    "Time to validate an access token",
+                )
+                .buckets(vec![
+                    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025,
+                    0.1, 1.0,
+                ]),
+            )?,
+            failed_validations: IntCounter::new(
+                "muster_token_validations_refused_total",
+                "Access tokens that were refused",
+            )?,
+            events: IntCounterVec::new(
+                Opts::new(
+                    "muster_auth_events_total",
+                    "Lines of the audit log, by event and outcome",
+                ),
+                &["event", "outcome"],
+            )?,
+            audit_lost: IntCounter::new(
+                "muster_auth_audit_lines_lost_total",
+                "Lines that the audit log could not take",
+            )?,
+            mails_lost: IntCounter::new(
+                "muster_auth_mails_lost_total",
+                "Mails that were asked for and not handed on",
+            )?,
+            followers: IntGauge::new(
+                "muster_auth_followers",
+                "Verifiers that follow keys and revocations",
+            )?,
+        };
+        registry.register(Box::new(metrics.logins.clone()))?;
+        registry.register(Box::new(metrics.reconnects.clone()))?;
+        registry.register(Box::new(metrics.failed_reconnects.clone()))?;
+        registry.register(Box::new(metrics.validations.clone()))?;
+        registry.register(Box::new(metrics.failed_validations.clone()))?;
+        registry.register(Box::new(metrics.events.clone()))?;
+        registry.register(Box::new(metrics.audit_lost.clone()))?;
+        registry.register(Box::new(metrics.mails_lost.clone()))?;
+        registry.register(Box::new(metrics.followers.clone()))?;
+        Ok(metrics)
+    }
+
+    /// An attempt to sign in.
+    pub fn logged_in(&self, method: &str, success: bool) {
+        let outcome = if success { "success" } else { "failure" };
+        self.logins.with_label_values(&[method, outcome]).inc();
+    }
+
+    /// A reconnection token was shown.
+    pub fn reconnected(&self, success: bool, took: Duration) {
+        if success {
+            self.reconnects.observe(took.as_secs_f64() * 1e3);
+        } else {
+            self.failed_reconnects.inc();
+        }
+    }
+
+    /// An access token was validated.
+    pub fn validated(&self, success: bool, took: Duration) {
+        self.validations.observe(took.as_secs_f64());
+        if !success {
+            self.failed_validations.inc();
+        }
+    }
+
+    /// A line of the audit log.
+    pub fn audited(&self, event: Event, outcome: Outcome) {
+        self.events
+            .with_label_values(&[event.name(), outcome.name()])
+            .inc();
+    }
+
+    /// Lines that the audit log could not take.
+    pub fn audit_lost(&self, lines: usize) {
+        self.audit_lost
+            .inc_by(u64::try_from(lines).unwrap_or(u64::MAX));
+    }
+
+    /// A mail that was not handed on.
+    pub fn mail_lost(&self) {
+        self.mails_lost.inc();
+    }
+
+    /// A verifier began (`1`) or ceased (`-1`) to follow.
+    pub fn followers(&self, change: i64) {
+        self.followers.add(change);
+    }
+}

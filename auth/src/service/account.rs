@@ -1,0 +1,238 @@
+//! What players do with their own account, and operators with any.
+
+use access::claims::Claims;
+
+use crate::error::{Code, Failure};
+use crate::ids::{IdentityHash, IdentityKind, PlayerId};
+use crate::limits::Source;
+use crate::live::News;
+use crate::notify::Message;
+use crate::passwords::{Password, Verdict};
+use crate::passwords::{Password, Verdict};
+use crate::service::audit::{Event, Outcome};
+use crate::service::caller::Caller;
+use crate::service::{Service, now};
+use crate::store::{Player, Status, Which};
+
+/// The largest JSON of a player's data.
+const LARGEST_DATA: usize = 16 * 1024;
+
+/// The most roles of a player, and the longest of them.
+const MOST_ROLES: usize = 32;
+const LONGEST_ROLE: usize = 64;
+
+/// An account as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Who.
+    pub player: PlayerId,
+    /// The mail address.
+    pub email: Option<String>,
+    /// Its owner proved to read its mail.
+    pub email_verified: bool,
+    /// Made by a device alone.
+    pub guest: bool,
+    /// A second factor is set up.
+    pub totp: bool,
+    /// What it signs in with.
+    pub identities: Vec<IdentityKind>,
+    /// What it may do.
+    pub roles: Vec<String>,
+    /// When it was made.
+    pub created: jiff::Timestamp,
+}
+
+impl Service {
+    /// The account of a token's player.
+    pub async fn profile(&self, claims: &Claims) -> Result<Profile, Failure> {
+        let player = self.account(claims.sub).await?;
+        let identities = self.parts().store.identities(player.id).await?;
+        Ok(Profile {
+            player: player.id,
+            email: self.email(&player)?,
+            email_verified: player.email_verified,
+            guest: player.guest,
+            totp: player.totp.as_ref().is_some_and(|totp| totp.confirmed),
+            identities: identities.iter().map(|identity| identity.kind).collect(),
+            roles: player.roles,
+            created: player.created,
+        })
+    }
+
+    /// Replaces the password by one who knows it; other sessions end.
+    pub async fn change_password(
+        &self,
+        caller: &Caller,
+        claims: &Claims,
+        current: &Password,
+        new: &Password,
+    ) -> Result<(), Failure> {
+        let player = self.account(claims.sub).await?;
+        self.confirm(caller, &player, current).await?;
+        let email = self.email(&player)?.unwrap_or_default();
+        let hash = self
+            .parts()
+            .passwords
+            .choose(new, Some(&email).filter(|email| !email.is_empty()).map(String::as_str))
+            .await?;
+        let set = self
+            .parts()
+            .store
+            .set_password(player.id, player.password.as_deref(), &hash)
+            .await?;
+        if !set {
+            return Err(Failure::new(
+                Code::Conflict,
+                "the password was changed meanwhile",
+            ));
+        }
+        let ip = caller.address.to_string();
+        self.note(
+            Event::PasswordChanged,
+            Outcome::Success,
+            player.id,
+            &ip,
+            &serde_json::json!({ "by": "owner" }),
+        );
+        self.end_sessions(player.id, Which::AllBut(claims.sid), &ip)
+            .await?;
+        if !email.is_empty() {
+            self.mail_later(player.id, &email, Message::PasswordChanged);
+        }
+        Ok(())
+    }
+
+    /// Deletes an account with everything of it but its audit log.
+    pub async fn delete_account(
+        &self,
+        caller: &Caller,
+        claims: &Claims,
+        password: Option<&Password>,
+    ) -> Result<(), Failure> {
+        let player = self.account(claims.sub).await?;
+        if player.password.is_some() {
+            let password =
+                password.ok_or_else(|| Failure::field("password", "needed to delete an account"))?;
+            self.confirm(caller, &player, password).await?;
+        }
+        let revocations = self.parts().store.delete_player(player.id, now()).await?;
+        self.note(
+            Event::AccountDeleted,
+            Outcome::Success,
+            player.id,
+            &caller.address.to_string(),
+            &serde_json::Value::Null,
+        );
+        self.tell(revocations).await;
+        Ok(())
+    }
+
+    /// Allows or forbids the use of an account.
+    pub async fn set_status(&self, player: PlayerId, status: Status) -> Result<u32, Failure> {
+        let revocations = self
+            .parts()
+            .store
+            .set_status(player, status, now())
+            .await?;
+        let ended = u32::try_from(revocations.len()).unwrap_or(u32::MAX);
+        self.note(
+            Event::AccountChanged,
+            Outcome::Success,
+            player,
+            "",
+            &serde_json::json!({ "disabled": status == Status::Disabled }),
+        );
+        self.tell(revocations).await;
+        Ok(ended)
+    }
+
+    /// Replaces what a player may do and what games know of it, and tells every server.
+    pub async fn set_data(
+        &self,
+        player: PlayerId,
+        roles: Vec<String>,
+        data: serde_json::Value,
+    ) -> Result<(), Failure> {
+        if roles.len() > MOST_ROLES || roles.iter().any(|role| role.len() > LONGEST_ROLE) {
+            return Err(Failure::field("roles", "at most 32 roles of 64 bytes"));
+        }
+        if !data.is_object() || data.to_string().len() > LARGEST_DATA {
+            return Err(Failure::field(
+                "player_data",
+                "a JSON object of at most 16 KiB",
+            ));
+        }
+        if !self.parts().store.set_data(player, &roles, &data).await? {
+            return Err(Failure::new(Code::NotFound, "no such account"));
+        }
+        self.note(
+            Event::AccountChanged,
+            Outcome::Success,
+            player,
+            "",
+            &serde_json::json!({ "roles": roles }),
+        );
+        let news = News::PlayerChanged {
+            user_id: player,
+            user_data: data,
+            roles,
+        };
+        // What is cached anywhere is old now.
+        if let Err(error) = self.parts().live.forget_sessions(player, None).await {
+            tracing::warn!(%error, "Sessions stay cached with old data for a while");
+        }
+        self.hear(&news).await;
+        if let Err(error) = self.parts().live.publish(&news).await {
+            tracing::warn!(%error, "Other replicas learn of changed data when their caches end");
+        }
+        Ok(())
+    }
+
+    /// The account of a token that is good.
+    pub(super) async fn account(&self, player: PlayerId) -> Result<Player, Failure> {
+        self.parts()
+            .store
+            .player(player)
+            .await?
+            .filter(|player| player.status == Status::Active)
+            .ok_or_else(Failure::token)
+    }
+
+    /// Refuses unless the password is the account's: a stolen token alone changes nothing.
+    pub(super) async fn confirm(
+        &self,
+        caller: &Caller,
+        player: &Player,
+        password: &Password,
+    ) -> Result<(), Failure> {
+        let account = IdentityHash(crate::crypto::named_hash(
+            "confirm",
+            player.id.0.as_bytes(),
+        ));
+        let parts = self.parts();
+        let source = Source::Stranger(caller.address);
+        let attempt = parts.limits.begin(parts.live.as_ref(), account, source).await?;
+        let verdict = self
+            .parts()
+            .passwords
+            .verify(password, player.password.as_deref())
+            .await?;
+        if verdict == Verdict::Wrong {
+            attempt.failed().await;
+            return Err(Failure::credentials());
+        }
+        attempt.succeeded().await;
+        Ok(())
+    }
+
+    /// The mail address of an account, opened.
+    pub(super) fn email(&self, player: &Player) -> Result<Option<String>, Failure> {
+        let Some(sealed) = &player.email else {
+            return Ok(None);
+        };
+        let opened = self.open(EMAIL, player.id.0.as_bytes(), sealed)?;
+        String::from_utf8(opened.to_vec())
+            .map(Some)
+            .map_err(|error| Failure::defect("a sealed address is not text", &error))
+    }
+}

@@ -1,0 +1,321 @@
+//! Signing in: password, device, second step.
+//!
+//! Nothing tells whether an account exists: an unknown name costs the same look-ups and the same
+//! hash as a known one, and gets the same answer.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::Failure;
+use crate::ids::{IdentityHash, IdentityKind, PlayerId};
+use crate::limits::{Source, What, Who};
+use crate::live::Key;
+use crate::passwords::{Password, Verdict};
+use crate::service::audit::{Event, NOBODY, Outcome};
+use crate::service::caller::{Caller, Terms};
+use crate::service::register::check_email;
+use crate::service::sessions::Tokens;
+use crate::service::{Service, Verification, now};
+use crate::store::{Identity, NewPlayer, Player, Status};
+
+/// How long a second step may take.
+const SECOND_STEP: Duration = Duration::from_secs(300);
+
+/// How many codes may be tried in one login.
+const SECOND_STEP_TRIES: u32 = 5;
+
+/// What became of a login.
+#[derive(Debug)]
+pub enum SignIn {
+    /// Done.
+    Tokens(Box<Tokens>),
+    /// A second step is asked for.
+    Challenge(Challenge),
+}
+
+/// A second step that is asked for.
+#[derive(Clone)]
+pub struct Challenge {
+    /// To be shown with the code.
+    pub handle: String,
+    /// How the step can be done.
+    pub methods: &'static [&'static str],
+    /// How long it may take.
+    pub lifetime: Duration,
+}
+
+impl std::fmt::Debug for Challenge {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Challenge")
+            .field("methods", &self.methods)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is remembered between the first step and the second.
+#[derive(Debug, Serialize, Deserialize)]
+struct Pending {
+    player: PlayerId,
+    key: Option<String>,
+    methods: Vec<String>,
+}
+
+impl Service {
+    /// Signs in by mail address and password.
+    pub async fn login(
+        &self,
+        caller: &Caller,
+        email: &str,
+        password: &Password,
+    ) -> Result<SignIn, Failure> {
+        let result = self.login_by_password(caller, email, password).await;
+        self.metrics().logged_in("password", result.is_ok());
+        result
+    }
+
+    async fn login_by_password(
+        &self,
+        caller: &Caller,
+        email: &str,
+        password: &Password,
+    ) -> Result<SignIn, Failure> {
+        check_email(email)?;
+        let terms = self.terms(caller).await?;
+        let hash = self.blind(IdentityKind::Email, email);
+        let found = self.known(&hash).await?;
+        let device = self.device(caller)?.map(|device| device.hash);
+        let known_device = self.known_device(found.as_ref(), device).await?;
+        let source = known_device
+            .as_ref()
+            .map_or(Source::Stranger(caller.address), |device| Source::KnownDevice(&device.0));
+        let parts = self.parts();
+        let attempt = parts.limits.begin(parts.live.as_ref(), hash, source).await?;
+        self.captcha(caller).await?;
+
+        let stored = found.as_ref().and_then(|player| player.password.as_deref());
+        let verdict = parts.passwords.verify(password, stored).await?;
+        let usable = found.filter(|player| {
+            player.status == Status::Active
+                && (player.email_verified || self.settings().verification == Verification::Optional)
+        });
+        let ip = caller.address.to_string();
+        let (Some(player), Verdict::Right { rehashed }) = (usable, verdict) else {
+            attempt.failed().await;
+            self.note(
+                Event::Login,
+                Outcome::Failure,
+                NOBODY,
+                &ip,
+                &serde_json::json!({ "identity": "email", "account": short(&hash), "device": device.map(|device| short(&device)) }),
+            );
+            return Err(Failure::credentials());
+        };
+        attempt.succeeded().await;
+        if let Some(new) = rehashed {
+            // Another login may have been quicker; either hash is of the same password.
+            self.parts()
+                .store
+                .set_password(player.id, player.password.as_deref(), &new)
+                .await?;
+        }
+        self.after_first_step(caller, terms, &player, &["pwd"]).await
+    }
+
+    /// Signs in a device without a name; makes a guest of it the first time.
+    pub async fn login_by_device(&self, caller: &Caller) -> Result<SignIn, Failure> {
+        let result = self.device_login(caller).await;
+        self.metrics().logged_in("device", result.is_ok());
+        result
+    }
+
+    async fn device_login(&self, caller: &Caller) -> Result<SignIn, Failure> {
+        self.limit(What::Login, Who::Address(caller.address)).await?;
+        let terms = self.terms(caller).await?;
+        let device = self
+            .device(caller)?
+            .ok_or_else(|| Failure::field("device_id", "missing"))?;
+        let player = match self.known(&device.hash).await? {
+            Some(player) => {
+                // The id alone is a password that many programs read: once a key came with it, the
+                // key must come always.
+                let known = self
+                    .parts()
+                    .store
+                    .device(player.id, &device.hash)
+                    .await?
+                    .and_then(|known| known.key);
+                if player.status != Status::Active || (known.is_some() && known != device.key) {
+                    self.note(
+                        Event::Login,
+                        Outcome::Failure,
+                        player.id,
+                        &caller.address.to_string(),
+                        &serde_json::json!({ "identity": "device" }),
+                    );
+                    return Err(Failure::credentials());
+                }
+                player
+            }
+            None => self.guest(caller, device.hash, &device.sealed).await?,
+        };
+        let methods: &[&str] = if device.key.is_some() { &["hwk"] } else { &["device"] };
+        self.after_first_step(caller, terms, &player, methods).await
+    }
+
+    async fn guest(
+        &self,
+        caller: &Caller,
+        hash: IdentityHash,
+        label: &[u8],
+    ) -> Result<Player, Failure> {
+        self.limit(What::Register, Who::Address(caller.address)).await?;
+        self.captcha(caller).await?;
+        let new = NewPlayer {
+            id: PlayerId(Uuid::new_v4()),
+            identity: Identity {
+                kind: IdentityKind::Device,
+                hash,
+                label: label.to_vec(),
+            },
+            email: None,
+            email_verified: false,
+            password: None,
+            guest: true,
+            at: now(),
+        };
+        self.parts().store.create_player(&new).await?;
+        self.note(
+            Event::Register,
+            Outcome::Success,
+            new.id,
+            &caller.address.to_string(),
+            &serde_json::json!({ "identity": "device" }),
+        );
+        // Whoever was first: a retry of the same call may have been.
+        self.known(&hash).await?.ok_or_else(Failure::credentials)
+    }
+
+    /// Opens the session, or asks for the second step that the account wants.
+    pub(super) async fn after_first_step(
+        &self,
+        caller: &Caller,
+        terms: Terms,
+        player: &Player,
+        methods: &[&str],
+    ) -> Result<SignIn, Failure> {
+        if player.totp.as_ref().is_none_or(|totp| !totp.confirmed) {
+            let tokens = self.open_session(caller, terms, player, methods).await?;
+            return Ok(SignIn::Tokens(Box::new(tokens)));
+        }
+        let pending = Pending {
+            player: player.id,
+            key: terms.key,
+            methods: methods.iter().map(|&method| method.to_owned()).collect(),
+        };
+        let handle = crate::crypto::handle();
+        let bytes = serde_json::to_vec(&pending)
+            .map_err(|error| Failure::defect("a login cannot be written", &error))?;
+        let key = Key::Step(crate::crypto::named_hash("login", handle.as_bytes()));
+        self.parts().live.put(&key, &bytes, SECOND_STEP).await?;
+        Ok(SignIn::Challenge(Challenge {
+            handle,
+            methods: &["totp", "recovery_code"],
+            lifetime: SECOND_STEP,
+        }))
+    }
+
+    /// Does the second step of a login.
+    pub async fn second_step(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        code: &str,
+    ) -> Result<Tokens, Failure> {
+        let result = self.do_second_step(caller, handle, code).await;
+        self.metrics().logged_in("second_step", result.is_ok());
+        result
+    }
+
+    async fn do_second_step(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        code: &str,
+    ) -> Result<Tokens, Failure> {
+        self.limit(What::Login, Who::Address(caller.address)).await?;
+        let terms = self.terms(caller).await?;
+        let live = self.parts().live.as_ref();
+        let hash = crate::crypto::named_hash("login", handle.as_bytes());
+        let Some(bytes) = live.get(&Key::Step(hash)).await? else {
+            return Err(Failure::credentials());
+        };
+        let pending: Pending = serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::defect("a login cannot be read", &error))?;
+        let tries = live.count(&Key::Failures(hash), SECOND_STEP).await?;
+        if tries > SECOND_STEP_TRIES || pending.key != terms.key {
+            live.forget(&Key::Step(hash)).await?;
+            return Err(Failure::credentials());
+        }
+        let ip = caller.address.to_string();
+        let Some(player) = self
+            .parts()
+            .store
+            .player(pending.player)
+            .await?
+            .filter(|player| player.status == Status::Active)
+        else {
+            return Err(Failure::credentials());
+        };
+        if !self.spend_code(&player, code).await? {
+            self.note(
+                Event::SecondStep,
+                Outcome::Failure,
+                player.id,
+                &ip,
+                &serde_json::Value::Null,
+            );
+            return Err(Failure::credentials());
+        }
+        // Good once, whoever else has the handle.
+        if live.take(&Key::Step(hash)).await?.is_none() {
+            return Err(Failure::credentials());
+        }
+        let mut methods: Vec<&str> = pending.methods.iter().map(String::as_str).collect();
+        methods.push("otp");
+        self.open_session(caller, terms, &player, &methods).await
+    }
+
+    /// The account of an identity, at the same cost when there is none.
+    pub(super) async fn known(&self, hash: &IdentityHash) -> Result<Option<Player>, Failure> {
+        let id = self.parts().store.player_by(hash).await?;
+        // A look for somebody who cannot be: the answer takes as long as one for somebody.
+        let player = self
+            .parts()
+            .store
+            .player(id.unwrap_or_else(|| PlayerId(Uuid::new_v4())))
+            .await?;
+        Ok(player)
+    }
+
+    /// The device, if the account knows it; looked for in nobody's account when there is none.
+    async fn known_device(
+        &self,
+        found: Option<&Player>,
+        device: Option<IdentityHash>,
+    ) -> Result<Option<IdentityHash>, Failure> {
+        let Some(device) = device else {
+            return Ok(None);
+        };
+        let owner = found.map_or_else(|| PlayerId(Uuid::new_v4()), |player| player.id);
+        let known = self.parts().store.knows_device(owner, &device).await?;
+        Ok(known.then_some(device))
+    }
+}
+
+/// Enough of a hash to find lines of one account, too little to find the account.
+fn short(hash: &IdentityHash) -> String {
+    hash.0.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}

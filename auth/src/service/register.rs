@@ -1,0 +1,154 @@
+//! Making accounts.
+//!
+//! A registration answers the same whether the address was taken or not: a mail tells its owner.
+//! The account is good for nothing until its owner proves to read that mail *and* knows the
+//! password, so that nobody can plant an account for somebody else to verify.
+
+use uuid::Uuid;
+
+use crate::error::Failure;
+use crate::ids::{IdentityKind, PlayerId};
+use crate::limits::{What, Who};
+use crate::notify::Message;
+use crate::passwords::Password;
+use crate::service::keys::{EMAIL, LABEL};
+use crate::service::audit::{Event, NOBODY, Outcome};
+use crate::service::caller::Caller;
+use crate::service::sessions::Tokens;
+use crate::service::{Service, Verification, now};
+use crate::store::{Identity, NewPlayer};
+
+/// The longest mail address (RFC 5321, 4.5.3.1.3, without the brackets).
+const LONGEST_EMAIL: usize = 254;
+
+/// What became of a registration.
+#[derive(Debug)]
+pub enum Registered {
+    /// A mail is on its way, to whomever.
+    Pending,
+    /// The account can be used at once.
+    Tokens(Box<Tokens>),
+}
+
+impl Service {
+    /// Makes an account of a mail address and a password.
+    pub async fn register(
+        &self,
+        caller: &Caller,
+        email: &str,
+        password: Password,
+    ) -> Result<Registered, Failure> {
+        check_email(email)?;
+        self.limit(What::Register, Who::Address(caller.address)).await?;
+        self.captcha(caller).await?;
+        let terms = self.terms(caller).await?;
+        // Hashed before it is known whether the address is taken: both cost the same.
+        let stored = self.parts().passwords.choose(password, Some(email)).await?;
+
+        let player = PlayerId(Uuid::new_v4());
+        let hash = self.blind(IdentityKind::Email, email);
+        let new = NewPlayer {
+            id: player,
+            identity: Identity {
+                kind: IdentityKind::Email,
+                hash,
+                label: self.seal(LABEL, &hash.0, email.as_bytes())?,
+            },
+            email: Some(self.seal(EMAIL, player.0.as_bytes(), email.as_bytes())?),
+            email_verified: false,
+            password: Some(stored),
+            guest: false,
+            at: now(),
+        };
+        let made = self.parts().store.create_player(&new).await?;
+        let who = if made { player } else { NOBODY };
+        let outcome = if made { Outcome::Success } else { Outcome::Failure };
+        self.note(
+            Event::Register,
+            outcome,
+            who,
+            &caller.address.to_string(),
+            &serde_json::json!({ "identity": "email" }),
+        );
+        match (made, self.settings().verification) {
+            (true, Verification::Required) => {
+                self.mail_later(player, email, Message::VerifyEmail);
+                Ok(Registered::Pending)
+            }
+            (false, Verification::Required) => {
+                self.mail_later(NOBODY, email, Message::AlreadyRegistered);
+                Ok(Registered::Pending)
+            }
+            (true, Verification::Optional) => {
+                self.mail_later(player, email, Message::VerifyEmail);
+                let Some(account) = self.parts().store.player(player).await? else {
+                    return Err(Failure::credentials());
+                };
+                let tokens = self.open_session(caller, terms, &account, &["pwd"]).await?;
+                Ok(Registered::Tokens(Box::new(tokens)))
+            }
+            (false, Verification::Optional) => Err(Failure::new(
+                crate::Code::Conflict,
+                "the address is registered; sign in or reset the password",
+            )),
+        }
+    }
+}
+
+/// Refuses what cannot be a mail address; whether it is one, only a mail can tell.
+pub(super) fn check_email(email: &str) -> Result<(), Failure> {
+    let bad = |message| Err(Failure::field("email", message));
+    if email.len() > LONGEST_EMAIL {
+        return bad("at most 254 bytes");
+    }
+    let Some((local, domain)) = email.rsplit_once('@') else {
+        return bad("an address like ada@example.com");
+    };
+    let printable = |text: &str| {
+        !text.is_empty()
+            && !text
+                .chars()
+                .any(|letter| letter.is_whitespace() || letter.is_control())
+    };
+    if local.len() > 64 || !printable(local) || local.contains('@') || !printable(domain) {
+        return bad("an address like ada@example.com");
+    }
+    if domain.starts_with('.') || domain.ends_with('.') || !domain.contains('.') {
+        return bad("the domain is not one that mail can be sent to");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_told_from_what_is_none() {
+        for good in [
+            "ada@example.com",
+            "a+tag@sub.example.co",
+            "o'neil@example.org",
+            "käthe@exämple.de",
+        ] {
+            assert_eq!(check_email(good), Ok(()), "{good}");
+        }
+        let long = format!("{}@example.com", "a".repeat(65));
+        for bad in [
+            "",
+            "ada",
+            "@example.com",
+            "ada@",
+            "ada@localhost",
+            "ada@.com",
+            "ada@example.",
+            "a da@example.com",
+            "ada@exam\nple.com",
+            "ada@b@example.com",
+            &long,
+        ] {
+            let refused = check_email(bad).expect_err(bad);
+            assert_eq!(refused.field, Some("email"), "{bad}");
+        }
+    }
+}
