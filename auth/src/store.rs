@@ -170,6 +170,8 @@ pub struct Session {
     pub expires: Timestamp,
     /// When it was ended.
     pub revoked: Option<Timestamp>,
+    /// Where its player plays: an address and a port.
+    pub game_server: Option<String>,
 }
 
 /// Which sessions of a player.
@@ -181,6 +183,8 @@ pub enum Which {
     All,
     /// Every one but this.
     AllBut(SessionId),
+    /// The one of these refresh tokens.
+    Family(FamilyId),
 }
 
 /// A refresh token that comes back.
@@ -199,6 +203,8 @@ pub struct Rotate {
     pub now: Timestamp,
     /// How long a retry may come after the first.
     pub grace: std::time::Duration,
+    /// How long a token is good that nobody uses.
+    pub idle: std::time::Duration,
 }
 
 /// What became of a refresh token.
@@ -431,8 +437,12 @@ pub trait Store: fmt::Debug + Send + Sync {
         at: Timestamp,
     ) -> Result<Option<Device>, Error>;
 
-    /// Whether the account knows the device.
-    async fn knows_device(&self, player: PlayerId, device: &IdentityHash) -> Result<bool, Error>;
+    /// A device that the account knows.
+    async fn device(
+        &self,
+        player: PlayerId,
+        device: &IdentityHash,
+    ) -> Result<Option<Device>, Error>;
 
     /// Begins a session and its family of refresh tokens (generation 0); false when the account
     /// was removed or disabled meanwhile, and then nothing is written.
@@ -455,6 +465,15 @@ pub trait Store: fmt::Debug + Send + Sync {
         which: Which,
         at: Timestamp,
     ) -> Result<Vec<Revocation>, Error>;
+
+    /// Notes where the player of a live session plays; false when there is no such session.
+    async fn assign_server(
+        &self,
+        player: PlayerId,
+        session: SessionId,
+        game_server: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, Error>;
 
     /// Spends a refresh token. Of any number of calls at once for the same token, one gets `Next`.
     async fn rotate(&self, rotate: &Rotate) -> Result<Rotated, Error>;

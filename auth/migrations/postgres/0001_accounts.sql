@@ -99,6 +99,8 @@ CREATE TABLE refresh_families (
     spent_by bytea,
     expires_at bigint NOT NULL,
     ended_at bigint,
+    -- Where the player plays.
+    game_server text,
     PRIMARY KEY (user_id, family_id),
     UNIQUE (user_id, session_id),
     FOREIGN KEY (user_id, session_id) REFERENCES sessions ON DELETE CASCADE

@@ -77,6 +77,7 @@ CREATE TABLE refresh_families (
     spent_by BLOB,
     expires_at INTEGER NOT NULL,
     ended_at INTEGER,
+    game_server TEXT,
     PRIMARY KEY (user_id, family_id),
     UNIQUE (user_id, session_id),
     FOREIGN KEY (user_id, session_id) REFERENCES sessions ON DELETE CASCADE

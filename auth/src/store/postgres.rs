@@ -433,8 +433,12 @@ impl Store for Postgres {
             .await
     }
 
-    async fn knows_device(&self, player: PlayerId, device: &IdentityHash) -> Result<bool, Error> {
-        self.call(|pool| factors::knows_device(pool, player, device))
+    async fn device(
+        &self,
+        player: PlayerId,
+        device: &IdentityHash,
+    ) -> Result<Option<Device>, Error> {
+        self.call(|pool| factors::device(pool, player, device))
             .await
     }
 
@@ -461,6 +465,17 @@ impl Store for Postgres {
         at: Timestamp,
     ) -> Result<Vec<Revocation>, Error> {
         self.call(|pool| sessions::end(pool, player, which, at))
+            .await
+    }
+
+    async fn assign_server(
+        &self,
+        player: PlayerId,
+        session: SessionId,
+        game_server: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        self.call(|pool| sessions::assign_server(pool, player, session, game_server, now))
             .await
     }
 

@@ -20,6 +20,16 @@ pub(super) struct Family {
     pub(super) is_live: bool,
 }
 
+impl Rotate {
+    /// A token that was made then or before is too old.
+    pub(super) fn oldest(&self) -> Timestamp {
+        SignedDuration::try_from(self.idle)
+            .ok()
+            .and_then(|idle| self.now.checked_sub(idle).ok())
+            .unwrap_or(Timestamp::MIN)
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {

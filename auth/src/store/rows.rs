@@ -172,18 +172,20 @@ pub(super) struct SessionRow {
     pub(super) spent_by: Option<Vec<u8>>,
     pub(super) expires_at: i64,
     pub(super) ended_at: Option<i64>,
+    pub(super) game_server: Option<String>,
 }
 
 impl SessionRow {
-    /// The family as it is `now`.
-    pub(super) fn family(&self, player: Status, now: Timestamp) -> sqlx::Result<Family> {
+    /// The family as the token finds it.
+    pub(super) fn family(&self, player: Status, rotate: &Rotate) -> sqlx::Result<Family> {
         Ok(Family {
             generation: generation(self.generation)?,
             spent_at: optional(self.spent_at)?,
             spent_by: self.spent_by.as_deref().map(hash).transpose()?,
             is_live: player == Status::Active
                 && self.ended_at.is_none()
-                && self.expires_at > micros(now),
+                && self.expires_at > micros(rotate.now)
+                && self.spent_at.unwrap_or(self.created_at) > micros(rotate.oldest()),
         })
     }
 }
@@ -208,6 +210,7 @@ impl TryFrom<SessionRow> for Session {
             used: timestamp(row.spent_at.unwrap_or(row.created_at))?,
             expires: timestamp(row.expires_at)?,
             revoked: optional(row.ended_at)?,
+            game_server: row.game_server,
         })
     }
 }

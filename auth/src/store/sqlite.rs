@@ -237,8 +237,12 @@ impl Store for Sqlite {
         answer(factors::touch_device(&self.pool, player, device, at)).await
     }
 
-    async fn knows_device(&self, player: PlayerId, device: &IdentityHash) -> Result<bool, Error> {
-        answer(factors::knows_device(&self.pool, player, device)).await
+    async fn device(
+        &self,
+        player: PlayerId,
+        device: &IdentityHash,
+    ) -> Result<Option<Device>, Error> {
+        answer(factors::device(&self.pool, player, device)).await
     }
 
     async fn open_session(&self, session: &Session, line: &Audit) -> Result<bool, Error> {
@@ -264,6 +268,16 @@ impl Store for Sqlite {
         at: Timestamp,
     ) -> Result<Vec<Revocation>, Error> {
         answer(sessions::end(&self.pool, player, which, at)).await
+    }
+
+    async fn assign_server(
+        &self,
+        player: PlayerId,
+        session: SessionId,
+        game_server: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        answer(sessions::assign_server(&self.pool, player, session, game_server, now)).await
     }
 
     async fn rotate(&self, rotate: &Rotate) -> Result<Rotated, Error> {

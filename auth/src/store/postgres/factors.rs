@@ -164,18 +164,21 @@ pub(super) async fn touch_device(
     known.map(Device::try_from).transpose()
 }
 
-pub(super) async fn knows_device(
+pub(super) async fn device(
     pool: &PgPool,
     player: PlayerId,
     device: &IdentityHash,
-) -> sqlx::Result<bool> {
-    query_scalar!(
-        "SELECT EXISTS (SELECT FROM devices WHERE user_id = $1 AND device_hash = $2) AS \"known!\"",
+) -> sqlx::Result<Option<Device>> {
+    let row = query_as!(
+        DeviceRow,
+        "SELECT device_hash, device_id, bound_key FROM devices \
+        WHERE user_id = $1 AND device_hash = $2",
         player.0,
         device.0.as_slice(),
     )
-    .fetch_one(pool)
-    .await
+    .fetch_optional(pool)
+    .await?;
+    row.map(Device::try_from).transpose()
 }
 
 pub(super) async fn put_one_time(pool: &PgPool, secret: &OneTime) -> sqlx::Result<()> {

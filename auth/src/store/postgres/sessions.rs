@@ -31,6 +31,7 @@ struct LiveRow {
     spent_by: Option<Vec<u8>>,
     expires_at: i64,
     ended_at: Option<i64>,
+    game_server: Option<String>,
     status: String,
     email: Option<Vec<u8>>,
     email_verified: bool,
@@ -62,6 +63,7 @@ impl LiveRow {
             spent_by: self.spent_by,
             expires_at: self.expires_at,
             ended_at: self.ended_at,
+            game_server: self.game_server,
         };
         let player = PlayerRow {
             user_id: self.user_id,
@@ -143,7 +145,8 @@ async fn find(
         "SELECT session.user_id, session.session_id, family.family_id, session.client, \
             session.device_hash, session.ip, session.bound_key, session.audiences, \
             session.methods, session.created_at AS session_created_at, family.generation, \
-            family.spent_at, family.spent_by, family.expires_at, family.ended_at, player.status, \
+            family.spent_at, family.spent_by, family.expires_at, family.ended_at, \
+            family.game_server, player.status, \
             player.email, player.email_verified, player.password_hash, player.totp_secret, \
             player.totp_confirmed, player.totp_last_step, player.guest, player.roles, \
             player.data, player.created_at \
@@ -170,7 +173,7 @@ pub(super) async fn live(
         "SELECT session.user_id, session.session_id, family.family_id, session.client, \
             session.device_hash, session.ip, session.bound_key, session.audiences, \
             session.methods, session.created_at, family.generation, family.spent_at, \
-            family.spent_by, family.expires_at, family.ended_at \
+            family.spent_by, family.expires_at, family.ended_at, family.game_server \
         FROM sessions AS session JOIN refresh_families AS family \
             ON family.user_id = session.user_id AND family.session_id = session.session_id \
         WHERE session.user_id = $1 AND family.ended_at IS NULL AND family.expires_at > $2 \
@@ -195,18 +198,24 @@ pub(super) async fn end(
     }
     let (session, is_meant) = match which {
         Which::One(session) => (Some(session.0), true),
-        Which::All => (None, true),
+        Which::All | Which::Family(_) => (None, true),
         Which::AllBut(session) => (Some(session.0), false),
+    };
+    let family = match which {
+        Which::Family(family) => Some(family.0),
+        Which::One(_) | Which::All | Which::AllBut(_) => None,
     };
     let ended = query_scalar!(
         "UPDATE refresh_families SET ended_at = $2 \
         WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 \
             AND ($3::uuid IS NULL OR (session_id = $3) = $4::boolean) \
+            AND ($5::uuid IS NULL OR family_id = $5) \
         RETURNING session_id",
         player.0,
         micros(at),
         session,
         is_meant,
+        family,
     )
     .fetch_all(&mut *transaction)
     .await?;
@@ -260,12 +269,14 @@ pub(super) async fn rotate(pool: &PgPool, rotate: &Rotate) -> sqlx::Result<Rotat
         FROM sessions AS session, users AS player \
         WHERE family.user_id = $1 AND family.family_id = $2 AND family.generation = $3 \
             AND family.ended_at IS NULL AND family.expires_at > $4 \
+            AND coalesce(family.spent_at, session.created_at) > $6 \
             AND session.user_id = family.user_id AND session.session_id = family.session_id \
             AND player.user_id = family.user_id AND player.status = 'active' \
         RETURNING session.user_id, session.session_id, family.family_id, session.client, \
             session.device_hash, session.ip, session.bound_key, session.audiences, \
             session.methods, session.created_at AS session_created_at, family.generation, \
-            family.spent_at, family.spent_by, family.expires_at, family.ended_at, player.status, \
+            family.spent_at, family.spent_by, family.expires_at, family.ended_at, \
+            family.game_server, player.status, \
             player.email, player.email_verified, player.password_hash, player.totp_secret, \
             player.totp_confirmed, player.totp_last_step, player.guest, player.roles, \
             player.data, player.created_at",
@@ -274,6 +285,7 @@ pub(super) async fn rotate(pool: &PgPool, rotate: &Rotate) -> sqlx::Result<Rotat
         i64::from(rotate.generation),
         micros(rotate.now),
         rotate.client.as_ref().map(<[u8; 32]>::as_slice),
+        micros(rotate.oldest()),
     )
     .fetch_optional(pool)
     .await?;
@@ -289,7 +301,7 @@ pub(super) async fn rotate(pool: &PgPool, rotate: &Rotate) -> sqlx::Result<Rotat
         return Ok(Rotated::Refused);
     };
     let (session, player) = row.split()?;
-    match judge(&session.family(player.status, rotate.now)?, rotate) {
+    match judge(&session.family(player.status, rotate)?, rotate) {
         Verdict::Again => Ok(Rotated::Again {
             generation: generation(session.generation)?,
             session: Box::new(session.try_into()?),
@@ -299,6 +311,26 @@ pub(super) async fn rotate(pool: &PgPool, rotate: &Rotate) -> sqlx::Result<Rotat
         // The generation never goes back: one that is good now was good for the update.
         Verdict::Next | Verdict::Refused => Ok(Rotated::Refused),
     }
+}
+
+pub(super) async fn assign_server(
+    pool: &PgPool,
+    player: PlayerId,
+    session: SessionId,
+    game_server: Option<&str>,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let done = query!(
+        "UPDATE refresh_families SET game_server = $3 \
+        WHERE user_id = $1 AND session_id = $2 AND ended_at IS NULL AND expires_at > $4",
+        player.0,
+        session.0,
+        game_server,
+        micros(now),
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// Ends a family of which a spent token came back. That it was spent does not change any more, so

@@ -166,16 +166,18 @@ pub(super) async fn touch_device(
     known.map(Device::try_from).transpose()
 }
 
-pub(super) async fn knows_device(
+pub(super) async fn device(
     pool: &SqlitePool,
     player: PlayerId,
     device: &IdentityHash,
-) -> sqlx::Result<bool> {
-    query_scalar("SELECT EXISTS (SELECT 1 FROM devices WHERE user_id = ? AND device_hash = ?)")
-        .bind(player.0)
-        .bind(device.0.as_slice())
-        .fetch_one(pool)
-        .await
+) -> sqlx::Result<Option<Device>> {
+    let row: Option<DeviceRow> =
+        query_as("SELECT * FROM devices WHERE user_id = ? AND device_hash = ?")
+            .bind(player.0)
+            .bind(device.0.as_slice())
+            .fetch_optional(pool)
+            .await?;
+    row.map(Device::try_from).transpose()
 }
 
 pub(super) async fn put_one_time(pool: &SqlitePool, secret: &OneTime) -> sqlx::Result<()> {

@@ -119,19 +119,25 @@ async fn end_in(
 ) -> sqlx::Result<Vec<Revocation>> {
     let (session, is_meant) = match which {
         Which::One(session) => (Some(session.0), true),
-        Which::All => (None, true),
+        Which::All | Which::Family(_) => (None, true),
         Which::AllBut(session) => (Some(session.0), false),
+    };
+    let family = match which {
+        Which::Family(family) => Some(family.0),
+        Which::One(_) | Which::All | Which::AllBut(_) => None,
     };
     let ended: Vec<Uuid> = query_scalar(
         "UPDATE refresh_families SET ended_at = ?2 \
         WHERE user_id = ?1 AND ended_at IS NULL AND expires_at > ?2 \
             AND (?3 IS NULL OR (session_id = ?3) = ?4) \
+            AND (?5 IS NULL OR family_id = ?5) \
         RETURNING session_id",
     )
     .bind(player.0)
     .bind(micros(at))
     .bind(session)
     .bind(is_meant)
+    .bind(family)
     .fetch_all(&mut *connection)
     .await?;
     let revocations: Vec<Revocation> = ended
@@ -168,7 +174,7 @@ pub(super) async fn rotate(pool: &SqlitePool, rotate: &Rotate) -> sqlx::Result<R
     let Some((row, player)) = find(&mut transaction, rotate.player, None, family).await? else {
         return Ok(Rotated::Refused);
     };
-    let family = row.family(player.status, rotate.now)?;
+    let family = row.family(player.status, rotate)?;
     match judge(&family, rotate) {
         Verdict::Next => {
             let row = SessionRow {
@@ -208,6 +214,26 @@ pub(super) async fn rotate(pool: &SqlitePool, rotate: &Rotate) -> sqlx::Result<R
         }
         Verdict::Refused => Ok(Rotated::Refused),
     }
+}
+
+pub(super) async fn assign_server(
+    pool: &SqlitePool,
+    player: PlayerId,
+    session: SessionId,
+    game_server: Option<&str>,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let done = query(
+        "UPDATE refresh_families SET game_server = ?3 \
+        WHERE user_id = ?1 AND session_id = ?2 AND ended_at IS NULL AND expires_at > ?4",
+    )
+    .bind(player.0)
+    .bind(session.0)
+    .bind(game_server)
+    .bind(micros(now))
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 pub(super) async fn revocations_since(
