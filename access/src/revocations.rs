@@ -116,6 +116,16 @@ impl Revocations {
                 .is_some_and(|at| is_up_to(*at))
     }
 
+    /// Whether a session that began then has ended lately.
+    pub fn ended(&self, player: PlayerId, session: SessionId, began: Timestamp) -> bool {
+        began <= self.floor
+            || self.at.contains_key(&Target::Session(player, session))
+            || self
+                .at
+                .get(&Target::Player(player))
+                .is_some_and(|at| began <= *at)
+    }
+
     /// How many are kept.
     pub fn len(&self) -> usize {
         self.at.len()

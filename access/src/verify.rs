@@ -13,6 +13,7 @@ use crate::claims::{Claims, LIFETIME, SKEW, TYPE};
 use crate::dpop::Proof;
 use crate::jwk::Algorithm;
 use crate::jws::{self, sha256};
+use crate::ids::{PlayerId, SessionId};
 use crate::keys::KeySet;
 use crate::repeats::{Repeats, Verified};
 use crate::revocations::{Revocation, Revocations};
@@ -264,6 +265,11 @@ impl Verifier {
     /// Refuses tokens from then on.
     pub fn revoke(&self, now: Timestamp, revocation: Revocation) {
         self.write().revocations.insert(now, revocation);
+    }
+
+    /// Whether a session that began then was revoked lately.
+    pub fn has_ended(&self, player: PlayerId, session: SessionId, began: Timestamp) -> bool {
+        self.read().revocations.ended(player, session, began)
     }
 
     /// How many revocations are kept.

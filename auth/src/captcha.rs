@@ -109,7 +109,7 @@ impl Siteverify {
 impl Captcha for Siteverify {
     async fn check(&self, answer: Option<&str>, address: IpAddr) -> Result<(), Failure> {
         let required = || Failure {
-            field: Some("captcha"),
+            field: Some("captcha".into()),
             ..Failure::new(Code::CaptchaRequired, "solve the captcha")
         };
         let token = answer

@@ -5,7 +5,10 @@
 //! draws nonces by it.
 
 use aws_lc_rs::{constant_time, digest, hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::confidential::Confidential;
 use crate::secrets::keyring::Key;
 
 pub mod blind;
@@ -18,6 +21,17 @@ pub fn hash(secret: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, secret).as_ref());
     hash
+}
+
+/// The SHA-256 of something that a key or a column is named after; two names never meet.
+pub fn named_hash(name: &str, value: &[u8]) -> [u8; 32] {
+    // Names hold no zero.
+    hash(&[name.as_bytes(), b"\0", value].concat())
+}
+
+/// A handle by which whoever has it goes on with what was begun: 256 random bits.
+pub fn handle() -> Confidential {
+    Confidential::new(URL_SAFE_NO_PAD.encode(random::<32>()))
 }
 
 /// Whether two values are the same, in a time that tells nothing of where they differ.

@@ -47,6 +47,14 @@ pub enum Code {
 }
 
 impl Code {
+    /// Whether it says that a token or its proof is bad.
+    pub const fn is_about_tokens(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidToken | Self::InvalidDpopProof | Self::UseDpopNonce | Self::Expired
+        )
+    }
+
     /// The HTTP status that goes with it.
     pub const fn status(self) -> http::StatusCode {
         use http::StatusCode;
@@ -121,9 +129,11 @@ pub struct Failure {
     /// For people: what to do.
     pub message: Cow<'static, str>,
     /// The path of the field that is wrong: `client.name`.
-    pub field: Option<&'static str>,
+    pub field: Option<Cow<'static, str>>,
     /// When to come back, at the earliest.
     pub retry_after: Option<Duration>,
+    /// What the next DPoP proof must carry.
+    pub nonce: Option<String>,
 }
 
 impl Failure {
@@ -134,13 +144,14 @@ impl Failure {
             message: message.into(),
             field: None,
             retry_after: None,
+            nonce: None,
         }
     }
 
     /// A field that is missing or malformed.
     pub fn field(field: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            field: Some(field),
+            field: Some(field.into()),
             ..Self::new(Code::InvalidRequest, message)
         }
     }
@@ -164,6 +175,12 @@ impl Failure {
     /// The one answer to every wrong name, password, code or proof.
     pub fn credentials() -> Self {
         Self::new(Code::InvalidCredentials, "the credentials are not valid")
+    }
+
+    /// A defect of ours, which the log has.
+    pub fn defect(what: &'static str, error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "Defect: {what}");
+        Self::new(Code::Internal, "internal error")
     }
 
     /// The one answer to every bad token.

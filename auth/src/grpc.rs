@@ -13,7 +13,7 @@ use crate::edge::{Edge, Peer};
 use crate::error::Failure;
 use crate::ids::{PlayerId, SessionId};
 use crate::live::{News, Revocation};
-use crate::confidential::Confidential;
+use crate::passwords::Password;
 use crate::service::Service;
 use crate::service::caller::{Caller, Client};
 use crate::service::login::SignIn;
@@ -46,7 +46,9 @@ impl Api {
         client: Option<wire::Client>,
         captcha: String,
     ) -> Result<Caller, Failure> {
-        let peer = self.edge.peer(request.extensions(), request.metadata().as_ref());
+        let peer = self
+            .edge
+            .peer(request.extensions(), request.metadata().as_ref());
         let proof = self.edge.proof(
             request.metadata().as_ref(),
             "POST",
@@ -77,7 +79,10 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl wire::auth_server::Auth for Api {
-    async fn register(&self, request: Request<wire::RegisterRequest>) -> Answer<wire::SignInResponse> {
+    async fn register(
+        &self,
+        request: Request<wire::RegisterRequest>,
+    ) -> Answer<wire::SignInResponse> {
         let (client, captcha) = (
             request.get_ref().client.clone(),
             request.get_ref().captcha.clone(),
@@ -88,7 +93,7 @@ impl wire::auth_server::Auth for Api {
         let body = request.into_inner();
         let registered = self
             .service
-            .register(&caller, &body.email, Confidential::new(body.password))
+            .register(&caller, &body.email, &password(&body.password)?)
             .await
             .map_err(status)?;
         let outcome = match registered {
@@ -111,7 +116,7 @@ impl wire::auth_server::Auth for Api {
         let signed_in = match request.into_inner().credential {
             Some(wire::login_request::Credential::Password(body)) => {
                 self.service
-                    .login(&caller, &body.email, Confidential::new(body.password))
+                    .login(&caller, &body.email, &password(&body.password)?)
                     .await
             }
             Some(wire::login_request::Credential::Device(body)) => {
@@ -129,7 +134,7 @@ impl wire::auth_server::Auth for Api {
             SignIn::Tokens(tokens) => wire::sign_in_response::Outcome::Tokens(to_wire(*tokens)),
             SignIn::Challenge(challenge) => {
                 wire::sign_in_response::Outcome::Challenge(wire::Challenge {
-                    challenge: challenge.handle,
+                    challenge: challenge.handle.expose().to_owned(),
                     methods: challenge
                         .methods
                         .iter()
@@ -144,7 +149,10 @@ impl wire::auth_server::Auth for Api {
         }))
     }
 
-    async fn refresh(&self, request: Request<wire::RefreshRequest>) -> Answer<wire::SignInResponse> {
+    async fn refresh(
+        &self,
+        request: Request<wire::RefreshRequest>,
+    ) -> Answer<wire::SignInResponse> {
         let caller = self
             .caller(&request, "Refresh", None, String::new())
             .map_err(status)?;
@@ -160,7 +168,10 @@ impl wire::auth_server::Auth for Api {
         }))
     }
 
-    async fn validate(&self, request: Request<wire::ValidateRequest>) -> Answer<wire::ValidateResponse> {
+    async fn validate(
+        &self,
+        request: Request<wire::ValidateRequest>,
+    ) -> Answer<wire::ValidateResponse> {
         let is_service = self.service_only(&request).is_ok();
         let proof = self
             .edge
@@ -183,7 +194,7 @@ impl wire::auth_server::Auth for Api {
             .validate(&body.access_token, audience, holder)
             .await
             .map_err(status)?;
-        Ok(Response::new(claims_to_wire(claims)))
+        Ok(Response::new(claims_to_wire(&claims)))
     }
 
     async fn introspect(
@@ -200,7 +211,7 @@ impl wire::auth_server::Auth for Api {
         let answer = match claims {
             Ok(claims) => wire::IntrospectResponse {
                 active: true,
-                claims: Some(claims_to_wire(claims)),
+                claims: Some(claims_to_wire(&claims)),
             },
             Err(failure) if failure.code.is_about_tokens() => wire::IntrospectResponse::default(),
             Err(failure) => return Err(status(failure)),
@@ -274,7 +285,7 @@ impl wire::auth_server::Auth for Api {
             .await
             .map_err(status)?;
         Ok(Response::new(wire::IssueReconnectionResponse {
-            reconnection_token: token,
+            reconnection_token: token.expose().to_owned(),
             expires_in: Some(duration(lifetime)),
         }))
     }
@@ -330,7 +341,7 @@ impl wire::auth_server::Auth for Api {
                     player_data: user_data.to_string(),
                     roles,
                 })),
-                Ok(News::KeysChanged) => Ok(Event::Keys(service.signing().published())),
+                Ok(News::KeysChanged) => Ok(Event::Keys(service.jwks())),
                 // Missed some: a new call begins with everything.
                 Err(_) => Err(Status::data_loss("too slow; follow anew")),
             }
@@ -348,6 +359,9 @@ fn status(failure: Failure) -> Status {
     status
         .metadata_mut()
         .insert(ERROR, MetadataValue::from_static(failure.code.name()));
+    if let Some(nonce) = failure.nonce.and_then(|nonce| nonce.parse().ok()) {
+        status.metadata_mut().insert("dpop-nonce", nonce);
+    }
     if let Some(retry) = failure.retry_after {
         status
             .metadata_mut()
@@ -368,16 +382,20 @@ fn to_wire(tokens: Tokens) -> wire::Tokens {
     }
 }
 
-fn claims_to_wire(claims: access::claims::Claims) -> wire::ValidateResponse {
+fn claims_to_wire(claims: &access::Claims) -> wire::ValidateResponse {
     wire::ValidateResponse {
         player_id: claims.sub.to_string(),
         session_id: claims.sid.to_string(),
-        roles: claims.roles,
+        roles: claims.roles.clone(),
         expires_at: Some(pbjson_types::Timestamp {
             seconds: claims.exp,
             nanos: 0,
         }),
-        confirmation: claims.cnf.map(|cnf| cnf.jkt).unwrap_or_default(),
+        confirmation: claims
+            .cnf
+            .as_ref()
+            .map(|cnf| cnf.jkt.clone())
+            .unwrap_or_default(),
     }
 }
 
@@ -400,6 +418,10 @@ fn duration(of: Duration) -> pbjson_types::Duration {
         seconds: i64::try_from(of.as_secs()).unwrap_or(i64::MAX),
         nanos: 0,
     }
+}
+
+fn password(text: &str) -> Result<Password, Status> {
+    Password::new(text).map_err(status)
 }
 
 fn player(text: &str) -> Result<PlayerId, Failure> {

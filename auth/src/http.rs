@@ -14,7 +14,9 @@ mod socket;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY};
+use http::header::{
+    CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+};
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -157,6 +159,14 @@ impl IntoResponse for Failure {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if let Some(nonce) = self
+            .nonce
+            .and_then(|nonce| HeaderValue::from_str(&nonce).ok())
+        {
+            response
+                .headers_mut()
+                .insert(HeaderName::from_static("dpop-nonce"), nonce);
         }
         if self.code.status() == http::StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(

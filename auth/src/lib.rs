@@ -8,17 +8,23 @@
 
 pub mod backup;
 pub mod captcha;
+pub mod confidential;
 pub mod crypto;
+pub mod edge;
 pub mod error;
 pub mod factors;
+pub mod grpc;
+pub mod http;
 pub mod ids;
 pub mod limits;
 pub mod live;
+pub mod metrics;
 pub mod notify;
 pub mod outward;
 pub mod passwords;
 pub mod providers;
 pub mod secrets;
+pub mod service;
 pub mod signing;
 pub mod store;
 pub mod tokens;

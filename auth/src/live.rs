@@ -5,9 +5,9 @@
 //! rates fall back to the process's own, sessions to the store, and what is good once is refused.
 
 pub mod gcra;
+mod hub;
 pub mod memory;
 pub mod valkey;
-mod hub;
 
 use std::fmt;
 use std::time::Duration;

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::service::audit::{Event, Outcome};
 
@@ -38,7 +36,9 @@ impl Metrics {
                     "muster_session_reconnect_time_ms",
                     "Time to find the session of a reconnection token, in milliseconds",
                 )
-                .buckets(vec![0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0]),
+                .buckets(vec![
+                    0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0,
+                ]),
             )?,
             failed_reconnects: IntCounter::new(
                 "muster_session_reconnects_refused_total",
@@ -131,8 +131,19 @@ impl Metrics {
         self.mails_lost.inc();
     }
 
-    /// A verifier began (`1`) or ceased (`-1`) to follow.
-    pub fn followers(&self, change: i64) {
-        self.followers.add(change);
+    /// A verifier follows, until this is dropped.
+    pub fn follower(&self) -> Follower {
+        self.followers.inc();
+        Follower(self.followers.clone())
+    }
+}
+
+/// A verifier that follows.
+#[derive(Debug)]
+pub struct Follower(IntGauge);
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

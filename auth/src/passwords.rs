@@ -160,7 +160,7 @@ impl Passwords {
             Ok(_) => {
                 self.counters.breached.fetch_add(1, Ordering::Relaxed);
                 return Err(Failure {
-                    field: Some("password"),
+                    field: Some("password".into()),
                     ..Failure::new(
                         Code::WeakPassword,
                         "this password is known from a breach elsewhere; choose another one",

@@ -25,34 +25,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use url::Url;
-use zeroize::Zeroizing;
 
+use crate::confidential::Confidential;
 use crate::ids::IdentityKind;
 use crate::{Code, Failure};
 
 pub use config::{Config, Problem};
-
-/// Something that must not be shown: a client's secret, a code, a ticket.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// Hides a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into()))
-    }
-
-    /// The text, for the one place that needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Secret")
-    }
-}
 
 /// What the redirect carries to the provider.
 #[derive(Clone, Copy, Debug)]
@@ -71,16 +49,16 @@ pub enum Credential {
     /// What a redirect came back with, and what was remembered for it.
     Code {
         /// The authorization code.
-        code: Secret,
+        code: Confidential,
         /// The nonce that the ID token must carry.
-        nonce: Secret,
+        nonce: Confidential,
         /// The PKCE verifier.
-        verifier: Secret,
+        verifier: Confidential,
         /// The parameter `iss` of the redirect back, where it had one (RFC 9207).
         issuer: Option<String>,
     },
     /// What a game client got from its platform.
-    Ticket(Secret),
+    Ticket(Confidential),
 }
 
 /// An account elsewhere that was proved.

@@ -117,6 +117,14 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Credentials as text whose names begin so, each with its end trimmed.
+    pub fn texts<'all>(&'all self, prefix: &'all str) -> impl Iterator<Item = &'all str> {
+        self.entries
+            .iter()
+            .filter(move |(name, _)| name.starts_with(prefix))
+            .filter_map(|(_, secret)| secret.text())
+    }
+
     /// A credential as text, when there is one of this name.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.entries.get(name).and_then(Secret::text)

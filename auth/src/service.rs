@@ -23,32 +23,51 @@ pub mod audit;
 pub mod caller;
 pub mod elsewhere;
 pub mod factors;
+mod keys;
 pub mod login;
 pub mod news;
+mod purge;
 pub mod reconnect;
 pub mod recover;
 pub mod register;
 pub mod sessions;
 pub mod validate;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use crate::captcha::Captcha;
-use crate::limits::Limits;
+use crate::crypto::column::Columns;
+use crate::error::Failure;
+use crate::factors::passkey::Passkeys;
+use crate::limits::{Limits, What, Who};
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::notify::Notifier;
+use crate::notify::Mail;
+use crate::notify::outbox::Outbox;
+use crate::notify::texts::Texts;
 use crate::passwords::Passwords;
 use crate::providers::Providers;
-use crate::secrets::Keyring;
+use crate::secrets::Secrets;
 use crate::signing::Signing;
 use crate::store::Store;
+use crate::tokens::access::Issuer;
+use crate::tokens::reconnection::{Issued, Replica};
 
 use audit::AuditLog;
+use caller::Caller;
+use recover::Mails;
 use sessions::SessionCache;
+
+/// How many reconnection tokens one replica is expected to issue in 30 s: one for every player of
+/// a hundred full servers.
+const RECONNECTIONS: usize = 10_000;
+
+/// The audience of auth itself: every token is good for its owner's own account.
+pub const AUDIENCE: &str = "auth";
 
 /// How the service behaves.
 #[derive(Clone, Debug)]
@@ -56,14 +75,10 @@ pub struct Settings {
     /// `iss` of access tokens, and what DPoP proofs and passkeys are made for: the origin that
     /// clients reach the service by, without a slash at the end.
     pub issuer: String,
-    /// How long an access token is good.
-    pub access_lifetime: Duration,
     /// How long a refresh token is good.
     pub refresh_lifetime: Duration,
     /// How long a session lasts, however often it is refreshed.
     pub session_lifetime: Duration,
-    /// How long a reconnection token is good.
-    pub reconnection_lifetime: Duration,
     /// How long an honest retry of a refresh is answered.
     pub refresh_grace: Duration,
     /// Whether an account can be used before its owner proved to read its mail. Where it can, the
@@ -111,20 +126,26 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// What must be quick.
     pub live: Arc<dyn Live>,
-    /// Keys of purposes.
-    pub keyring: Keyring,
+    /// Keys of purposes, and what is known to others by a secret.
+    pub secrets: Arc<Secrets>,
+    /// Sealed columns.
+    pub columns: Columns,
     /// The keys of access tokens.
-    pub signing: Signing,
+    pub signing: Arc<Signing>,
     /// Hashing and rules of passwords.
     pub passwords: Passwords,
     /// How often what may be tried.
     pub limits: Limits,
-    /// Mails and messages.
-    pub notifier: Notifier,
+    /// Mails on their way.
+    pub outbox: Outbox<Mail>,
+    /// What mails say.
+    pub texts: Texts,
     /// Whether a person calls.
     pub captcha: Arc<dyn Captcha>,
     /// Where else players sign in.
     pub providers: Providers,
+    /// Signing in by passkeys.
+    pub passkeys: Passkeys,
     /// Numbers for operators.
     pub metrics: Metrics,
 }
@@ -136,21 +157,44 @@ pub struct Service(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     parts: Parts,
+    issuer: Issuer,
     sessions: SessionCache,
     audit: AuditLog,
+    mails: Mails,
     news: news::Board,
+    replica: Replica,
+    issued: Mutex<Issued>,
 }
 
 impl Service {
-    /// A service and its background work, which ends when the token is cancelled.
+    /// A service of these parts; [`Service::run`] does its background work.
     pub fn new(parts: Parts) -> Self {
-        let audit = AuditLog::new(Arc::clone(&parts.store), parts.metrics.clone());
+        let replica = Replica(u64::from_be_bytes(crate::crypto::random()));
         Self(Arc::new(Inner {
+            issuer: Issuer::new(parts.settings.issuer.clone(), Arc::clone(&parts.signing)),
             sessions: SessionCache::default(),
-            audit,
-            news: news::Board::default(),
+            audit: AuditLog::new(Arc::clone(&parts.store), parts.metrics.clone()),
+            mails: Mails::new(parts.metrics.clone()),
+            news: news::Board::new(&parts.settings.issuer),
+            replica,
+            issued: Mutex::new(Issued::new(replica, RECONNECTIONS, now())),
             parts,
         }))
+    }
+
+    /// Listens to other replicas, keeps signing keys and secrets current, writes the audit log,
+    /// mails and clears up, until `stop`; then what still waits is written.
+    pub async fn run(&self, stop: CancellationToken) {
+        let parts = self.parts();
+        tokio::join!(
+            self.listen(stop.clone()),
+            self.follow_keys(stop.clone()),
+            self.purge(stop.clone()),
+            self.mail(stop.clone()),
+            self.0.audit.run(stop.clone()),
+            parts.secrets.follow(stop.clone()),
+            parts.signing.run(parts.live.subscribe(), stop),
+        );
     }
 
     fn parts(&self) -> &Parts {
@@ -161,14 +205,26 @@ impl Service {
         &self.0.parts.settings
     }
 
-    /// The signing keys, for the key set that is published.
-    pub fn signing(&self) -> &Signing {
-        &self.0.parts.signing
+    /// The public keys of access tokens, as JSON (RFC 7517).
+    pub fn jwks(&self) -> String {
+        self.parts().signing.published().borrow().to_jwks()
     }
 
     /// Numbers for operators.
     pub fn metrics(&self) -> &Metrics {
         &self.0.parts.metrics
+    }
+
+    /// Counts an attempt against a rate.
+    async fn limit(&self, what: What, who: Who) -> Result<(), Failure> {
+        let parts = self.parts();
+        parts.limits.check(parts.live.as_ref(), what, who).await
+    }
+
+    /// Asks whether a person calls, where that is asked.
+    async fn captcha(&self, caller: &Caller) -> Result<(), Failure> {
+        let answer = caller.captcha.as_deref();
+        self.parts().captcha.check(answer, caller.address).await
     }
 }
 

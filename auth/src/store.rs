@@ -329,6 +329,23 @@ pub struct Purged {
     pub signing_keys: u64,
 }
 
+impl Purged {
+    /// The most rows of one kind.
+    pub fn most(&self) -> u64 {
+        let Self {
+            sessions,
+            one_time,
+            revocations,
+            audit,
+            signing_keys,
+        } = *self;
+        [sessions, one_time, revocations, audit, signing_keys]
+            .into_iter()
+            .max()
+            .unwrap_or_default()
+    }
+}
+
 /// What must not be lost.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {

@@ -16,8 +16,8 @@ use auth::backup::archive::S3;
 use auth::backup::restore::{Restore, restore};
 use auth::backup::sessions::Imported;
 use auth::backup::{Archive, Database, Error, File, Valkey, copies};
+use auth::confidential::Confidential;
 use auth::ids::{PlayerId, SessionId};
-use auth::providers::Secret;
 use auth::store;
 use backup::servers::{self, BINARIES, Postgres};
 use futures::FutureExt as _;
@@ -61,7 +61,7 @@ impl Drop for Folder {
 }
 
 fn database(server: &Postgres, name: &str) -> Database {
-    let url = Secret::new(server.url(name));
+    let url = Confidential::new(server.url(name));
     Database::new(&url, Some(BINARIES.into()), LIMIT).unwrap()
 }
 
@@ -312,7 +312,7 @@ async fn programs_that_are_missing_old_or_fail_are_named() {
     let archive = folder.archive();
     let postgres = Postgres::start();
     let now = runtime::clock::now();
-    let url = Secret::new(postgres.url("postgres"));
+    let url = Confidential::new(postgres.url("postgres"));
 
     let nowhere = Database::new(&url, Some(folder.0.clone()), LIMIT).unwrap();
     let error = auth::backup::backup(now, &archive, Some(&nowhere), None)
@@ -345,7 +345,7 @@ async fn programs_that_are_missing_old_or_fail_are_named() {
     // What was half written is no backup.
     assert!(matches!(archive.newest().await, Err(Error::NoBackup)));
 
-    let wrong = Database::new(&Secret::new("mysql://me:hidden@x/y"), None, LIMIT);
+    let wrong = Database::new(&Confidential::new("mysql://me:hidden@x/y"), None, LIMIT);
     assert!(!format!("{wrong:?}").contains("hidden"));
 }
 

@@ -16,7 +16,7 @@ use auth::ids::IdentityKind;
 use auth::providers::http::{Http, Limits};
 use auth::providers::pending::{Pending, RANDOM, Returned};
 use auth::providers::{
-    Config, Credential, Email, Error, Forbidden, Provider, Refusal, Secret, Subject, jwt,
+    Confidential, Config, Credential, Email, Error, Forbidden, Provider, Refusal, Subject, jwt,
 };
 use auth::{Code, Failure};
 use providers::idp::{Auth, CLIENT, Fault, Idp, REDIRECT, SECRET, STEAM_KEY, Signing};
@@ -42,7 +42,7 @@ fn provider_within(limits: Limits, idp: &Idp, entry: &Value) -> Arc<dyn Provider
         ("steam", STEAM_KEY.to_owned()),
         ("wrong", "wrong".to_owned()),
     ]);
-    let secret = |name: &str| secrets.get(name).map(Secret::new);
+    let secret = |name: &str| secrets.get(name).map(Confidential::new);
     let providers = config.build(&Http::new(limits).unwrap(), &secret).unwrap();
     Arc::clone(providers.get("it").unwrap())
 }
@@ -92,7 +92,10 @@ async fn go(provider: &dyn Provider) -> Result<Credential, Error> {
         key: None,
     };
     let resumed = remembered.resume(now, &returned).unwrap();
-    Ok(resumed.credential(Secret::new(&query["code"]), Some(query["iss"].clone())))
+    Ok(resumed.credential(
+        Confidential::new(&query["code"]),
+        Some(query["iss"].clone()),
+    ))
 }
 
 async fn sign_in(provider: &dyn Provider) -> Result<Subject, Error> {
@@ -292,7 +295,7 @@ async fn a_code_is_good_once_and_only_with_its_verifier_and_our_secret() {
     let other = Credential::Code {
         code: code.clone(),
         nonce: nonce.clone(),
-        verifier: Secret::new("another"),
+        verifier: Confidential::new("another"),
         issuer: issuer.clone(),
     };
     assert_eq!(oidc.finish(&other).await, Err(invalid));
@@ -312,9 +315,9 @@ async fn a_code_is_good_once_and_only_with_its_verifier_and_our_secret() {
     let asked = idp.asked("token");
     for code in [String::new(), "x".repeat(5_000)] {
         let malformed = Credential::Code {
-            code: Secret::new(code),
-            nonce: Secret::new("n"),
-            verifier: Secret::new("v"),
+            code: Confidential::new(code),
+            nonce: Confidential::new("n"),
+            verifier: Confidential::new("v"),
             issuer: issuer.clone(),
         };
         oidc.finish(&malformed).await.unwrap_err();
@@ -386,7 +389,7 @@ fn steam_answer(change: &Value) -> Value {
 }
 
 fn ticket(text: &str) -> Credential {
-    Credential::Ticket(Secret::new(text))
+    Credential::Ticket(Confidential::new(text))
 }
 
 #[tokio::test]

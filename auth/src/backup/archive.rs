@@ -15,7 +15,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use url::Url;
 
 use super::{Error, File, Manifest, Written};
-use crate::providers::Secret;
+use crate::confidential::Confidential;
 
 /// A manifest is smaller.
 const LARGEST_MANIFEST: u64 = 64 * 1024;
@@ -28,7 +28,7 @@ pub struct S3 {
     /// The region.
     pub region: Option<String>,
     /// The id of the access key; none for the identity of the machine.
-    pub access_key: Option<(String, Secret)>,
+    pub access_key: Option<(String, Confidential)>,
 }
 
 /// A place for backups.
@@ -374,7 +374,7 @@ mod tests {
         let s3 = S3 {
             endpoint: Some("http://127.0.0.1:9000".parse().unwrap()),
             region: Some("eu-central-1".into()),
-            access_key: Some(("id".into(), Secret::new("hidden"))),
+            access_key: Some(("id".into(), Confidential::new("hidden"))),
         };
         let bucket = Archive::open("s3://bucket/auth/backups", &s3).unwrap();
         assert_eq!(bucket.prefix.as_ref(), "auth/backups");

@@ -15,7 +15,7 @@ use url::Url;
 
 use super::archive::Sink;
 use super::{Error, Wal};
-use crate::providers::Secret;
+use crate::confidential::Confidential;
 
 /// How much is kept of what a program says.
 const SAID: usize = 4 * 1024;
@@ -27,7 +27,7 @@ const QUESTION: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Database {
     options: PgConnectOptions,
-    environment: Vec<(&'static str, Secret)>,
+    environment: Vec<(&'static str, Confidential)>,
     programs: Option<PathBuf>,
     limit: Duration,
 }
@@ -46,7 +46,11 @@ impl fmt::Debug for Database {
 impl Database {
     /// A database by its URL, as sqlx takes it. `programs` is the folder of `pg_dump` and
     /// `pg_restore`; without it they are looked for on the path. `limit` is for each of them.
-    pub fn new(url: &Secret, programs: Option<PathBuf>, limit: Duration) -> Result<Self, Error> {
+    pub fn new(
+        url: &Confidential,
+        programs: Option<PathBuf>,
+        limit: Duration,
+    ) -> Result<Self, Error> {
         // Not the error's text: it may quote the address.
         let invalid = || Error::Invalid("the database's URL", "see its form".into());
         let options = url.expose().parse().map_err(|_error| invalid())?;
@@ -256,10 +260,10 @@ async fn position(connection: &mut PgConnection) -> Result<String, Error> {
 }
 
 /// What PostgreSQL's programs take from the environment.
-fn environment(url: &str) -> Option<Vec<(&'static str, Secret)>> {
+fn environment(url: &str) -> Option<Vec<(&'static str, Confidential)>> {
     let url = Url::parse(url).ok()?;
     let mut all = Vec::new();
-    let mut set = |name: &'static str, value: String| all.push((name, Secret::new(value)));
+    let mut set = |name: &'static str, value: String| all.push((name, Confidential::new(value)));
     let decode = |text: &str| {
         // Outside of a query these two stand for themselves.
         let text = text.replace('+', "%2B").replace('&', "%26");

@@ -11,7 +11,7 @@ use super::State;
 use super::body::{
     ChangePasswordBody, ConfirmBody, EndedBody, ErrorBody, ProfileBody, SessionBody, SessionsBody,
 };
-use super::caller::{Json, Optional, Player};
+use super::caller::{Json, Optional, Player, password};
 
 /// The account of the token's player.
 #[utoipa::path(
@@ -56,9 +56,10 @@ pub(super) async fn delete(
     player: Player,
     Optional(body): Optional<ConfirmBody>,
 ) -> Result<StatusCode, Failure> {
+    let confirmation = body.password.as_ref().map(password).transpose()?;
     state
         .service
-        .delete_account(&player.caller, &player.claims, body.password)
+        .delete_account(&player.caller, &player.claims, confirmation.as_ref())
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -77,9 +78,10 @@ pub(super) async fn change_password(
     player: Player,
     Json(body): Json<ChangePasswordBody>,
 ) -> Result<StatusCode, Failure> {
+    let (current, new) = (password(&body.current)?, password(&body.new)?);
     state
         .service
-        .change_password(&player.caller, &player.claims, body.current, body.new)
+        .change_password(&player.caller, &player.claims, &current, &new)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

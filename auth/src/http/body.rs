@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::error::Code;
 use crate::confidential::Confidential;
+use crate::error::Code;
 
 /// Every failure.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,14 +30,16 @@ pub(super) struct ErrorDetail {
 
 /// What the caller's program says about itself.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ClientBody {
     /// For the list of sessions: at most 128 characters.
     #[schema(example = "Firefox on Linux")]
+    #[serde(default)]
     pub(super) name: String,
     /// Recognized again at the next login: 16 to 128 characters.
     pub(super) device_id: Option<String>,
     /// Asked-for audiences; the default one of the class when empty.
+    #[serde(default)]
     pub(super) audiences: Vec<String>,
     /// Which configured kind of client it is.
     pub(super) class: Option<String>,
@@ -142,11 +144,12 @@ pub(super) struct RefreshBody {
 
 /// `POST /logout`: with a refresh token, or without a body by the access token.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct LogoutBody {
     #[schema(value_type = Option<String>)]
     pub(super) refresh_token: Option<Confidential>,
     /// Ends every session of the player.
+    #[serde(default)]
     pub(super) everywhere: bool,
 }
 
@@ -249,7 +252,7 @@ pub(super) struct ChangePasswordBody {
 
 /// A password that confirms what follows, where the account has one.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ConfirmBody {
     #[schema(value_type = Option<String>)]
     pub(super) password: Option<Confidential>,
@@ -371,10 +374,11 @@ pub(super) struct PasskeysBody {
 
 /// `POST /oauth/{provider}`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct BeginElsewhereBody {
     /// Where the browser goes in the end: one of the configured addresses.
     pub(super) return_to: Option<String>,
+    #[serde(default)]
     pub(super) client: ClientBody,
 }
 

@@ -1,14 +1,18 @@
 //! What handlers take: bodies with the path of what is wrong in them, callers with their proofs, and
 //! the claims of an access token.
 
+use std::sync::Arc;
+
 use access::claims::Claims;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use crate::confidential::Confidential;
 use crate::edge::Peer;
 use crate::error::{Code, Failure};
+use crate::passwords::Password;
 use crate::service::caller::{Caller, Client};
 use crate::service::validate::Holder;
 
@@ -54,13 +58,15 @@ impl<T: DeserializeOwned + Default> FromRequest<State> for Optional<T> {
 }
 
 async fn body(request: Request, state: &State) -> Result<Bytes, Failure> {
-    Bytes::from_request(request, state).await.map_err(|rejection| {
-        if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
-            Failure::new(Code::TooLarge, "a body of at most 64 KiB")
-        } else {
-            Failure::new(Code::InvalidRequest, "the body could not be read")
-        }
-    })
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| {
+            if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
+                Failure::new(Code::TooLarge, "a body of at most 64 KiB")
+            } else {
+                Failure::new(Code::InvalidRequest, "the body could not be read")
+            }
+        })
 }
 
 /// Reads JSON. The message names the place and never repeats what stands there: it may be a
@@ -90,10 +96,14 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
             ..Failure::new(Code::InvalidRequest, message)
         }
     })?;
-    json.end().map_err(|_| {
-        Failure::new(Code::InvalidRequest, "something follows the JSON value")
-    })?;
+    json.end()
+        .map_err(|_| Failure::new(Code::InvalidRequest, "something follows the JSON value"))?;
     Ok(value)
+}
+
+/// A password as it was typed.
+pub(super) fn password(text: &Confidential) -> Result<Password, Failure> {
+    Password::new(text.expose())
 }
 
 /// The other end, with its proof for this call.
@@ -142,8 +152,22 @@ impl FromRequestParts<State> for Known {
 
 /// A player by its access token.
 pub(super) struct Player {
-    pub(super) claims: Claims,
+    pub(super) claims: Arc<Claims>,
     pub(super) caller: Caller,
+}
+
+impl OptionalFromRequestParts<State> for Player {
+    type Rejection = Failure;
+
+    /// None for a call without an access token; a bad one is refused.
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Option<Self>, Failure> {
+        if !parts.headers.contains_key(http::header::AUTHORIZATION) {
+            return Ok(None);
+        }
+        <Self as FromRequestParts<State>>::from_request_parts(parts, state)
+            .await
+            .map(Some)
+    }
 }
 
 impl FromRequestParts<State> for Player {
@@ -175,7 +199,7 @@ impl FromRequestParts<State> for Player {
             return Err(Failure::token());
         }
         if let Some(proof) = &proof {
-            state.service.spend(proof).await?;
+            state.service.spend_proof(proof).await?;
         }
         let peer = state.edge.peer(&parts.extensions, &parts.headers);
         Ok(Self {

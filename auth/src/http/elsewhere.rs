@@ -8,9 +8,7 @@ use crate::confidential::Confidential;
 use crate::error::{Code, Failure};
 
 use super::State;
-use super::body::{
-    BeginElsewhereBody, ElsewhereBody, ErrorBody, FinishElsewhereBody, SignInBody,
-};
+use super::body::{BeginElsewhereBody, ElsewhereBody, ErrorBody, FinishElsewhereBody, SignInBody};
 use super::caller::{Json, Known, Optional};
 use super::sign_in::sign_in;
 
@@ -94,7 +92,10 @@ pub(super) async fn posted_callback(
 async fn take_back(state: &State, back: Back) -> Result<Response, Failure> {
     let (Some(of), Some(code)) = (back.state, back.code) else {
         // What the provider says is for the log: a page must not repeat what a link may hold.
-        tracing::info!(error = back.error, "A provider sent a browser back without a code");
+        tracing::info!(
+            error = back.error,
+            "A provider sent a browser back without a code"
+        );
         return Err(Failure::new(
             Code::ProviderFailed,
             "the sign-in was not completed; begin again",
@@ -131,9 +132,7 @@ pub(super) async fn finish(
     Json(body): Json<FinishElsewhereBody>,
 ) -> Result<axum::Json<SignInBody>, Failure> {
     let caller = known.caller(body.client, None);
-    let code = body
-        .code
-        .map(|code: Confidential| (code, body.iss));
+    let code = body.code.map(|code: Confidential| (code, body.iss));
     let signed_in = state
         .service
         .finish_elsewhere(

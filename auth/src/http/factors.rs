@@ -12,7 +12,7 @@ use super::body::{
     CeremonyBody, CodeBody, ConfirmBody, EnrollmentBody, ErrorBody, NewPasskeyBody, PasskeyBody,
     PasskeyLoginBody, PasskeysBody, TokensBody,
 };
-use super::caller::{Json, Known, Optional, Player};
+use super::caller::{Json, Known, Optional, Player, password};
 use super::sign_in::to_body;
 
 /// Begins to set up an authenticator: it counts when a first code was good.
@@ -29,9 +29,10 @@ pub(super) async fn enroll_totp(
     player: Player,
     Optional(body): Optional<ConfirmBody>,
 ) -> Result<axum::Json<EnrollmentBody>, Failure> {
+    let confirmation = body.password.as_ref().map(password).transpose()?;
     let enrollment = state
         .service
-        .enroll_totp(&player.caller, &player.claims, body.password)
+        .enroll_totp(&player.caller, &player.claims, confirmation.as_ref())
         .await?;
     Ok(axum::Json(EnrollmentBody {
         uri: enrollment.uri,
@@ -96,11 +97,15 @@ pub(super) async fn begin_passkey(
     player: Player,
     Optional(body): Optional<ConfirmBody>,
 ) -> Result<axum::Json<CeremonyBody>, Failure> {
+    let confirmation = body.password.as_ref().map(password).transpose()?;
     let (options, handle) = state
         .service
-        .begin_passkey(&player.caller, &player.claims, body.password)
+        .begin_passkey(&player.caller, &player.claims, confirmation.as_ref())
         .await?;
-    Ok(axum::Json(CeremonyBody { handle, options }))
+    Ok(axum::Json(CeremonyBody {
+        handle: handle.expose().to_owned(),
+        options,
+    }))
 }
 
 /// Adds the passkey that the authenticator made.
@@ -193,7 +198,10 @@ pub(super) async fn begin_passkey_login(
     known: Known,
 ) -> Result<axum::Json<CeremonyBody>, Failure> {
     let (options, handle) = state.service.begin_passkey_login(&known.anybody()).await?;
-    Ok(axum::Json(CeremonyBody { handle, options }))
+    Ok(axum::Json(CeremonyBody {
+        handle: handle.expose().to_owned(),
+        options,
+    }))
 }
 
 /// Signs in by a passkey.

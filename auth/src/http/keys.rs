@@ -21,6 +21,6 @@ pub(super) async fn jwks(
             (CONTENT_TYPE, "application/jwk-set+json".to_owned()),
             (CACHE_CONTROL, format!("public, max-age={MAX_AGE}")),
         ],
-        state.service.signing().published(),
+        state.service.jwks(),
     )
 }

@@ -17,7 +17,7 @@ use super::body::{
     PendingBody, ReconnectAnswer, ReconnectBody, ReconnectedBody, RefreshBody, RegisterBody,
     ResetBody, SignInBody, TokensBody, ValidateBody, VerifyEmailBody,
 };
-use super::caller::{Json, Known, Optional, Player};
+use super::caller::{Json, Known, Optional, Player, password};
 
 /// Makes an account. By mail address the answer is the same whether the address was taken or not:
 /// a mail tells its owner.
@@ -36,8 +36,9 @@ pub(super) async fn register(
 ) -> Result<Response, Failure> {
     let mut caller = known.caller(body.client, body.captcha);
     match (body.email, body.password, body.device_id) {
-        (Some(email), Some(password), None) => {
-            match state.service.register(&caller, &email, password).await? {
+        (Some(email), Some(text), None) => {
+            let password = password(&text)?;
+            match state.service.register(&caller, &email, &password).await? {
                 Registered::Tokens(tokens) => Ok(axum::Json(to_body(*tokens)).into_response()),
                 Registered::Pending => {
                     let body = PendingBody { status: "pending" };
@@ -75,15 +76,19 @@ pub(super) async fn login(
     let by_step = body.challenge.zip(body.code);
     let by_ticket = body.provider.zip(body.ticket);
     let signed_in = match (by_password, body.device_id, by_step, by_ticket) {
-        (Some((email, password)), None, None, None) => {
-            state.service.login(&caller, &email, password).await?
+        (Some((email, text)), None, None, None) => {
+            let password = password(&text)?;
+            state.service.login(&caller, &email, &password).await?
         }
         (None, Some(device), None, None) => {
             caller.client.device_id = Some(device);
             state.service.login_by_device(&caller).await?
         }
         (None, None, Some((challenge, code)), None) => SignIn::Tokens(Box::new(
-            state.service.second_step(&caller, &challenge, &code).await?,
+            state
+                .service
+                .second_step(&caller, &challenge, &code)
+                .await?,
         )),
         (None, None, None, Some((provider, ticket))) => {
             state
@@ -237,7 +242,7 @@ pub(super) async fn validate(
     Ok(axum::Json(ClaimsBody {
         player_id: claims.sub.to_string(),
         session_id: claims.sid.to_string(),
-        rights: claims.roles,
+        rights: claims.roles.clone(),
         expires_at: claims.exp,
     }))
 }
@@ -258,7 +263,7 @@ pub(super) async fn verify_email(
     let caller = known.caller(body.client, None);
     let signed_in = state
         .service
-        .verify_email(&caller, body.token.expose(), body.password)
+        .verify_email(&caller, body.token.expose(), &password(&body.password)?)
         .await?;
     Ok(axum::Json(sign_in(signed_in)))
 }
@@ -300,7 +305,11 @@ pub(super) async fn reset_password(
 ) -> Result<StatusCode, Failure> {
     state
         .service
-        .reset_password(&known.anybody(), body.token.expose(), body.password)
+        .reset_password(
+            &known.anybody(),
+            body.token.expose(),
+            &password(&body.password)?,
+        )
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -310,7 +319,7 @@ pub(super) fn sign_in(signed_in: SignIn) -> SignInBody {
     match signed_in {
         SignIn::Tokens(tokens) => SignInBody::Tokens(to_body(*tokens)),
         SignIn::Challenge(challenge) => SignInBody::Challenge(ChallengeBody {
-            challenge: challenge.handle,
+            challenge: challenge.handle.expose().to_owned(),
             methods: challenge.methods.to_vec(),
             expires_in: challenge.lifetime.as_secs(),
         }),

@@ -23,9 +23,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
+use crate::confidential::Confidential;
 use crate::error::{Code, Failure};
 use crate::live::News;
-use crate::confidential::Confidential;
 use crate::service::validate::Holder;
 
 use super::State;
@@ -195,7 +195,7 @@ async fn answer(state: &State, bytes: &[u8]) -> Message {
                 to_value(&ClaimsBody {
                     player_id: claims.sub.to_string(),
                     session_id: claims.sid.to_string(),
-                    rights: claims.roles,
+                    rights: claims.roles.clone(),
                     expires_at: claims.exp,
                 })
             });

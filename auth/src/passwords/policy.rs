@@ -44,7 +44,7 @@ impl From<Weak> for Failure {
             Weak::Personal => "a password must not contain your mail address",
         };
         Self {
-            field: Some("password"),
+            field: Some("password".into()),
             ..Self::new(Code::WeakPassword, message)
         }
     }

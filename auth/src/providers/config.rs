@@ -13,7 +13,8 @@ use super::http::Http;
 use super::oidc::{self, Authentication, Oidc, SigningKey};
 use super::steam::{self, Policy, Steam};
 use super::xbox::{self, Xbox};
-use super::{Provider, Providers, Secret};
+use super::{Provider, Providers};
+use crate::confidential::Confidential;
 use crate::ids::IdentityKind;
 
 /// The section.
@@ -156,7 +157,7 @@ pub(super) fn is_safe(url: &Url) -> bool {
 /// Collects problems below one provider.
 struct Check<'a> {
     prefix: String,
-    secrets: &'a dyn Fn(&str) -> Option<Secret>,
+    secrets: &'a dyn Fn(&str) -> Option<Confidential>,
     problems: Vec<Problem>,
 }
 
@@ -199,11 +200,11 @@ impl Check<'_> {
         text.to_owned()
     }
 
-    fn secret(&mut self, field: &str, name: &str) -> Secret {
+    fn secret(&mut self, field: &str, name: &str) -> Confidential {
         let secret = (self.secrets)(name).filter(|secret| !secret.expose().trim().is_empty());
         secret.unwrap_or_else(|| {
             self.problem(field, format!("there is no secret {name:?}"));
-            Secret::new("")
+            Confidential::new("")
         })
     }
 }
@@ -213,7 +214,7 @@ impl Config {
     pub fn build(
         &self,
         http: &Http,
-        secrets: &dyn Fn(&str) -> Option<Secret>,
+        secrets: &dyn Fn(&str) -> Option<Confidential>,
     ) -> Result<Providers, Vec<Problem>> {
         let mut problems = Vec::new();
         for (index, to) in self.return_to.iter().enumerate() {
@@ -274,7 +275,7 @@ impl Entry {
                     issuer: check
                         .url_text("issuer", issuer.unwrap_or("https://accounts.google.com")),
                     client_id: check.text("clientId", &google.client_id),
-                    authentication: Authentication::Secret(
+                    authentication: Authentication::Confidential(
                         check.secret("clientSecret", &google.client_secret),
                     ),
                     redirect_uri: check.url_text("redirectUri", &google.redirect_uri),
@@ -317,7 +318,9 @@ impl Entry {
                     check.problem("scopes", "must have openid");
                 }
                 let authentication = match &generic.client_secret {
-                    Some(secret) => Authentication::Secret(check.secret("clientSecret", secret)),
+                    Some(secret) => {
+                        Authentication::Confidential(check.secret("clientSecret", secret))
+                    }
                     None => Authentication::Public,
                 };
                 let settings = oidc::Settings {
@@ -379,7 +382,8 @@ mod tests {
         let config: Config =
             serde_json::from_value(config).map_err(|error| vec![error.to_string()])?;
         let http = Http::new(Limits::default()).unwrap();
-        let secrets = |name: &str| (name != "absent").then(|| Secret::new(format!("<{name}>")));
+        let secrets =
+            |name: &str| (name != "absent").then(|| Confidential::new(format!("<{name}>")));
         match config.build(&http, &secrets) {
             Ok(providers) => Ok(providers.names().map(str::to_owned).collect()),
             Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),

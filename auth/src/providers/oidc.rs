@@ -29,7 +29,8 @@ use super::cache::Cached;
 use super::config::is_safe;
 use super::http::Http;
 use super::jwt::{ALGORITHMS, Audience, Header, Keys, SKEW, Seconds, WireKeys, check_times};
-use super::{Begin, Credential, Email, Error, Provider, Refusal, Secret, Subject, jwt};
+use super::{Begin, Credential, Email, Error, Provider, Refusal, Subject, jwt};
+use crate::confidential::Confidential;
 use crate::ids::IdentityKind;
 
 /// A longer code is none.
@@ -47,7 +48,7 @@ pub enum Authentication {
     /// Not at all: PKCE alone.
     Public,
     /// By a secret that the provider gave us.
-    Secret(Secret),
+    Confidential(Confidential),
     /// By a short-lived token that we sign, as Apple asks.
     Signed(SigningKey),
 }
@@ -76,7 +77,7 @@ pub struct NotAKey;
 
 impl SigningKey {
     /// A key from the file that Apple lets one download once.
-    pub fn new(team: String, id: String, pem: &Secret) -> Result<Self, NotAKey> {
+    pub fn new(team: String, id: String, pem: &Confidential) -> Result<Self, NotAKey> {
         let key = PrivatePkcs8KeyDer::from_pem_slice(pem.expose().as_bytes())
             .map_err(|_error| NotAKey)?;
         let key =
@@ -86,7 +87,7 @@ impl SigningKey {
     }
 
     /// A client secret for one call.
-    fn assertion(&self, now: Timestamp, client: &str, issuer: &str) -> Result<Secret, Error> {
+    fn assertion(&self, now: Timestamp, client: &str, issuer: &str) -> Result<Confidential, Error> {
         let expires = now.checked_add(ASSERTION).unwrap_or(Timestamp::MAX);
         let header = json!({"alg": "ES256", "kid": self.id});
         let claims = json!({
@@ -106,7 +107,7 @@ impl SigningKey {
             .sign(&SystemRandom::new(), signed.as_bytes())
             .map_err(|_error| Error::Configuration("the client secret cannot be signed".into()))?;
         let signature = URL_SAFE_NO_PAD.encode(signature.as_ref());
-        Ok(Secret::new(format!("{signed}.{signature}")))
+        Ok(Confidential::new(format!("{signed}.{signature}")))
     }
 }
 
@@ -333,13 +334,13 @@ impl Oidc {
     async fn exchange(
         &self,
         discovery: &Discovery,
-        code: &Secret,
-        verifier: &Secret,
+        code: &Confidential,
+        verifier: &Confidential,
     ) -> Result<Tokens, Error> {
         let settings = &self.settings;
         let secret = match &settings.authentication {
             Authentication::Public => None,
-            Authentication::Secret(secret) => Some(secret.clone()),
+            Authentication::Confidential(secret) => Some(secret.clone()),
             Authentication::Signed(key) => {
                 let now = runtime::clock::now();
                 Some(key.assertion(now, &settings.client_id, &settings.issuer)?)
@@ -392,12 +393,12 @@ impl Oidc {
 }
 
 /// The header of a client with a secret; both are form-encoded first (RFC 6749, section 2.3.1).
-fn basic(client: &str, secret: &Secret) -> Secret {
+fn basic(client: &str, secret: &Confidential) -> Confidential {
     let encode = |text: &str| {
         Zeroizing::new(url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>())
     };
     let pair = Zeroizing::new(format!("{}:{}", *encode(client), *encode(secret.expose())));
-    Secret::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
+    Confidential::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
 }
 
 #[async_trait]
@@ -608,7 +609,7 @@ mod tests {
 
     #[test]
     fn a_secret_in_the_header_is_encoded_as_the_standard_says() {
-        let header = basic("a client", &Secret::new("p:s%&"));
+        let header = basic("a client", &Confidential::new("p:s%&"));
         let encoded = header.expose().strip_prefix("Basic ").unwrap();
         let decoded = String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap();
         assert_eq!(decoded, "a+client:p%3As%25%26");

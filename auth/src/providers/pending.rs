@@ -17,7 +17,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Begin, Credential, Secret};
+use super::{Begin, Credential};
+use crate::confidential::Confidential;
 use crate::live::Key;
 
 /// How long a player may take at the provider.
@@ -78,9 +79,9 @@ impl fmt::Debug for Pending {
 #[derive(Clone, Debug)]
 pub struct Begun {
     /// The OAuth `state`.
-    pub handle: Secret,
+    pub handle: Confidential,
     /// What the browser or client keeps.
-    pub client: Secret,
+    pub client: Confidential,
     /// Under which it is remembered.
     pub slot: Key,
     /// What is remembered.
@@ -102,8 +103,8 @@ pub struct Returned<'a> {
 /// A sign-in whose return was right; the code is still to be shown to the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resumed {
-    nonce: Secret,
-    verifier: Secret,
+    nonce: Confidential,
+    verifier: Confidential,
     /// The key that tokens will be bound to.
     pub key: Option<String>,
     /// Where the browser goes then.
@@ -146,8 +147,8 @@ impl Pending {
         let (nonce, verifier) = rest.split_at(RANDOM / 4);
         let verifier = URL_SAFE_NO_PAD.encode(verifier);
         Begun {
-            handle: Secret::new(URL_SAFE_NO_PAD.encode(handle)),
-            client: Secret::new(URL_SAFE_NO_PAD.encode(client)),
+            handle: Confidential::new(URL_SAFE_NO_PAD.encode(handle)),
+            client: Confidential::new(URL_SAFE_NO_PAD.encode(client)),
             slot: Key::Step(sha256(handle)),
             challenge: challenge(&verifier),
             pending: Self {
@@ -160,6 +161,11 @@ impl Pending {
                 expires: now.checked_add(LIFETIME).unwrap_or(Timestamp::MAX),
             },
         }
+    }
+
+    /// Where the browser goes in the end.
+    pub fn return_to(&self) -> Option<&str> {
+        self.return_to.as_deref()
     }
 
     /// As it is remembered.
@@ -189,8 +195,8 @@ impl Pending {
             return Err(Refusal::ClientKey);
         }
         Ok(Resumed {
-            nonce: Secret::new(self.nonce),
-            verifier: Secret::new(self.verifier),
+            nonce: Confidential::new(self.nonce),
+            verifier: Confidential::new(self.verifier),
             key: self.key,
             return_to: self.return_to,
         })
@@ -210,7 +216,7 @@ impl Begun {
 
 impl Resumed {
     /// What the provider is asked about.
-    pub fn credential(&self, code: Secret, issuer: Option<String>) -> Credential {
+    pub fn credential(&self, code: Confidential, issuer: Option<String>) -> Credential {
         Credential::Code {
             code,
             nonce: self.nonce.clone(),
@@ -250,7 +256,7 @@ mod tests {
     fn only_who_began_goes_on_and_only_in_time() {
         let begun = begun();
         let client = begun.client.expose().to_owned();
-        let other = Secret::new(URL_SAFE_NO_PAD.encode([7; 32]));
+        let other = Confidential::new(URL_SAFE_NO_PAD.encode([7; 32]));
         let late = SignedDuration::from_mins(10);
         let good = Returned {
             provider: "google",
@@ -318,7 +324,7 @@ mod tests {
         assert_eq!(resumed.return_to.as_deref(), Some("https://game.example/"));
         let Credential::Code {
             verifier, nonce, ..
-        } = resumed.credential(Secret::new("c"), None)
+        } = resumed.credential(Confidential::new("c"), None)
         else {
             panic!("a code");
         };

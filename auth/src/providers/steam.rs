@@ -9,7 +9,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::http::Http;
-use super::{Begin, Credential, Error, Forbidden, Provider, Refusal, Secret, Subject};
+use super::{Begin, Credential, Error, Forbidden, Provider, Refusal, Subject};
+use crate::confidential::Confidential;
 use crate::ids::IdentityKind;
 
 /// A ticket has 2,560 bytes at most, says the Steamworks SDK.
@@ -37,7 +38,7 @@ pub struct Settings {
     /// Where it is asked.
     pub url: Url,
     /// The publisher's Web API key.
-    pub key: Secret,
+    pub key: Confidential,
     /// The game.
     pub app_id: u32,
     /// What the game client passes to `GetAuthTicketForWebApi`.

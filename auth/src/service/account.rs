@@ -6,11 +6,11 @@ use crate::error::{Code, Failure};
 use crate::ids::{IdentityHash, IdentityKind, PlayerId};
 use crate::limits::Source;
 use crate::live::News;
-use crate::notify::Message;
-use crate::passwords::{Password, Verdict};
 use crate::passwords::{Password, Verdict};
 use crate::service::audit::{Event, Outcome};
 use crate::service::caller::Caller;
+use crate::service::keys::EMAIL;
+use crate::service::recover::Message;
 use crate::service::{Service, now};
 use crate::store::{Player, Status, Which};
 
@@ -73,7 +73,12 @@ impl Service {
         let hash = self
             .parts()
             .passwords
-            .choose(new, Some(&email).filter(|email| !email.is_empty()).map(String::as_str))
+            .choose(
+                new,
+                Some(&email)
+                    .filter(|email| !email.is_empty())
+                    .map(String::as_str),
+            )
             .await?;
         let set = self
             .parts()
@@ -111,8 +116,8 @@ impl Service {
     ) -> Result<(), Failure> {
         let player = self.account(claims.sub).await?;
         if player.password.is_some() {
-            let password =
-                password.ok_or_else(|| Failure::field("password", "needed to delete an account"))?;
+            let password = password
+                .ok_or_else(|| Failure::field("password", "needed to delete an account"))?;
             self.confirm(caller, &player, password).await?;
         }
         let revocations = self.parts().store.delete_player(player.id, now()).await?;
@@ -129,11 +134,7 @@ impl Service {
 
     /// Allows or forbids the use of an account.
     pub async fn set_status(&self, player: PlayerId, status: Status) -> Result<u32, Failure> {
-        let revocations = self
-            .parts()
-            .store
-            .set_status(player, status, now())
-            .await?;
+        let revocations = self.parts().store.set_status(player, status, now()).await?;
         let ended = u32::try_from(revocations.len()).unwrap_or(u32::MAX);
         self.note(
             Event::AccountChanged,
@@ -205,13 +206,13 @@ impl Service {
         player: &Player,
         password: &Password,
     ) -> Result<(), Failure> {
-        let account = IdentityHash(crate::crypto::named_hash(
-            "confirm",
-            player.id.0.as_bytes(),
-        ));
+        let account = IdentityHash(crate::crypto::named_hash("confirm", player.id.0.as_bytes()));
         let parts = self.parts();
         let source = Source::Stranger(caller.address);
-        let attempt = parts.limits.begin(parts.live.as_ref(), account, source).await?;
+        let attempt = parts
+            .limits
+            .begin(parts.live.as_ref(), account, source)
+            .await?;
         let verdict = self
             .parts()
             .passwords

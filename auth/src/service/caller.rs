@@ -2,16 +2,14 @@
 
 use std::net::IpAddr;
 
-use access::dpop::Proof;
+use access::dpop::{self, Proof};
 
 use crate::error::{Code, Failure};
 use crate::ids::IdentityKind;
 use crate::live::Key;
-use crate::service::{ClientClass, DpopPolicy, Service};
+use crate::service::keys::DEVICE;
+use crate::service::{AUDIENCE, ClientClass, DpopPolicy, Service};
 use crate::store::Device;
-
-/// How long a proof's id is remembered: longer than a proof is good.
-const PROOF_MEMORY: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// The longest name of a client.
 const LONGEST_NAME: usize = 128;
@@ -58,8 +56,11 @@ impl Service {
     /// What tokens of the caller may be for, and what they are bound to; spends its proof.
     pub(super) async fn terms(&self, caller: &Caller) -> Result<Terms, Failure> {
         let client = &caller.client;
-        if client.name.chars().count() > LONGEST_NAME {
-            return Err(Failure::field("client.name", "at most 128 characters"));
+        if client.name.chars().count() > LONGEST_NAME || client.name.contains(char::is_control) {
+            return Err(Failure::field(
+                "client.name",
+                "at most 128 characters, none of them a control character",
+            ));
         }
         if client.audiences.len() > MOST_AUDIENCES {
             return Err(Failure::field("client.audiences", "at most 8 audiences"));
@@ -72,14 +73,20 @@ impl Service {
         {
             return Err(Failure::field(
                 "client.audiences",
-                format!("{other:?} is not an audience of clients of class {:?}", class.name),
+                format!(
+                    "{other:?} is not an audience of clients of class {:?}",
+                    class.name
+                ),
             ));
         }
-        let audiences = if client.audiences.is_empty() {
+        let mut audiences: Vec<String> = if client.audiences.is_empty() {
             class.audiences.iter().take(1).cloned().collect()
         } else {
             client.audiences.clone()
         };
+        if !audiences.iter().any(|audience| audience == AUDIENCE) {
+            audiences.push(AUDIENCE.to_owned());
+        }
         let key = match (&caller.proof, class.dpop) {
             (Some(proof), _) => {
                 self.spend_proof(proof).await?;
@@ -108,17 +115,11 @@ impl Service {
             .ok_or_else(|| Failure::field("client.class", "no such class of clients"))
     }
 
-    /// A proof is good for one call: its id is remembered in Valkey, or in this process while
-    /// Valkey is away.
-    pub(super) async fn spend_proof(&self, proof: &Proof) -> Result<(), Failure> {
+    /// A proof is good for one call.
+    pub async fn spend_proof(&self, proof: &Proof) -> Result<(), Failure> {
         let key = Key::Once(proof.once());
-        let first = match self.parts().live.once(&key, PROOF_MEMORY).await {
-            Ok(first) => first,
-            Err(error) => {
-                tracing::warn!(%error, "Proofs are remembered by this process alone");
-                self.parts().limits.local().once(&key, PROOF_MEMORY).await?
-            }
-        };
+        // While Valkey is away proofs are not good: a thief with a copy must not gain by that.
+        let first = self.parts().live.once(&key, dpop::REMEMBER).await?;
         if first {
             Ok(())
         } else {
@@ -135,10 +136,7 @@ impl Service {
             return Ok(None);
         };
         if !(16..=LONGEST_NAME).contains(&id.chars().count()) {
-            return Err(Failure::field(
-                "client.device_id",
-                "16 to 128 characters",
-            ));
+            return Err(Failure::field("client.device_id", "16 to 128 characters"));
         }
         let hash = self.blind(IdentityKind::Device, id);
         Ok(Some(Device {

@@ -58,20 +58,22 @@ impl Service {
         provider: &str,
         return_to: Option<String>,
     ) -> Result<Begun, Failure> {
-        self.limit(What::Login, Who::Address(caller.address)).await?;
+        self.limit(What::Login, Who::Address(caller.address))
+            .await?;
         let terms = self.terms(caller).await?;
         let providers = &self.parts().providers;
         let chosen = providers.get(provider).ok_or_else(unknown)?;
-        if return_to.as_ref().is_some_and(|to| !providers.may_return(to)) {
-            return Err(Failure::field("return_to", "not an address that is configured"));
+        if return_to
+            .as_ref()
+            .is_some_and(|to| !providers.may_return(to))
+        {
+            return Err(Failure::field(
+                "return_to",
+                "not an address that is configured",
+            ));
         }
-        let begun = Pending::begin(
-            provider,
-            &Zeroizing::new(crate::crypto::random()),
-            terms.key,
-            return_to,
-            now(),
-        );
+        let random = Zeroizing::new(crate::crypto::random());
+        let begun = Pending::begin(now(), provider, terms.key, return_to, &random);
         let url = chosen.begin(begun.redirect()).await?;
         let bytes = begun
             .pending
@@ -144,7 +146,8 @@ impl Service {
         secret: &str,
         code: Option<(Confidential, Option<String>)>,
     ) -> Result<SignIn, Failure> {
-        self.limit(What::Login, Who::Address(caller.address)).await?;
+        self.limit(What::Login, Who::Address(caller.address))
+            .await?;
         let chosen = self.parts().providers.get(provider).ok_or_else(unknown)?;
         let live = self.parts().live.as_ref();
         let slot = pending::slot(handle).map_err(|_| Failure::token())?;
@@ -205,7 +208,8 @@ impl Service {
         if ticket.len() > LONGEST {
             return Err(Failure::field("ticket", "at most 16 KiB"));
         }
-        self.limit(What::Login, Who::Address(caller.address)).await?;
+        self.limit(What::Login, Who::Address(caller.address))
+            .await?;
         let chosen = self.parts().providers.get(provider).ok_or_else(unknown)?;
         let terms = self.terms(caller).await?;
         let subject = chosen

@@ -1,27 +1,21 @@
 //! Second factors and passkeys of an account.
 
-use std::time::Duration;
-
 use access::claims::Claims;
-use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
+use crate::confidential::Confidential;
 use crate::error::{Code, Failure};
-use crate::factors::{passkey, totp};
-use crate::ids::PlayerId;
-use crate::limits::{What, Who};
+use crate::factors::{base32, passkey, recovery, totp};
+use crate::ids::{IdentityHash, PlayerId};
+use crate::limits::{Source, What, Who};
 use crate::live::Key;
 use crate::passwords::Password;
 use crate::service::audit::{Event, Outcome};
 use crate::service::caller::Caller;
+use crate::service::keys::TOTP;
 use crate::service::sessions::Tokens;
 use crate::service::{Service, now};
 use crate::store::{Passkey, Player, Status, Totp};
-
-/// How long a ceremony with an authenticator may take.
-const CEREMONY: Duration = Duration::from_secs(300);
-
-/// The most passkeys of an account.
-const MOST_PASSKEYS: usize = 20;
 
 /// An authenticator that is being set up.
 #[derive(Clone)]
@@ -40,13 +34,6 @@ impl std::fmt::Debug for Enrollment {
     }
 }
 
-/// What is remembered during a ceremony.
-#[derive(Serialize, Deserialize)]
-struct Ceremony {
-    player: Option<PlayerId>,
-    state: Vec<u8>,
-}
-
 impl Service {
     /// Begins to set up an authenticator; it counts when a first code was good.
     pub async fn enroll_totp(
@@ -63,12 +50,22 @@ impl Service {
                 "an authenticator is set up; remove it first",
             ));
         }
-        let label = self.email(&player)?.unwrap_or_else(|| player.id.to_string());
-        let new = totp::enroll(&self.settings().issuer, &label)?;
-        let keys = self.parts().keyring.current();
-        let sealed = keys.seal("users", "totp_secret", player.id.0.as_bytes(), new.secret())?;
-        let recovery = totp::recovery_codes()?;
-        let hashes: Vec<[u8; 32]> = recovery.iter().map(|code| totp::recovery_hash(code)).collect();
+        let label = self
+            .email(&player)?
+            .unwrap_or_else(|| player.id.to_string());
+        let secret = Zeroizing::new(crate::crypto::random::<{ totp::SECRET_BYTES }>());
+        let sealed = self.seal(TOTP, player.id.0.as_bytes(), secret.as_slice())?;
+        let random: Vec<[u8; recovery::CODE_BYTES]> = (0..recovery::CODES)
+            .map(|_| crate::crypto::random())
+            .collect();
+        let random: [[u8; recovery::CODE_BYTES]; recovery::CODES] = random
+            .try_into()
+            .map_err(|_| Failure::new(Code::Internal, "internal error"))?;
+        let codes = recovery::codes(&random);
+        let hashes: Vec<[u8; 32]> = codes
+            .iter()
+            .filter_map(|code| recovery::hash(player.id, code))
+            .collect();
         let totp = Totp {
             secret: sealed,
             confirmed: false,
@@ -79,9 +76,9 @@ impl Service {
             .set_totp(player.id, Some(&totp), &hashes)
             .await?;
         Ok(Enrollment {
-            uri: new.uri(),
-            secret: new.base32(),
-            recovery_codes: recovery,
+            uri: totp::uri(&secret, &self.parts().texts.game, &label),
+            secret: base32::encode(secret.as_slice()),
+            recovery_codes: codes.iter().map(|code| code.as_str().to_owned()).collect(),
         })
     }
 
@@ -123,21 +120,22 @@ impl Service {
         if self.spend_totp(player, code).await? {
             return Ok(true);
         }
-        let hash = totp::recovery_hash(code);
-        Ok(self
-            .parts()
-            .store
-            .spend_recovery(player.id, &hash, now())
-            .await?)
+        let Some(hash) = recovery::hash(player.id, code) else {
+            return Ok(false);
+        };
+        let store = &self.parts().store;
+        Ok(store.spend_recovery(player.id, &hash, now()).await?)
     }
 
     async fn spend_totp(&self, player: &Player, code: &str) -> Result<bool, Failure> {
         let Some(totp) = &player.totp else {
             return Ok(false);
         };
-        let keys = self.parts().keyring.current();
-        let secret = keys.open("users", "totp_secret", player.id.0.as_bytes(), &totp.secret)?;
-        let Some(step) = totp::matching_step(&secret, code, now()) else {
+        let secret = self.open(TOTP, player.id.0.as_bytes(), &totp.secret)?;
+        let Ok(secret) = <&[u8; totp::SECRET_BYTES]>::try_from(secret.as_slice()) else {
+            return Err(Failure::new(Code::Internal, "internal error"));
+        };
+        let Some(step) = totp::verify(secret, code, now()) else {
             return Ok(false);
         };
         Ok(self.parts().store.spend_totp(player.id, step).await?)
@@ -149,17 +147,17 @@ impl Service {
         caller: &Caller,
         claims: &Claims,
         password: Option<&Password>,
-    ) -> Result<(serde_json::Value, String), Failure> {
+    ) -> Result<(serde_json::Value, Confidential), Failure> {
         let player = self.account(claims.sub).await?;
         self.confirm_if_any(caller, &player, password).await?;
         let present = self.parts().store.passkeys(player.id).await?;
-        if present.len() >= MOST_PASSKEYS {
-            return Err(Failure::new(Code::Conflict, "at most 20 passkeys"));
-        }
-        let name = self.email(&player)?.unwrap_or_else(|| player.id.to_string());
-        let (options, state) = self.0.passkeys.begin_registration(player.id, &name, &present)?;
-        let handle = self.keep_ceremony(Some(player.id), state).await?;
-        Ok((options, handle))
+        let name = self
+            .email(&player)?
+            .unwrap_or_else(|| player.id.to_string());
+        let passkeys = &self.parts().passkeys;
+        let begun = passkeys.begin_registration(player.id, &name, &present)?;
+        let handle = self.keep_ceremony(&begun.state).await?;
+        Ok((begun.options, handle))
     }
 
     /// Adds the passkey that the authenticator made.
@@ -174,18 +172,9 @@ impl Service {
         if name.is_empty() || name.chars().count() > 64 {
             return Err(Failure::field("name", "1 to 64 characters"));
         }
-        let ceremony = self.take_ceremony(handle).await?;
-        if ceremony.player != Some(claims.sub) {
-            return Err(Failure::token());
-        }
-        let made = self.0.passkeys.finish_registration(&ceremony.state, response)?;
-        let passkey = Passkey {
-            credential: made.credential,
-            record: made.record,
-            name: name.to_owned(),
-            created: now(),
-            used: None,
-        };
+        let state = self.take_ceremony(handle).await?;
+        let passkeys = &self.parts().passkeys;
+        let passkey = passkeys.finish_registration(claims.sub, &state, response, name, now())?;
         self.parts().store.put_passkey(claims.sub, &passkey).await?;
         self.note(
             Event::PasskeyChanged,
@@ -231,11 +220,12 @@ impl Service {
     pub async fn begin_passkey_login(
         &self,
         caller: &Caller,
-    ) -> Result<(serde_json::Value, String), Failure> {
-        self.limit(What::Login, Who::Address(caller.address)).await?;
-        let (options, state) = self.0.passkeys.begin_login()?;
-        let handle = self.keep_ceremony(None, state).await?;
-        Ok((options, handle))
+    ) -> Result<(serde_json::Value, Confidential), Failure> {
+        self.limit(What::Login, Who::Address(caller.address))
+            .await?;
+        let begun = self.parts().passkeys.begin_discoverable()?;
+        let handle = self.keep_ceremony(&begun.state).await?;
+        Ok((begun.options, handle))
     }
 
     /// Signs in by a passkey: knowing and having in one, so that no second step is asked for.
@@ -256,28 +246,40 @@ impl Service {
         handle: &str,
         response: &serde_json::Value,
     ) -> Result<Tokens, Failure> {
-        self.limit(What::Login, Who::Address(caller.address)).await?;
+        self.limit(What::Login, Who::Address(caller.address))
+            .await?;
         let terms = self.terms(caller).await?;
-        let ceremony = self.take_ceremony(handle).await?;
-        let claimed = passkey::claimed_player(response).ok_or_else(Failure::credentials)?;
-        let present = self.parts().store.passkeys(claimed).await?;
-        let used = self
-            .0
-            .passkeys
-            .finish_login(&ceremony.state, response, &present)?;
+        let state = self.take_ceremony(handle).await?;
+        let parts = self.parts();
+        let claimed = parts.passkeys.claimed(&state, response)?;
+        let source = Source::Passkey(&claimed.credential);
+        let account = IdentityHash(crate::crypto::named_hash(
+            "passkey",
+            claimed.player.0.as_bytes(),
+        ));
+        let attempt = parts
+            .limits
+            .begin(parts.live.as_ref(), account, source)
+            .await?;
+        let present = parts.store.passkeys(claimed.player).await?;
+        let passkey = match parts.passkeys.finish(&state, response, &present, now()) {
+            Ok(passkey) => passkey,
+            Err(error) => {
+                attempt.failed().await;
+                return Err(error.into());
+            }
+        };
+        attempt.succeeded().await;
         let player = self
             .parts()
             .store
-            .player(claimed)
+            .player(claimed.player)
             .await?
             .filter(|player| player.status == Status::Active)
             .ok_or_else(Failure::credentials)?;
-        let passkey = Passkey {
-            used: Some(now()),
-            ..used
-        };
         self.parts().store.put_passkey(player.id, &passkey).await?;
-        self.open_session(caller, terms, &player, &["hwk", "user"]).await
+        self.open_session(caller, terms, &player, &["hwk", "user"])
+            .await
     }
 
     async fn confirm_if_any(
@@ -294,29 +296,17 @@ impl Service {
         self.confirm(caller, player, password).await
     }
 
-    async fn keep_ceremony(
-        &self,
-        player: Option<PlayerId>,
-        state: Vec<u8>,
-    ) -> Result<String, Failure> {
+    async fn keep_ceremony(&self, state: &[u8]) -> Result<Confidential, Failure> {
         let handle = crate::crypto::handle();
-        let bytes = serde_json::to_vec(&Ceremony { player, state })
-            .map_err(|error| Failure::defect("a ceremony cannot be written", &error))?;
-        let key = Key::Step(crate::crypto::named_hash("ceremony", handle.as_bytes()));
-        self.parts().live.put(&key, &bytes, CEREMONY).await?;
+        let live = &self.parts().live;
+        live.put(&ceremony_key(handle.expose()), state, passkey::LIFETIME)
+            .await?;
         Ok(handle)
     }
 
-    async fn take_ceremony(&self, handle: &str) -> Result<Ceremony, Failure> {
-        let key = Key::Step(crate::crypto::named_hash("ceremony", handle.as_bytes()));
-        let bytes = self
-            .parts()
-            .live
-            .take(&key)
-            .await?
-            .ok_or_else(Failure::credentials)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| Failure::defect("a ceremony cannot be read", &error))
+    async fn take_ceremony(&self, handle: &str) -> Result<Vec<u8>, Failure> {
+        let taken = self.parts().live.take(&ceremony_key(handle)).await?;
+        taken.ok_or_else(Failure::credentials)
     }
 
     fn changed_factor(&self, caller: &Caller, player: PlayerId, what: &str) {
@@ -328,4 +318,8 @@ impl Service {
             &serde_json::json!({ "change": what }),
         );
     }
+}
+
+fn ceremony_key(handle: &str) -> Key {
+    Key::Step(crate::crypto::named_hash("ceremony", handle.as_bytes()))
 }

@@ -47,12 +47,7 @@ impl Service {
     }
 
     /// Seals a value for its row.
-    pub(super) fn seal(
-        &self,
-        of: Column,
-        row: &[u8],
-        plain: &[u8],
-    ) -> Result<Vec<u8>, Failure> {
+    pub(super) fn seal(&self, of: Column, row: &[u8], plain: &[u8]) -> Result<Vec<u8>, Failure> {
         let cell = of.cell(row);
         self.parts()
             .columns

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::confidential::Confidential;
 use crate::error::Failure;
 use crate::ids::{IdentityHash, IdentityKind, PlayerId};
 use crate::limits::{Source, What, Who};
@@ -15,7 +16,7 @@ use crate::live::Key;
 use crate::passwords::{Password, Verdict};
 use crate::service::audit::{Event, NOBODY, Outcome};
 use crate::service::caller::{Caller, Terms};
-use crate::service::register::check_email;
+use crate::service::register::address;
 use crate::service::sessions::Tokens;
 use crate::service::{Service, Verification, now};
 use crate::store::{Identity, NewPlayer, Player, Status};
@@ -39,7 +40,7 @@ pub enum SignIn {
 #[derive(Clone)]
 pub struct Challenge {
     /// To be shown with the code.
-    pub handle: String,
+    pub handle: Confidential,
     /// How the step can be done.
     pub methods: &'static [&'static str],
     /// How long it may take.
@@ -82,7 +83,7 @@ impl Service {
         email: &str,
         password: &Password,
     ) -> Result<SignIn, Failure> {
-        check_email(email)?;
+        let email = &address(email)?;
         let terms = self.terms(caller).await?;
         let hash = self.blind(IdentityKind::Email, email);
         let found = self.known(&hash).await?;
@@ -90,9 +91,14 @@ impl Service {
         let known_device = self.known_device(found.as_ref(), device).await?;
         let source = known_device
             .as_ref()
-            .map_or(Source::Stranger(caller.address), |device| Source::KnownDevice(&device.0));
+            .map_or(Source::Stranger(caller.address), |device| {
+                Source::KnownDevice(&device.0)
+            });
         let parts = self.parts();
-        let attempt = parts.limits.begin(parts.live.as_ref(), hash, source).await?;
+        let attempt = parts
+            .limits
+            .begin(parts.live.as_ref(), hash, source)
+            .await?;
         self.captcha(caller).await?;
 
         let stored = found.as_ref().and_then(|player| player.password.as_deref());
@@ -121,7 +127,8 @@ impl Service {
                 .set_password(player.id, player.password.as_deref(), &new)
                 .await?;
         }
-        self.after_first_step(caller, terms, &player, &["pwd"]).await
+        self.after_first_step(caller, terms, &player, &["pwd"])
+            .await
     }
 
     /// Signs in a device without a name; makes a guest of it the first time.
@@ -132,7 +139,8 @@ impl Service {
     }
 
     async fn device_login(&self, caller: &Caller) -> Result<SignIn, Failure> {
-        self.limit(What::Login, Who::Address(caller.address)).await?;
+        self.limit(What::Login, Who::Address(caller.address))
+            .await?;
         let terms = self.terms(caller).await?;
         let device = self
             .device(caller)?
@@ -161,7 +169,11 @@ impl Service {
             }
             None => self.guest(caller, device.hash, &device.sealed).await?,
         };
-        let methods: &[&str] = if device.key.is_some() { &["hwk"] } else { &["device"] };
+        let methods: &[&str] = if device.key.is_some() {
+            &["hwk"]
+        } else {
+            &["device"]
+        };
         self.after_first_step(caller, terms, &player, methods).await
     }
 
@@ -171,7 +183,8 @@ impl Service {
         hash: IdentityHash,
         label: &[u8],
     ) -> Result<Player, Failure> {
-        self.limit(What::Register, Who::Address(caller.address)).await?;
+        self.limit(What::Register, Who::Address(caller.address))
+            .await?;
         self.captcha(caller).await?;
         let new = NewPlayer {
             id: PlayerId(Uuid::new_v4()),
@@ -218,7 +231,10 @@ impl Service {
         let handle = crate::crypto::handle();
         let bytes = serde_json::to_vec(&pending)
             .map_err(|error| Failure::defect("a login cannot be written", &error))?;
-        let key = Key::Step(crate::crypto::named_hash("login", handle.as_bytes()));
+        let key = Key::Step(crate::crypto::named_hash(
+            "login",
+            handle.expose().as_bytes(),
+        ));
         self.parts().live.put(&key, &bytes, SECOND_STEP).await?;
         Ok(SignIn::Challenge(Challenge {
             handle,
@@ -245,7 +261,8 @@ impl Service {
         handle: &str,
         code: &str,
     ) -> Result<Tokens, Failure> {
-        self.limit(What::Login, Who::Address(caller.address)).await?;
+        self.limit(What::Login, Who::Address(caller.address))
+            .await?;
         let terms = self.terms(caller).await?;
         let live = self.parts().live.as_ref();
         let hash = crate::crypto::named_hash("login", handle.as_bytes());
@@ -310,12 +327,16 @@ impl Service {
             return Ok(None);
         };
         let owner = found.map_or_else(|| PlayerId(Uuid::new_v4()), |player| player.id);
-        let known = self.parts().store.knows_device(owner, &device).await?;
-        Ok(known.then_some(device))
+        let known = self.parts().store.device(owner, &device).await?;
+        Ok(known.map(|known| known.hash))
     }
 }
 
 /// Enough of a hash to find lines of one account, too little to find the account.
 fn short(hash: &IdentityHash) -> String {
-    hash.0.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hash.0
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -3,17 +3,19 @@
 //! News come by three ways: from calls to this replica at once, from other replicas by Valkey
 //! within milliseconds, and from the store, which is asked twice a second and misses nothing.
 
-use std::sync::Arc;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use access::verify::{Settings as Verification, Verifier};
-use jiff::Timestamp;
+use access::Verifier;
+use access::claims::{LIFETIME, SKEW};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::ids::{PlayerId, SessionId};
+use crate::error::Failure;
 use crate::live::{News, Revocation};
-use crate::service::{Service, now};
+use crate::service::{AUDIENCE, Service, now};
 
 /// How often the store is asked for revocations: half of what a revocation may take.
 const POLL: Duration = Duration::from_millis(500);
@@ -24,11 +26,38 @@ const OVERLAP: Duration = Duration::from_secs(5);
 /// How many news a slow follower may be behind before it must begin anew.
 const BEHIND: usize = 4096;
 
+/// How many revocations are remembered as told: more than are made while one may come again.
+const REMEMBERED: usize = 65_536;
+
 /// What is known, and who is told.
 #[derive(Debug)]
 pub(super) struct Board {
-    verifier: Arc<Verifier>,
+    verifier: Verifier,
     followers: broadcast::Sender<News>,
+    seen: Mutex<Seen>,
+}
+
+/// The revocations that were told: they come by more than one way.
+#[derive(Debug, Default)]
+struct Seen {
+    ids: HashSet<Uuid>,
+    order: VecDeque<Uuid>,
+}
+
+impl Seen {
+    /// Whether it comes for the first time.
+    fn is_new(&mut self, id: Uuid) -> bool {
+        if !self.ids.insert(id) {
+            return false;
+        }
+        self.order.push_back(id);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
+    }
 }
 
 /// What a follower hears first, and how it hears the rest.
@@ -43,32 +72,40 @@ pub struct Following {
 }
 
 impl Board {
-    pub(super) fn new(verification: Verification) -> Self {
+    pub(super) fn new(issuer: &str) -> Self {
         Self {
-            verifier: Arc::new(Verifier::new(verification)),
+            verifier: Verifier::new(issuer, AUDIENCE),
             followers: broadcast::channel(BEHIND).0,
+            seen: Mutex::default(),
         }
     }
 
-    pub(super) fn verifier(&self) -> &Verifier {
+    pub(super) const fn verifier(&self) -> &Verifier {
         &self.verifier
     }
 
-    /// Whether a session was revoked lately.
-    pub(super) fn is_revoked(&self, player: PlayerId, session: SessionId, now: Timestamp) -> bool {
-        self.verifier.is_revoked(player, session, now)
+    fn is_new(&self, id: Uuid) -> bool {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_new(id)
     }
 }
 
 impl Service {
+    /// What is told from now on.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.0.news.followers.subscribe()
+    }
+
     /// What a verifier needs to begin with, and everything after.
-    pub async fn follow(&self) -> Result<Following, crate::Failure> {
+    pub async fn follow(&self) -> Result<Following, Failure> {
         // Subscribed first: what happens meanwhile comes twice rather than never.
-        let news = self.0.news.followers.subscribe();
-        let since = now() - self.settings().access_lifetime - OVERLAP;
+        let news = self.news();
+        let since = now() - LIFETIME - SKEW;
         let revocations = self.parts().store.revocations_since(since).await?;
         Ok(Following {
-            keys: self.parts().signing.published(),
+            keys: self.jwks(),
             revocations,
             news,
         })
@@ -78,30 +115,45 @@ impl Service {
     pub(super) async fn hear(&self, news: &News) {
         match news {
             News::Revoked(revocation) => {
-                let is_new = self.0.news.verifier.revoke(
-                    revocation.id,
-                    revocation.player,
-                    revocation.session,
-                    revocation.at,
+                if !self.0.news.is_new(revocation.id) {
+                    return;
+                }
+                self.0.news.verifier.revoke(
+                    now(),
+                    access::Revocation {
+                        player: revocation.player,
+                        session: revocation.session,
+                        at: revocation.at,
+                    },
                 );
                 self.0
                     .sessions
                     .forget(revocation.player, revocation.session)
                     .await;
-                if !is_new {
-                    return;
-                }
             }
             News::PlayerChanged { user_id, .. } => self.0.sessions.forget(*user_id, None).await,
-            News::KeysChanged => {
-                if let Err(error) = self.parts().signing.reload(now()).await {
-                    tracing::warn!(%error, "Signing keys cannot be read");
-                }
-                self.0.news.verifier.set_keys(self.parts().signing.key_set());
-            }
+            // Told when they have been read: see `follow_keys`.
+            News::KeysChanged => return,
         }
         // Nobody follows: nobody is told.
         let _ = self.0.news.followers.send(news.clone());
+    }
+
+    /// Takes signing keys as they are read, and tells followers.
+    pub(super) async fn follow_keys(&self, stop: CancellationToken) {
+        let mut published = self.parts().signing.published();
+        loop {
+            let keys = published.borrow_and_update().clone();
+            self.0.news.verifier.set_keys(keys);
+            // Nobody follows: nobody is told.
+            let _ = self.0.news.followers.send(News::KeysChanged);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = published.changed() => if changed.is_err() {
+                    return;
+                }
+            }
+        }
     }
 
     /// Listens until `stop`.
@@ -110,7 +162,7 @@ impl Service {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // At first everything that still matters.
-        let mut since = now() - self.settings().access_lifetime;
+        let mut since = now() - LIFETIME;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,

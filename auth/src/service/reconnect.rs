@@ -68,11 +68,7 @@ impl Service {
     }
 
     /// The session behind a reconnection token; the token is spent.
-    pub async fn reconnect(
-        &self,
-        caller: &Caller,
-        token: &str,
-    ) -> Result<Reconnected, Failure> {
+    pub async fn reconnect(&self, caller: &Caller, token: &str) -> Result<Reconnected, Failure> {
         let began = std::time::Instant::now();
         let found = self.find_again(caller, token).await;
         self.metrics().reconnected(found.is_ok(), began.elapsed());
@@ -103,19 +99,19 @@ impl Service {
         if !self.issued().may_be(&token) {
             return Err(gone());
         }
-        self.limit(What::Reconnect, Who::Address(caller.address)).await?;
+        self.limit(What::Reconnect, Who::Address(caller.address))
+            .await?;
         let key = Key::Reconnection(token.player, token.id);
         let bytes = self.parts().live.take(&key).await?.ok_or_else(gone)?;
         let record = Record::decode(&bytes)
             .map_err(|error| Failure::defect("a reconnection cannot be read", &error))?;
-        record.admits(&token, now()).map_err(|refusal| match refusal {
-            Refusal::Expired => gone(),
-            Refusal::Different => Failure::token(),
-        })?;
-        let live = self
-            .live_session(record.player, record.session)
-            .await?
-            .filter(|_| !self.0.news.is_revoked(record.player, record.session, now()));
+        record
+            .admits(&token, now())
+            .map_err(|refusal| match refusal {
+                Refusal::Expired => gone(),
+                Refusal::Different => Failure::token(),
+            })?;
+        let live = self.live_session(record.player, record.session).await?;
         if live.is_none() {
             return Err(Failure::token());
         }

@@ -4,23 +4,27 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::error::Failure;
 use crate::ids::{IdentityKind, PlayerId};
 use crate::limits::{What, Who};
-use crate::notify::Message;
-use crate::passwords::{Password, Verdict};
+use crate::metrics::Metrics;
 use crate::passwords::{Password, Verdict};
 use crate::service::audit::{Event, NOBODY, Outcome};
 use crate::service::caller::Caller;
 use crate::service::login::SignIn;
-use crate::service::register::check_email;
+use crate::service::register::address;
 use crate::service::{Service, now};
 use crate::store::{OneTime, Purpose, Status, Which};
 
 /// How long a mailed secret is good.
 const ONE_TIME: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// How many mails may wait to be written.
+const QUEUE: usize = 1024;
 
 /// Bytes of a mailed secret.
 const SECRET: usize = 32;
@@ -56,46 +60,112 @@ impl Mailed {
     }
 }
 
+/// Which mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    /// To the owner of a new account.
+    VerifyEmail,
+    /// To the owner of an account that somebody tried to make again.
+    AlreadyRegistered,
+    /// To who forgot the password.
+    ResetPassword,
+    /// To whose password was changed.
+    PasswordChanged,
+}
+
+/// A mail that was asked for.
+#[derive(Debug)]
+struct Request {
+    player: PlayerId,
+    email: String,
+    message: Message,
+}
+
+/// Mails that were asked for.
+#[derive(Debug)]
+pub(super) struct Mails {
+    sender: mpsc::Sender<Request>,
+    /// Taken by the writer for as long as it runs.
+    receiver: Mutex<mpsc::Receiver<Request>>,
+    metrics: Metrics,
+}
+
+impl Mails {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        Self {
+            sender,
+            receiver: Mutex::new(receiver),
+            metrics,
+        }
+    }
+
+    fn push(&self, request: Request) {
+        if self.sender.try_send(request).is_err() {
+            self.metrics.mail_lost();
+        }
+    }
+}
+
 impl Service {
-    /// Asks for a mail: [`Service::deliver`] writes it.
+    /// Asks for a mail.
     pub(super) fn mail_later(&self, player: PlayerId, email: &str, message: Message) {
-        self.0.mails.push(super::Mail {
+        self.0.mails.push(Request {
             player,
             email: email.to_owned(),
             message,
         });
     }
 
-    /// Makes the secret that a mail carries, if it carries one, and hands the mail on.
-    pub(super) async fn deliver(&self, mail: super::Mail) -> Result<(), Failure> {
-        let purpose = match mail.message {
-            Message::VerifyEmail => Some(Purpose::VerifyEmail),
-            Message::ResetPassword => Some(Purpose::ResetPassword),
-            Message::AlreadyRegistered | Message::PasswordChanged => None,
-        };
-        let token = match purpose {
-            None => None,
-            Some(purpose) => {
-                let mailed = Mailed {
-                    player: mail.player,
-                    secret: crate::crypto::random(),
-                };
-                self.parts()
-                    .store
-                    .put_one_time(&OneTime {
-                        player: mail.player,
-                        purpose,
-                        hash: mailed.hash(),
-                        expires: now() + ONE_TIME,
-                    })
-                    .await?;
-                Some(mailed.write())
+    /// Writes mails that were asked for until `stop`. What still waits then is asked for again by
+    /// its reader.
+    pub(super) async fn mail(&self, stop: CancellationToken) {
+        let mut requests = self.0.mails.receiver.lock().await;
+        while let Some(Some(request)) = stop.run_until_cancelled(requests.recv()).await {
+            if let Err(failure) = self.write_mail(&request).await {
+                tracing::warn!(%failure, "A mail was not written");
+                self.metrics().mail_lost();
             }
+        }
+    }
+
+    /// Makes the secret that a mail carries, if it carries one, and hands the mail on.
+    async fn write_mail(&self, request: &Request) -> Result<(), Failure> {
+        let texts = &self.parts().texts;
+        let to = request.email.as_str();
+        let mail = match request.message {
+            Message::VerifyEmail => {
+                let secret = self.one_time(request.player, Purpose::VerifyEmail).await?;
+                texts.verify_email(to, &secret, ONE_TIME)
+            }
+            Message::ResetPassword => {
+                let secret = self
+                    .one_time(request.player, Purpose::ResetPassword)
+                    .await?;
+                texts.reset_password(to, &secret, ONE_TIME)
+            }
+            Message::AlreadyRegistered => texts.already_registered(to),
+            Message::PasswordChanged => texts.password_changed(to),
         };
-        self.parts()
-            .notifier
-            .mail(&mail.email, mail.message, token.as_deref());
+        if !self.parts().outbox.post(mail) {
+            self.metrics().mail_lost();
+        }
         Ok(())
+    }
+
+    async fn one_time(&self, player: PlayerId, purpose: Purpose) -> Result<String, Failure> {
+        let mailed = Mailed {
+            player,
+            secret: crate::crypto::random(),
+        };
+        let one_time = OneTime {
+            player,
+            purpose,
+            hash: mailed.hash(),
+            expires: now() + ONE_TIME,
+        };
+        self.parts().store.put_one_time(&one_time).await?;
+        Ok(mailed.write())
     }
 
     /// Proves that the owner of an account reads its mail and knows its password; signs in.
@@ -105,15 +175,18 @@ impl Service {
         token: &str,
         password: &Password,
     ) -> Result<SignIn, Failure> {
-        self.limit(What::Login, Who::Address(caller.address)).await?;
+        self.limit(What::Login, Who::Address(caller.address))
+            .await?;
         let mailed = Mailed::read(token).ok_or_else(Failure::token)?;
         let terms = self.terms(caller).await?;
         let player = self.parts().store.player(mailed.player).await?;
-        let stored = player.as_ref().and_then(|player| player.password.as_deref());
+        let stored = player
+            .as_ref()
+            .and_then(|player| player.password.as_deref());
         let verdict = self.parts().passwords.verify(password, stored).await?;
-        let Some(player) = player.filter(|player| {
-            player.status == Status::Active && verdict != Verdict::Wrong
-        }) else {
+        let Some(player) =
+            player.filter(|player| player.status == Status::Active && verdict != Verdict::Wrong)
+        else {
             return Err(Failure::credentials());
         };
         let spent = self
@@ -132,12 +205,13 @@ impl Service {
             &caller.address.to_string(),
             &serde_json::Value::Null,
         );
-        self.after_first_step(caller, terms, &player, &["pwd"]).await
+        self.after_first_step(caller, terms, &player, &["pwd"])
+            .await
     }
 
     /// Sends a mail that verifies or resets, if there is such an account. Says nothing about it.
     pub async fn forgot_password(&self, caller: &Caller, email: &str) -> Result<(), Failure> {
-        check_email(email)?;
+        let email = &address(email)?;
         self.limit(What::Mail, Who::Address(caller.address)).await?;
         let hash = self.blind(IdentityKind::Email, email);
         // One address gets few mails, whoever asks for them.
@@ -164,7 +238,8 @@ impl Service {
         token: &str,
         password: &Password,
     ) -> Result<(), Failure> {
-        self.limit(What::Login, Who::Address(caller.address)).await?;
+        self.limit(What::Login, Who::Address(caller.address))
+            .await?;
         let mailed = Mailed::read(token).ok_or_else(Failure::token)?;
         let player = self.parts().store.player(mailed.player).await?;
         let email = match &player {

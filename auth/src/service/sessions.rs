@@ -72,6 +72,8 @@ pub struct LiveSession {
     pub ip: String,
     /// The device's hash, in base64url.
     pub device: Option<String>,
+    /// When it began.
+    pub created_at: Timestamp,
     /// No longer live from then on.
     pub expires_at: Timestamp,
     /// Where the player plays.
@@ -90,6 +92,7 @@ impl LiveSession {
             device: session
                 .device
                 .map(|device| URL_SAFE_NO_PAD.encode(device.0)),
+            created_at: session.created,
             expires_at: session.expires,
             game_server: session.game_server.clone(),
             roles: player.roles.clone(),
@@ -170,7 +173,9 @@ impl Service {
             &ip,
             &serde_json::json!({ "session": session.id, "methods": methods, "client": session.client }),
         );
-        self.parts().store.open_session(&session, &audit).await?;
+        if !self.parts().store.open_session(&session, &audit).await? {
+            return Err(Failure::credentials());
+        }
         if let Some(device) = &device {
             let before = self
                 .parts()
@@ -178,7 +183,13 @@ impl Service {
                 .touch_device(player.id, device, now)
                 .await?;
             if before.is_none() {
-                self.note(Event::NewDevice, Outcome::Success, player.id, &ip, &serde_json::Value::Null);
+                self.note(
+                    Event::NewDevice,
+                    Outcome::Success,
+                    player.id,
+                    &ip,
+                    &serde_json::Value::Null,
+                );
             }
         }
         self.remember(&session, player).await;
@@ -192,7 +203,8 @@ impl Service {
         token: &str,
         request_id: Option<&str>,
     ) -> Result<Tokens, Failure> {
-        self.limit(What::Refresh, Who::Address(caller.address)).await?;
+        self.limit(What::Refresh, Who::Address(caller.address))
+            .await?;
         let token = self.read_refresh(token)?;
         let client = retrying_client(caller, &token, request_id)?;
         if let Some(proof) = &caller.proof {
@@ -237,16 +249,17 @@ impl Service {
         }
     }
 
-    /// Ends the session of a refresh token. Idempotent: a token that is good no more ends nothing.
-    pub async fn logout_by_refresh(&self, token: &str) -> Result<(), Failure> {
+    /// Ends the session of a refresh token; returns how many were live.
+    pub async fn logout_by_refresh(&self, token: &str) -> Result<u32, Failure> {
         let token = self.read_refresh(token)?;
         let revocations = self
             .parts()
             .store
-            .end_family(token.player, token.family, now())
+            .end_sessions(token.player, Which::Family(token.family), now())
             .await?;
+        let ended = u32::try_from(revocations.len()).unwrap_or(u32::MAX);
         self.tell(revocations).await;
-        Ok(())
+        Ok(ended)
     }
 
     /// Ends sessions of a player; returns how many were live.
@@ -256,7 +269,11 @@ impl Service {
         which: Which,
         ip: &str,
     ) -> Result<u32, Failure> {
-        let revocations = self.parts().store.end_sessions(player, which, now()).await?;
+        let revocations = self
+            .parts()
+            .store
+            .end_sessions(player, which, now())
+            .await?;
         let ended = u32::try_from(revocations.len()).unwrap_or(u32::MAX);
         if ended > 0 {
             self.note(
@@ -292,13 +309,17 @@ impl Service {
         let found = self
             .parts()
             .store
-            .assign_server(player, session, game_server)
+            .assign_server(player, session, game_server, now())
             .await?;
         if !found {
             return Err(Failure::new(Code::NotFound, "no such live session"));
         }
-        // Every replica must forget what it knows: the server is part of it.
-        self.forget_everywhere(player, session).await;
+        // The server is part of what is cached: here, in Valkey, and for a second elsewhere.
+        self.0.sessions.forget(player, Some(session)).await;
+        let live = &self.parts().live;
+        if let Err(error) = live.forget_sessions(player, Some(&[session])).await {
+            tracing::warn!(%error, "A session stays cached with its former server for a while");
+        }
         Ok(())
     }
 
@@ -315,7 +336,10 @@ impl Service {
             .try_get_with((player, session), self.find_session(player, session))
             .await
             .map_err(|failure: Arc<Failure>| Failure::clone(&failure))?;
-        Ok(found.filter(|session| session.expires_at > now()))
+        let verifier = self.0.news.verifier();
+        Ok(found.filter(|found| {
+            found.expires_at > now() && !verifier.has_ended(player, session, found.created_at)
+        }))
     }
 
     async fn find_session(
@@ -362,8 +386,10 @@ impl Service {
     }
 
     fn read_refresh(&self, token: &str) -> Result<RefreshToken, Failure> {
-        RefreshToken::read(token, |version| self.mac_key(Purpose::RefreshTokens, version))
-            .map_err(|_| Failure::token())
+        RefreshToken::read(token, |version| {
+            self.mac_key(Purpose::RefreshTokens, version)
+        })
+        .map_err(|_| Failure::token())
     }
 
     /// Makes the tokens of a session.
@@ -450,7 +476,10 @@ fn retrying_client(
     if request_id.is_some_and(|id| id.is_empty() || id.len() > LONGEST_REQUEST_ID) {
         return Err(Failure::field("request_id", "1 to 64 characters"));
     }
-    let proven = caller.proof.as_ref().map(|proof| binding(&proof.thumbprint));
+    let proven = caller
+        .proof
+        .as_ref()
+        .map(|proof| binding(&proof.thumbprint));
     let bound = token.binding != [0; 32];
     // Before the token is spent: a thief without the key must not be able to spend it.
     if bound && proven != Some(token.binding) {

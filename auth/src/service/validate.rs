@@ -1,11 +1,13 @@
 //! Whether a token or a session is good.
 
+use std::sync::Arc;
+
 use access::claims::Claims;
 use access::dpop::Proof;
 
 use crate::error::{Code, Failure};
 use crate::ids::{PlayerId, SessionId};
-use crate::service::{Service, now};
+use crate::service::{AUDIENCE, Service, now};
 
 /// A session as a game server may know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +28,10 @@ impl Service {
         token: &str,
         audience: Option<&str>,
         holder: Holder<'_>,
-    ) -> Result<Claims, Failure> {
+    ) -> Result<Arc<Claims>, Failure> {
         let began = std::time::Instant::now();
         let claims = self.checked(token, audience, holder).await;
-        self.metrics()
-            .validated(claims.is_ok(), began.elapsed());
+        self.metrics().validated(claims.is_ok(), began.elapsed());
         claims
     }
 
@@ -39,12 +40,12 @@ impl Service {
         token: &str,
         audience: Option<&str>,
         holder: Holder<'_>,
-    ) -> Result<Claims, Failure> {
+    ) -> Result<Arc<Claims>, Failure> {
         let claims = self
             .0
             .news
             .verifier()
-            .verify(now(), token, audience)
+            .check_for(now(), token, audience.unwrap_or(AUDIENCE))
             .map_err(|refusal| {
                 tracing::debug!(%refusal, "Token refused");
                 Failure::token()
@@ -77,7 +78,6 @@ impl Service {
         let live = self
             .live_session(player, session)
             .await?
-            .filter(|_| !self.0.news.is_revoked(player, session, now()))
             .ok_or_else(Failure::token)?;
         if live.game_server.as_deref() != Some(game_server) {
             return Err(Failure::token());

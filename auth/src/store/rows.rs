@@ -8,7 +8,7 @@ use crate::ids::{FamilyId, IdentityHash, PlayerId, SessionId};
 use crate::live::Revocation;
 use crate::store::rotation::Family;
 use crate::store::{
-    Audit, Device, Error, Identity, Passkey, Player, Session, SigningKey, Status, Totp,
+    Audit, Device, Error, Identity, Passkey, Player, Rotate, Session, SigningKey, Status, Totp,
 };
 
 /// What a column holds that was never written.

@@ -277,7 +277,14 @@ impl Store for Sqlite {
         game_server: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        answer(sessions::assign_server(&self.pool, player, session, game_server, now)).await
+        answer(sessions::assign_server(
+            &self.pool,
+            player,
+            session,
+            game_server,
+            now,
+        ))
+        .await
     }
 
     async fn rotate(&self, rotate: &Rotate) -> Result<Rotated, Error> {

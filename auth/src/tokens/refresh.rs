@@ -61,10 +61,7 @@ impl RefreshToken {
     }
 
     /// Reads a token whose MAC is right by the key that it names.
-    pub fn read(
-        text: &str,
-        key: impl FnOnce(u32) -> Option<hmac::Key>,
-    ) -> Result<Self, Forged> {
+    pub fn read(text: &str, key: impl FnOnce(u32) -> Option<hmac::Key>) -> Result<Self, Forged> {
         let encoded = text.strip_prefix(PREFIX).ok_or(Forged)?;
         let mut bytes = [0; BODY + MAC];
         // One text for one token: lengths and padding bits are exact in this engine.
@@ -109,14 +106,18 @@ mod tests {
     }
 
     fn tokens() -> impl Strategy<Value = RefreshToken> {
-        (any::<u128>(), any::<u128>(), any::<u32>(), any::<[u8; 32]>()).prop_map(
-            |(player, family, generation, binding)| RefreshToken {
+        (
+            any::<u128>(),
+            any::<u128>(),
+            any::<u32>(),
+            any::<[u8; 32]>(),
+        )
+            .prop_map(|(player, family, generation, binding)| RefreshToken {
                 player: PlayerId(Uuid::from_u128(player)),
                 family: FamilyId(Uuid::from_u128(family)),
                 generation,
                 binding,
-            },
-        )
+            })
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use sqlx::postgres::PgPool;
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{query, query_as};
 
 use super::turn;
 use crate::ids::{IdentityHash, PlayerId};

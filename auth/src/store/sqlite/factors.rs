@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use sqlx::sqlite::SqlitePool;
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{query, query_as};
 
 use super::BEGIN;
 use super::players::exists;
