@@ -121,7 +121,10 @@ impl Edge {
             .filter(|version| *version != current)
             .last()
             .and_then(|version| ring.key(Purpose::DpopNonces, version));
-        Nonces::new(key.expose(), other.map(|key| key.expose()))
+        Nonces::new(
+            key.expose(),
+            other.map(crate::secrets::keyring::Key::expose),
+        )
     }
 
     /// Refuses whoever is not a service of ours: by its certificate, or by its token.

@@ -6,9 +6,12 @@
 //!
 //! Start reading at [`service`].
 
+pub mod args;
+pub mod assemble;
 pub mod backup;
 pub mod captcha;
 pub mod confidential;
+pub mod config;
 pub mod crypto;
 pub mod edge;
 pub mod error;
@@ -18,11 +21,13 @@ pub mod http;
 pub mod ids;
 pub mod limits;
 pub mod live;
+pub mod maintenance;
 pub mod metrics;
 pub mod notify;
 pub mod outward;
 pub mod passwords;
 pub mod providers;
+pub mod run;
 pub mod secrets;
 pub mod service;
 pub mod signing;
@@ -30,3 +35,4 @@ pub mod store;
 pub mod tokens;
 
 pub use error::{Code, Failure};
+pub use run::run;

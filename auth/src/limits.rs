@@ -94,6 +94,24 @@ impl Default for Rates {
 }
 
 impl Rates {
+    /// So many times as much of everything.
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        let factor = factor.max(1);
+        let more = |rate: Rate| Rate {
+            burst: rate.burst.saturating_mul(factor),
+            period: rate.period / factor,
+        };
+        Self {
+            register: more(self.register),
+            login: more(self.login),
+            refresh: more(self.refresh),
+            reconnect: more(self.reconnect),
+            validate: more(self.validate),
+            mail: more(self.mail),
+        }
+    }
+
     fn of(&self, what: What) -> Rate {
         match what {
             What::Register => self.register,

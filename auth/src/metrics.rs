@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 use crate::service::audit::{Event, Outcome};
 
@@ -18,6 +20,7 @@ pub struct Metrics {
     audit_lost: IntCounter,
     mails_lost: IntCounter,
     followers: IntGauge,
+    connections: IntGaugeVec,
 }
 
 impl Metrics {
@@ -77,6 +80,10 @@ impl Metrics {
                 "muster_auth_followers",
                 "Verifiers that follow keys and revocations",
             )?,
+            connections: IntGaugeVec::new(
+                Opts::new("muster_auth_connections", "Open connections, by port"),
+                &["port"],
+            )?,
         };
         registry.register(Box::new(metrics.logins.clone()))?;
         registry.register(Box::new(metrics.reconnects.clone()))?;
@@ -87,6 +94,7 @@ impl Metrics {
         registry.register(Box::new(metrics.audit_lost.clone()))?;
         registry.register(Box::new(metrics.mails_lost.clone()))?;
         registry.register(Box::new(metrics.followers.clone()))?;
+        registry.register(Box::new(metrics.connections.clone()))?;
         Ok(metrics)
     }
 
@@ -129,6 +137,11 @@ impl Metrics {
     /// A mail that was not handed on.
     pub fn mail_lost(&self) {
         self.mails_lost.inc();
+    }
+
+    /// Open connections of a port.
+    pub fn connections(&self, port: &str) -> IntGauge {
+        self.connections.with_label_values(&[port])
     }
 
     /// A verifier follows, until this is dropped.

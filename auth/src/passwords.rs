@@ -388,6 +388,6 @@ mod tests {
         assert_eq!(format!("{:?}", password("hunter2hunter2")), "Password(..)");
         assert!(Password::new(&"a".repeat(MAX_BYTES)).is_ok());
         let long = Password::new(&"a".repeat(MAX_BYTES + 1)).unwrap_err();
-        assert_eq!(long.field, Some("password"));
+        assert_eq!(long.field.as_deref(), Some("password"));
     }
 }

@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth::confidential::Confidential;
 use auth::ids::IdentityKind;
 use auth::providers::http::{Http, Limits};
 use auth::providers::pending::{Pending, RANDOM, Returned};
 use auth::providers::{
-    Confidential, Config, Credential, Email, Error, Forbidden, Provider, Refusal, Subject, jwt,
+    Config, Credential, Email, Error, Forbidden, Provider, Refusal, Subject, jwt,
 };
 use auth::{Code, Failure};
 use providers::idp::{Auth, CLIENT, Fault, Idp, REDIRECT, SECRET, STEAM_KEY, Signing};
@@ -610,7 +611,7 @@ async fn a_credential_of_the_wrong_kind_is_refused_before_anybody_is_asked() {
     assert_eq!(steam.finish(&code).await, Err(wrong.clone()));
     assert_eq!(go(&*steam).await.unwrap_err(), wrong);
     assert_eq!(idp.asked("steam") + idp.asked("token"), 0);
-    assert_eq!(Failure::from(wrong).field, Some("provider"));
+    assert_eq!(Failure::from(wrong).field.as_deref(), Some("provider"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use super::State;
 
 /// How long verifiers may keep the keys: a new key is published longer than that before it signs.
-pub const MAX_AGE: u32 = 300;
+const MAX_AGE: u32 = 300;
 
 /// The public keys of access tokens (RFC 7517).
 #[utoipa::path(

@@ -25,7 +25,7 @@ use crate::service::{Service, now};
 use crate::store::{Identity, NewPlayer, Player, Status};
 
 /// How long a code that came back waits for who began.
-const RETURNED: Duration = Duration::from_secs(300);
+const RETURNED: Duration = Duration::from_mins(5);
 
 /// The longest code, state or ticket that is looked at.
 const LONGEST: usize = 16 * 1024;
@@ -229,37 +229,36 @@ impl Service {
     ) -> Result<SignIn, Failure> {
         let value = subject.identity();
         let hash = self.blind(subject.kind, &value);
-        let player = match self.known(&hash).await? {
-            Some(player) => player,
-            None => {
-                let id = PlayerId(Uuid::new_v4());
-                let email = subject.email.as_ref();
-                let new = NewPlayer {
-                    id,
-                    identity: Identity {
-                        kind: subject.kind,
-                        hash,
-                        label: self.seal(LABEL, &hash.0, value.as_bytes())?,
-                    },
-                    email: email
-                        .map(|email| self.seal(EMAIL, id.0.as_bytes(), email.address.as_bytes()))
-                        .transpose()?,
-                    email_verified: email.is_some_and(|email| email.verified),
-                    password: None,
-                    guest: false,
-                    at: now(),
-                };
-                self.parts().store.create_player(&new).await?;
-                self.note(
-                    Event::Register,
-                    Outcome::Success,
-                    id,
-                    &caller.address.to_string(),
-                    &serde_json::json!({ "identity": subject.kind.name() }),
-                );
-                // Whoever was first: a retry of the same call may have been.
-                self.known(&hash).await?.ok_or_else(Failure::credentials)?
-            }
+        let player = if let Some(player) = self.known(&hash).await? {
+            player
+        } else {
+            let id = PlayerId(Uuid::new_v4());
+            let email = subject.email.as_ref();
+            let new = NewPlayer {
+                id,
+                identity: Identity {
+                    kind: subject.kind,
+                    hash,
+                    label: self.seal(LABEL, &hash.0, value.as_bytes())?,
+                },
+                email: email
+                    .map(|email| self.seal(EMAIL, id.0.as_bytes(), email.address.as_bytes()))
+                    .transpose()?,
+                email_verified: email.is_some_and(|email| email.verified),
+                password: None,
+                guest: false,
+                at: now(),
+            };
+            self.parts().store.create_player(&new).await?;
+            self.note(
+                Event::Register,
+                Outcome::Success,
+                id,
+                &caller.address.to_string(),
+                &serde_json::json!({ "identity": subject.kind.name() }),
+            );
+            // Whoever was first: a retry of the same call may have been.
+            self.known(&hash).await?.ok_or_else(Failure::credentials)?
         };
         self.enter_as(caller, terms, &player, subject).await
     }

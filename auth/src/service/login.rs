@@ -22,7 +22,7 @@ use crate::service::{Service, Verification, now};
 use crate::store::{Identity, NewPlayer, Player, Status};
 
 /// How long a second step may take.
-const SECOND_STEP: Duration = Duration::from_secs(300);
+const SECOND_STEP: Duration = Duration::from_mins(5);
 
 /// How many codes may be tried in one login.
 const SECOND_STEP_TRIES: u32 = 5;
@@ -332,11 +332,9 @@ impl Service {
     }
 }
 
-/// Enough of a hash to find lines of one account, too little to find the account.
+/// Enough of a hash to find the lines of one account; not the account, without the key.
 fn short(hash: &IdentityHash) -> String {
-    hash.0
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Uuid::from_slice(&hash.0[..16])
+        .map(|id| id.simple().to_string())
+        .unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::service::{Service, now};
 
 /// How often.
-const PERIOD: Duration = Duration::from_secs(600);
+const PERIOD: Duration = Duration::from_mins(10);
 
 /// How many rows of each table at once: a statement must not hold up others.
 const AT_ONCE: u32 = 1000;

@@ -21,7 +21,7 @@ use crate::service::{Service, now};
 use crate::store::{OneTime, Purpose, Status, Which};
 
 /// How long a mailed secret is good.
-const ONE_TIME: std::time::Duration = std::time::Duration::from_secs(3600);
+const ONE_TIME: std::time::Duration = std::time::Duration::from_hours(1);
 
 /// How many mails may wait to be written.
 const QUEUE: usize = 1024;

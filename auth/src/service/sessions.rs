@@ -29,7 +29,7 @@ const MOST_CACHED: u64 = 100_000;
 /// How long Valkey keeps a session that nobody refreshes.
 ///
 /// No longer than revocations are remembered: what is cached too late is known to have ended.
-const LIVE_SESSION: Duration = Duration::from_secs(300);
+const LIVE_SESSION: Duration = Duration::from_mins(5);
 
 /// The longest id of a request.
 const LONGEST_REQUEST_ID: usize = 64;
@@ -123,18 +123,17 @@ impl Default for SessionCache {
 impl SessionCache {
     /// Forgets one session, or all of a player's.
     pub(super) async fn forget(&self, player: PlayerId, session: Option<SessionId>) {
-        match session {
-            Some(session) => self.0.invalidate(&(player, session)).await,
-            None => {
-                let all = self
-                    .0
-                    .invalidate_entries_if(move |(owner, _), _| *owner == player);
-                if let Err(error) = all {
-                    tracing::error!(%error, "The session cache cannot forget a player");
-                    self.0.invalidate_all();
-                }
+        let Some(session) = session else {
+            let all = self
+                .0
+                .invalidate_entries_if(move |(owner, _), _| *owner == player);
+            if let Err(error) = all {
+                tracing::error!(%error, "The session cache cannot forget a player");
+                self.0.invalidate_all();
             }
-        }
+            return;
+        };
+        self.0.invalidate(&(player, session)).await;
     }
 }
 

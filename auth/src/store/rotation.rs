@@ -98,6 +98,7 @@ mod tests {
             client,
             now: SPENT + SignedDuration::from_millis(after),
             grace: Duration::from_secs(10),
+            idle: Duration::from_hours(24),
         }
     }
 

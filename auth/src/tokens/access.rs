@@ -140,6 +140,7 @@ mod tests {
 
     fn session() -> Session {
         Session {
+            game_server: None,
             player: player().id,
             id: SessionId(Uuid::from_u128(2)),
             family: FamilyId(Uuid::from_u128(3)),

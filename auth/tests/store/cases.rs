@@ -129,6 +129,7 @@ fn new_session(player: PlayerId, seconds: i64) -> Session {
         used: at(seconds),
         expires: at(seconds + 1_000),
         revoked: None,
+        game_server: None,
     }
 }
 
@@ -149,6 +150,7 @@ pub(crate) fn rotate(session: &Session, generation: u32, client: u8, seconds: i6
         client: Some([client; 32]),
         now: at(seconds),
         grace: Duration::from_secs(10),
+        idle: Duration::from_hours(7 * 24),
     }
 }
 

@@ -131,7 +131,7 @@ pub(super) async fn nobody_is_found_by_nothing(store: Shared) {
         store.touch_device(nobody, &device, at(0)).await.unwrap(),
         None
     );
-    assert!(!store.knows_device(nobody, &device.hash).await.unwrap());
+    assert_eq!(store.device(nobody, &device.hash).await.unwrap(), None);
     let session = new_session(nobody, 0);
     assert!(
         !store
@@ -276,10 +276,10 @@ pub(super) async fn passkeys_come_change_and_go(store: Shared) {
 pub(super) async fn devices_are_known_with_their_keys(store: Shared) {
     let id = player(&*store).await;
     let bound = device(Some("key"));
-    assert!(!store.knows_device(id, &bound.hash).await.unwrap());
+    assert_eq!(store.device(id, &bound.hash).await.unwrap(), None);
     let before = store.touch_device(id, &device(None), at(1)).await.unwrap();
     assert_eq!(before, None);
-    assert!(store.knows_device(id, &bound.hash).await.unwrap());
+    assert!(store.device(id, &bound.hash).await.unwrap().is_some());
     let before = store.touch_device(id, &bound, at(2)).await.unwrap();
     assert_eq!(before, Some(device(None)));
     // A sign-in without the key does not take it away.
@@ -288,7 +288,7 @@ pub(super) async fn devices_are_known_with_their_keys(store: Shared) {
     let before = store.touch_device(id, &device(None), at(4)).await.unwrap();
     assert_eq!(before, Some(bound.clone()));
     let other = player(&*store).await;
-    assert!(!store.knows_device(other, &bound.hash).await.unwrap());
+    assert_eq!(store.device(other, &bound.hash).await.unwrap(), None);
 }
 
 pub(super) async fn a_mailed_secret_is_good_once(store: Shared) {

@@ -177,7 +177,7 @@ pub(super) async fn a_removed_account_leaves_its_log_alone(store: Shared) {
     assert_eq!(store.identities(id).await.unwrap(), []);
     assert_eq!(store.session(id, opened.id).await.unwrap(), None);
     assert_eq!(store.passkeys(id).await.unwrap(), []);
-    assert!(!store.knows_device(id, &device(None).hash).await.unwrap());
+    assert_eq!(store.device(id, &device(None).hash).await.unwrap(), None);
     assert!(!store.spend_recovery(id, &code, at(6)).await.unwrap());
     let spent = store.spend_one_time(id, secret.purpose, &secret.hash, at(6));
     assert!(!spent.await.unwrap());

@@ -1,0 +1,408 @@
+//! Puts the service together from its configuration: opens databases, reads secrets and keys.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::backoff::Backoff;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::captcha::{self, Captcha, Siteverify, Unasked};
+use crate::confidential::Confidential;
+use crate::config::{Accounts, Config, SecretsFrom};
+use crate::crypto::column::{Cell, Columns};
+use crate::factors::passkey::Passkeys;
+use crate::limits::Limits;
+use crate::live::Live;
+use crate::live::memory::Memory;
+use crate::live::valkey::{self, Valkey};
+use crate::metrics::Metrics;
+use crate::notify::folder::Folder;
+use crate::notify::outbox::{self, Worker};
+use crate::notify::smtp::{self, Smtp};
+use crate::notify::texts::Texts;
+use crate::notify::{Mail, Mailer};
+use crate::passwords::breached::{Breached, Ranges, Unlisted};
+use crate::passwords::pool::{self, Pool};
+use crate::passwords::{self, Passwords};
+use crate::providers::http::{self, Http};
+use crate::secrets::files::Files;
+use crate::secrets::vault::Vault;
+use crate::secrets::{Secrets, Source};
+use crate::service::{Parts, Service};
+use crate::signing::{self, Seal, SealError, Shared, Signing};
+use crate::store::Store;
+use crate::store::postgres::{self, Postgres};
+use crate::store::sqlite::Sqlite;
+
+/// The secret with the address of PostgreSQL.
+pub const DATABASE: &str = "database.url";
+
+/// The secret with the address of a replica of it that answers some reads.
+pub const DATABASE_REPLICA: &str = "database.replica-url";
+
+/// The secret with an address around PgBouncer, for migrations.
+pub const DATABASE_MIGRATION: &str = "database.migration-url";
+
+/// The secret with the addresses of Valkey, separated by commas or lines.
+pub const VALKEY: &str = "valkey.urls";
+
+/// How long a call to the outside may take.
+const OUTWARD: Duration = Duration::from_secs(5);
+
+/// Between attempts to reach a database at the start.
+const AGAIN: Backoff = Backoff {
+    base: Duration::from_millis(100),
+    cap: Duration::from_secs(5),
+};
+
+/// How many things memory remembers where it stands for Valkey.
+const REMEMBERED: usize = 1_000_000;
+
+/// Why the service cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Metrics could not be registered.
+    #[error("register metrics")]
+    Metrics(#[from] prometheus::Error),
+    /// Secrets cannot be used.
+    #[error("load secrets")]
+    Secrets(#[from] crate::secrets::Error),
+    /// A secret is missing.
+    #[error("the secret {place} is missing: {hint}")]
+    Missing {
+        /// Its name.
+        place: &'static str,
+        /// What should be in it.
+        hint: &'static str,
+    },
+    /// A secret cannot be used; it is not repeated.
+    #[error("{0} is not an address of a database")]
+    Address(&'static str),
+    /// The database of the embedded mode cannot be opened.
+    #[error("open the accounts")]
+    Accounts(#[from] crate::store::Error),
+    /// Valkey's addresses cannot be used.
+    #[error("use the addresses of Valkey")]
+    Valkey(#[from] crate::live::Error),
+    /// Signing keys cannot be used.
+    #[error("load signing keys")]
+    Signing(#[from] signing::Error),
+    /// Something in the configuration cannot be used.
+    #[error("{0}")]
+    Config(String),
+    /// The process was told to end before it had begun.
+    #[error("told to end while waiting for {0}")]
+    Stopped(&'static str),
+}
+
+/// A service that was put together, and what must run beside it.
+#[derive(Debug)]
+pub struct Assembled {
+    /// The service.
+    pub service: Service,
+    /// Secrets, for the edge.
+    pub secrets: Arc<Secrets>,
+    /// The store, for gates.
+    pub store: Arc<dyn Store>,
+    /// The quick state, for gates.
+    pub live: Arc<dyn Live>,
+    /// Delivers mails.
+    pub mails: Worker<Mail>,
+    /// Hears other replicas.
+    pub valkey: Option<Arc<Valkey>>,
+    /// Signs; for gates.
+    pub signing: Arc<Signing>,
+}
+
+/// Signing keys are sealed as columns are.
+#[derive(Debug)]
+struct Sealed(Columns);
+
+impl Sealed {
+    const fn cell(context: &[u8]) -> Cell<'_> {
+        Cell {
+            table: "signing_keys",
+            column: "private_key",
+            row: context,
+        }
+    }
+}
+
+impl Seal for Sealed {
+    fn seal(&self, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.0
+            .seal(&Self::cell(context), plain)
+            .map_err(|error| SealError(error.to_string()))
+    }
+
+    fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        self.0
+            .open(&Self::cell(context), sealed)
+            .map_err(|error| SealError(error.to_string()))
+    }
+}
+
+/// Reads secrets from where the configuration says.
+pub async fn secrets(from: &SecretsFrom) -> Result<Arc<Secrets>, Error> {
+    let source: Arc<dyn Source> = match from {
+        SecretsFrom::Directory(directory) => Arc::new(Files::new(directory)),
+        SecretsFrom::OwnDirectory(directory) => Arc::new(Files::with_keys(directory)?),
+        SecretsFrom::Vault(config) => Arc::new(Vault::new(config.clone())),
+    };
+    Ok(Arc::new(Secrets::load(source).await?))
+}
+
+/// The address of a database among the secrets.
+pub fn address(secrets: &Secrets, name: &'static str) -> Result<Option<postgres::Url>, Error> {
+    secrets
+        .current()
+        .text(name)
+        .map(|text| text.trim().parse().map_err(|_| Error::Address(name)))
+        .transpose()
+}
+
+/// The addresses of Valkey among the secrets.
+pub fn valkey_addresses(secrets: &Secrets) -> Option<Vec<String>> {
+    let current = secrets.current();
+    let text = current.text(VALKEY)?;
+    let addresses = text.split([',', '\n']).map(str::trim);
+    Some(
+        addresses
+            .filter(|address| !address.is_empty())
+            .map(ToOwned::to_owned)
+            .collect(),
+    )
+}
+
+/// Opens the store, and brings its schema up to date; waits for PostgreSQL until `stop`.
+pub async fn store(
+    config: &Config,
+    secrets: &Secrets,
+    stop: &CancellationToken,
+) -> Result<Arc<dyn Store>, Error> {
+    let path = match &config.accounts {
+        Accounts::Sqlite(path) => return Ok(Arc::new(Sqlite::open(path).await?)),
+        Accounts::Postgres => address(secrets, DATABASE)?,
+    };
+    let primary = path.ok_or(Error::Missing {
+        place: DATABASE,
+        hint: "postgres://user:password@host/database",
+    })?;
+    let database = Postgres::new(postgres::Config {
+        replica: address(secrets, DATABASE_REPLICA)?,
+        connections: config.file.database_connections,
+        pooler: config.file.pooler,
+        ..postgres::Config::new(primary)
+    })
+    .map_err(|_| Error::Address(DATABASE))?;
+    let direct = address(secrets, DATABASE_MIGRATION)?;
+    let migrate = async || database.migrate(direct.as_ref()).await;
+    patiently("PostgreSQL", stop, migrate).await?;
+    Ok(Arc::new(database))
+}
+
+/// Tries until it works; only a store that is away is waited for.
+async fn patiently<T>(
+    what: &'static str,
+    stop: &CancellationToken,
+    attempt: impl AsyncFn() -> Result<T, crate::store::Error>,
+) -> Result<T, Error> {
+    for tries in 0.. {
+        match attempt().await {
+            Err(crate::store::Error::Unavailable(cause)) => {
+                tracing::warn!(cause, "Waiting for {what}");
+            }
+            done => return Ok(done?),
+        }
+        let pause = tokio::time::sleep(AGAIN.bound(tries));
+        if stop.run_until_cancelled(pause).await.is_none() {
+            return Err(Error::Stopped(what));
+        }
+    }
+    Err(Error::Stopped(what))
+}
+
+/// Puts the service together; waits for the database until `stop`.
+pub async fn assemble(
+    config: &Config,
+    metrics: Metrics,
+    stop: &CancellationToken,
+) -> Result<Assembled, Error> {
+    let secrets = secrets(&config.secrets).await?;
+    let store = store(config, &secrets, stop).await?;
+    let (live, valkey): (Arc<dyn Live>, _) = match &config.accounts {
+        Accounts::Sqlite(_) => (Arc::new(Memory::new(REMEMBERED)), None),
+        Accounts::Postgres => {
+            let urls = valkey_addresses(&secrets).ok_or(Error::Missing {
+                place: VALKEY,
+                hint: "redis://:password@host:6379, several for a cluster",
+            })?;
+            let valkey = Arc::new(Valkey::new(&valkey::Config::new(urls))?);
+            (Arc::clone(&valkey) as Arc<dyn Live>, Some(valkey))
+        }
+    };
+    let columns = || Columns::new(Arc::clone(&secrets));
+    let signing = signing(&store, &live, columns(), stop).await?;
+    let file = &config.file;
+    let (deliver, texts) = mailer(config, &secrets)?;
+    let (outbox, mails) = outbox::outbox(deliver, outbox::Limits::default());
+    let parts = Parts {
+        settings: config.settings.clone(),
+        store: Arc::clone(&store),
+        live: Arc::clone(&live),
+        columns: columns(),
+        signing: Arc::clone(&signing),
+        passwords: passwords(config, &secrets)?,
+        limits: Limits::new(file.limits(&mut Vec::new())),
+        outbox,
+        texts,
+        captcha: captcha(config, &secrets)?,
+        providers: providers(config, &secrets)?,
+        passkeys: passkeys(config)?,
+        metrics,
+        secrets: Arc::clone(&secrets),
+    };
+    Ok(Assembled {
+        service: Service::new(parts),
+        secrets,
+        store,
+        live,
+        mails,
+        valkey,
+        signing,
+    })
+}
+
+async fn signing(
+    store: &Arc<dyn Store>,
+    live: &Arc<dyn Live>,
+    columns: Columns,
+    stop: &CancellationToken,
+) -> Result<Arc<Signing>, Error> {
+    // The keys themselves must be readable; that a database answers was seen just now.
+    let backing = Shared {
+        store: Arc::clone(store),
+        live: Arc::clone(live),
+    };
+    let load = Signing::load(
+        runtime::clock::now(),
+        Box::new(backing),
+        Box::new(Sealed(columns)),
+        signing::plan::Policy::default(),
+    );
+    match stop.run_until_cancelled(load).await {
+        Some(signing) => Ok(Arc::new(signing?)),
+        None => Err(Error::Stopped("signing keys")),
+    }
+}
+
+/// Who delivers mails, and what they say.
+fn mailer(config: &Config, secrets: &Arc<Secrets>) -> Result<(Arc<Mailer>, Texts), Error> {
+    let bad = |error: &dyn std::fmt::Display| Error::Config(format!("mail: {error}"));
+    if let Some(mail) = &config.file.mail {
+        let settings = smtp::Config {
+            url: mail.url.clone(),
+            from: mail.from.clone(),
+            ca: None,
+            timeout: OUTWARD,
+        };
+        let texts = Texts {
+            game: config.file.game.clone(),
+            verify: mail.verify_page.clone(),
+            reset: mail.reset_page.clone(),
+        };
+        let smtp = Smtp::new(&settings, Arc::clone(secrets)).map_err(|error| bad(&error))?;
+        return Ok((Arc::new(smtp), texts));
+    }
+    let Accounts::Sqlite(path) = &config.accounts else {
+        return Err(bad(&"is missing"));
+    };
+    let folder = path
+        .parent()
+        .unwrap_or_else(|| Path::new("."))
+        .join("mails");
+    tracing::info!(folder = %folder.display(), "Mails are written to files, and sent to nobody");
+    let page = |name: &str| {
+        Url::parse(&config.settings.issuer)
+            .and_then(|issuer| issuer.join(name))
+            .map_err(|error| bad(&error))
+    };
+    let texts = Texts {
+        game: config.file.game.clone(),
+        verify: page("verify")?,
+        reset: page("reset")?,
+    };
+    Ok((Arc::new(Folder::new(folder)), texts))
+}
+
+fn passwords(config: &Config, secrets: &Secrets) -> Result<Passwords, Error> {
+    let entry = &config.file.passwords;
+    let pool = Arc::new(Pool::new(pool::Limits {
+        memory_mib: entry.memory_mib,
+        queue: entry.queue,
+        ..pool::Limits::default()
+    }));
+    let breached: Arc<dyn Breached> = match &entry.breached {
+        None => Arc::new(Unlisted),
+        Some(url) => Arc::new(
+            Ranges::new(url.clone(), OUTWARD)
+                .map_err(|error| Error::Config(format!("passwords.breached: {error}")))?,
+        ),
+    };
+    let pepper = entry
+        .pepper
+        .then(|| secrets.current().keyring.pepper().clone());
+    let settings = passwords::Config {
+        profile: entry.profile.profile(),
+        pepper,
+    };
+    Passwords::new(settings, pool, breached)
+        .map_err(|error| Error::Config(format!("passwords.profile: {error}")))
+}
+
+fn captcha(config: &Config, secrets: &Arc<Secrets>) -> Result<Arc<dyn Captcha>, Error> {
+    let Some(entry) = &config.file.captcha else {
+        return Ok(Arc::new(Unasked));
+    };
+    let settings = captcha::Config {
+        url: entry.url.clone(),
+        hostnames: entry.hostnames.clone(),
+        timeout: OUTWARD,
+    };
+    Siteverify::new(settings, Arc::clone(secrets))
+        .map(|captcha| Arc::new(captcha) as Arc<dyn Captcha>)
+        .map_err(|error| Error::Config(format!("captcha: {error}")))
+}
+
+fn providers(config: &Config, secrets: &Secrets) -> Result<crate::providers::Providers, Error> {
+    let http = Http::new(http::Limits::default())
+        .map_err(|error| Error::Config(format!("elsewhere: {error}")))?;
+    let current = secrets.current();
+    let secret = |name: &str| current.text(name).map(Confidential::new);
+    config
+        .file
+        .elsewhere
+        .build(&http, &secret)
+        .map_err(|problems| {
+            let lines: Vec<String> = problems
+                .iter()
+                .map(|problem| format!("elsewhere.{problem}"))
+                .collect();
+            Error::Config(lines.join("; "))
+        })
+}
+
+fn passkeys(config: &Config) -> Result<Passkeys, Error> {
+    let bad = |error: &dyn std::fmt::Display| Error::Config(format!("passkeys: {error}"));
+    let issuer = Url::parse(&config.settings.issuer).map_err(|error| bad(&error))?;
+    let domain = issuer
+        .host_str()
+        .ok_or_else(|| bad(&"the issuer names no host"))?
+        .to_owned();
+    let mut origins = vec![issuer];
+    origins.extend(config.file.passkey_origins.iter().cloned());
+    Passkeys::new(&domain, &config.file.game, &origins).map_err(|error| bad(&error))
+}

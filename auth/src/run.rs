@@ -1,0 +1,271 @@
+//! The life of the process: what starts in which order, and how it ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use prometheus::IntGauge;
+use proto::muster::auth::v1::auth_server::AuthServer;
+use runtime::admin::Admin;
+use runtime::serve::{Count, Server};
+use runtime::tls::{Files, Reloading};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::server::NamedService;
+
+use crate::assemble::{self, Assembled, assemble};
+use crate::config::Config;
+use crate::edge::Edge;
+use crate::maintenance;
+use crate::metrics::Metrics;
+
+/// Readiness gate: the process has begun and has not been told to end.
+const RUNNING: &str = "running";
+
+/// Readiness gate: the database answers.
+const DATABASE: &str = "database";
+
+/// Readiness gate: signing keys are current.
+const KEYS: &str = "signing keys";
+
+/// How often gates are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Largest gRPC message.
+const MESSAGE: usize = 64 * 1024;
+
+/// Why auth ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It could not be put together.
+    #[error(transparent)]
+    Assemble(#[from] assemble::Error),
+    /// Metrics could not be registered.
+    #[error("register metrics")]
+    Metrics(#[from] prometheus::Error),
+    /// The certificates cannot be used.
+    #[error("load certificates")]
+    Tls(#[from] runtime::tls::Error),
+    /// A port could not be opened.
+    #[error("listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A task ended that should have run on.
+    #[error("task {0} ended")]
+    Ended(&'static str),
+    /// A command failed.
+    #[error(transparent)]
+    Maintenance(#[from] maintenance::Error),
+}
+
+/// Counts connections of one port.
+#[derive(Clone, Debug)]
+struct Connections(IntGauge);
+
+/// An open connection.
+#[derive(Debug)]
+struct Open(IntGauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Count for Connections {
+    type Open = Open;
+
+    fn connected(&self) -> Open {
+        self.0.inc();
+        Open(self.0.clone())
+    }
+
+    fn refused(&self) {
+        tracing::warn!("A connection was refused: there are as many as may be");
+    }
+}
+
+/// Runs auth, or does what the command says, until `stop` is cancelled.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
+    match &config.command {
+        None => {
+            let http = listen(config.address).await?;
+            let grpc = listen(config.grpc_address).await?;
+            serve(config, Admin::default(), http, grpc, stop).await
+        }
+        Some(command) => Ok(maintenance::run(&config, command, stop).await?),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| Error::Listen { address, source })
+}
+
+/// Serves on sockets that are open already, for processes that host more than auth.
+pub async fn serve(
+    config: Config,
+    admin: Admin,
+    http: TcpListener,
+    grpc: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    admin.close(RUNNING, "starting");
+    let metrics = Metrics::register(admin.registry())?;
+    // First up and last down.
+    let admin_stop = CancellationToken::new();
+    let _admin_ends_with_us = admin_stop.clone().drop_guard();
+    let mut tasks = JoinSet::new();
+    let admin_server = admin.clone().serve(config.admin_address, admin_stop);
+    tasks.spawn(async move {
+        if let Err(error) = admin_server.await {
+            tracing::error!(%error, "Health and metrics could not be served");
+        }
+        "admin"
+    });
+    let assembled = match assemble(&config, metrics.clone(), &stop).await {
+        // It was told to end while it waited: that is no failure.
+        Err(assemble::Error::Stopped(_)) => return Ok(()),
+        assembled => assembled?,
+    };
+    let background_stop = CancellationToken::new();
+    let close = CancellationToken::new();
+    let edge = Edge {
+        origin: config.settings.issuer.as_str().into(),
+        proxies: config.file.proxies(&mut Vec::new()).into(),
+        secrets: Arc::clone(&assembled.secrets),
+        nonces: config.file.dpop_nonces,
+        stop: close.clone(),
+    };
+    let service = assembled.service.clone();
+    let http_tls = certificates(config.tls.clone(), &mut tasks, &stop)?;
+    let grpc_tls = certificates(config.grpc_tls.clone(), &mut tasks, &stop)?;
+    let grpc_router = grpc_router(&assembled, &edge);
+    let http_router = crate::http::router(service.clone(), edge);
+    let server = |router, tls, name| Server {
+        router,
+        tls,
+        connections: config.connections,
+        timeout: config.request_timeout,
+        count: Connections(metrics.connections(name)),
+    };
+    let mut serving = JoinSet::new();
+    serving.spawn(server(http_router, http_tls, "http").serve(http, close.clone()));
+    serving.spawn(server(grpc_router, grpc_tls, "grpc").serve(grpc, close.clone()));
+    let background = background(assembled, admin.clone(), background_stop.clone());
+    let mut background = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(background));
+    admin.open(RUNNING);
+    tracing::info!(
+        http = %config.address,
+        grpc = %config.grpc_address,
+        tls = config.tls.is_some(),
+        issuer = config.settings.issuer,
+        "Serving accounts"
+    );
+    tokio::select! {
+        // Some tasks end by `stop` too.
+        biased;
+        () = stop.cancelled() => {}
+        Some(ended) = tasks.join_next() => {
+            return Err(Error::Ended(ended.unwrap_or("that panicked")));
+        }
+        _ = serving.join_next() => return Err(Error::Ended("server")),
+        _ = &mut background => return Err(Error::Ended("background")),
+    }
+    admin.close(RUNNING, "shutting down");
+    tokio::time::sleep(config.shutdown_delay).await;
+    close.cancel();
+    let drain = async {
+        while serving.join_next().await.is_some() {}
+        // What calls left behind is written when there are no more calls.
+        background_stop.cancel();
+        drop((&mut background).await);
+    };
+    if tokio::time::timeout(config.drain_timeout, drain)
+        .await
+        .is_err()
+    {
+        tracing::warn!("Ended with requests in flight");
+    }
+    Ok(())
+}
+
+fn certificates(
+    files: Option<Files>,
+    tasks: &mut JoinSet<&'static str>,
+    stop: &CancellationToken,
+) -> Result<Option<Reloading>, Error> {
+    let Some(files) = files else {
+        return Ok(None);
+    };
+    let tls = Reloading::load(files)?;
+    let follow = tls.clone().follow(stop.clone());
+    tasks.spawn(async move {
+        follow.await;
+        "certificates"
+    });
+    Ok(Some(tls))
+}
+
+fn grpc_router(assembled: &Assembled, edge: &Edge) -> Router {
+    fn path<S: NamedService>(_: &S) -> String {
+        format!("/{}/{{*method}}", S::NAME)
+    }
+    let api = crate::grpc::Api::new(assembled.service.clone(), edge.clone());
+    let api = AuthServer::new(api).max_decoding_message_size(MESSAGE);
+    let (_, health) = tonic_health::server::health_reporter();
+    Router::new()
+        .route_service(&path(&api), api)
+        .route_service(&path(&health), health)
+}
+
+/// Everything that goes on without any caller.
+async fn background(assembled: Assembled, admin: Admin, stop: CancellationToken) {
+    let Assembled {
+        service,
+        store,
+        live,
+        mails,
+        valkey,
+        signing,
+        ..
+    } = assembled;
+    let hear = async {
+        if let Some(valkey) = valkey {
+            valkey.listen(&stop).await;
+        }
+    };
+    let look = async {
+        let mut ticks = tokio::time::interval(LOOK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            match store.ping().await {
+                Ok(()) => admin.open(DATABASE),
+                Err(error) => admin.close(DATABASE, error.to_string()),
+            }
+            if signing.is_current(runtime::clock::now()) {
+                admin.open(KEYS);
+            } else {
+                admin.close(KEYS, "they were not read lately");
+            }
+            // No gate: without Valkey auth is slower and stricter, and works.
+            if let Err(error) = live.ping().await {
+                tracing::warn!(%error, "Valkey does not answer");
+            }
+        }
+    };
+    tokio::join!(
+        service.run(stop.clone()),
+        mails.run(stop.clone()),
+        hear,
+        look
+    );
+}
