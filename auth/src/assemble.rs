@@ -395,14 +395,17 @@ fn providers(config: &Config, secrets: &Secrets) -> Result<crate::providers::Pro
         })
 }
 
-fn passkeys(config: &Config) -> Result<Passkeys, Error> {
+/// Passkeys belong to a domain: there are none for an address.
+fn passkeys(config: &Config) -> Result<Option<Passkeys>, Error> {
     let bad = |error: &dyn std::fmt::Display| Error::Config(format!("passkeys: {error}"));
     let issuer = Url::parse(&config.settings.issuer).map_err(|error| bad(&error))?;
-    let domain = issuer
-        .host_str()
-        .ok_or_else(|| bad(&"the issuer names no host"))?
-        .to_owned();
+    let Some(domain) = issuer.domain().map(ToOwned::to_owned) else {
+        tracing::info!("No passkeys: the issuer is an address, not a domain");
+        return Ok(None);
+    };
     let mut origins = vec![issuer];
     origins.extend(config.file.passkey_origins.iter().cloned());
-    Passkeys::new(&domain, &config.file.game, &origins).map_err(|error| bad(&error))
+    Passkeys::new(&domain, &config.file.game, &origins)
+        .map(Some)
+        .map_err(|error| bad(&error))
 }

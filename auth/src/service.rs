@@ -144,8 +144,8 @@ pub struct Parts {
     pub captcha: Arc<dyn Captcha>,
     /// Where else players sign in.
     pub providers: Providers,
-    /// Signing in by passkeys.
-    pub passkeys: Passkeys,
+    /// Signing in by passkeys; none where the issuer has no domain.
+    pub passkeys: Option<Passkeys>,
     /// Numbers for operators.
     pub metrics: Metrics,
 }

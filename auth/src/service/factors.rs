@@ -5,7 +5,8 @@ use zeroize::Zeroizing;
 
 use crate::confidential::Confidential;
 use crate::error::{Code, Failure};
-use crate::factors::{base32, passkey, recovery, totp};
+use crate::factors::passkey::{self, Passkeys};
+use crate::factors::{base32, recovery, totp};
 use crate::ids::{IdentityHash, PlayerId};
 use crate::limits::{Source, What, Who};
 use crate::live::Key;
@@ -154,7 +155,7 @@ impl Service {
         let name = self
             .email(&player)?
             .unwrap_or_else(|| player.id.to_string());
-        let passkeys = &self.parts().passkeys;
+        let passkeys = self.passkey_party()?;
         let begun = passkeys.begin_registration(player.id, &name, &present)?;
         let handle = self.keep_ceremony(&begun.state).await?;
         Ok((begun.options, handle))
@@ -173,7 +174,7 @@ impl Service {
             return Err(Failure::field("name", "1 to 64 characters"));
         }
         let state = self.take_ceremony(handle).await?;
-        let passkeys = &self.parts().passkeys;
+        let passkeys = self.passkey_party()?;
         let passkey = passkeys.finish_registration(claims.sub, &state, response, name, now())?;
         self.parts().store.put_passkey(claims.sub, &passkey).await?;
         self.note(
@@ -223,7 +224,7 @@ impl Service {
     ) -> Result<(serde_json::Value, Confidential), Failure> {
         self.limit(What::Login, Who::Address(caller.address))
             .await?;
-        let begun = self.parts().passkeys.begin_discoverable()?;
+        let begun = self.passkey_party()?.begin_discoverable()?;
         let handle = self.keep_ceremony(&begun.state).await?;
         Ok((begun.options, handle))
     }
@@ -251,7 +252,7 @@ impl Service {
         let terms = self.terms(caller).await?;
         let state = self.take_ceremony(handle).await?;
         let parts = self.parts();
-        let claimed = parts.passkeys.claimed(&state, response)?;
+        let claimed = self.passkey_party()?.claimed(&state, response)?;
         let source = Source::Passkey(&claimed.credential);
         let account = IdentityHash(crate::crypto::named_hash(
             "passkey",
@@ -262,7 +263,10 @@ impl Service {
             .begin(parts.live.as_ref(), account, source)
             .await?;
         let present = parts.store.passkeys(claimed.player).await?;
-        let passkey = match parts.passkeys.finish(&state, response, &present, now()) {
+        let passkey = match self
+            .passkey_party()?
+            .finish(&state, response, &present, now())
+        {
             Ok(passkey) => passkey,
             Err(error) => {
                 attempt.failed().await;
@@ -294,6 +298,13 @@ impl Service {
         let password = password
             .ok_or_else(|| Failure::field("password", "needed to change how you sign in"))?;
         self.confirm(caller, player, password).await
+    }
+
+    fn passkey_party(&self) -> Result<&Passkeys, Failure> {
+        self.parts()
+            .passkeys
+            .as_ref()
+            .ok_or_else(|| Failure::new(Code::NotFound, "this service has no passkeys"))
     }
 
     async fn keep_ceremony(&self, state: &[u8]) -> Result<Confidential, Failure> {
