@@ -44,6 +44,9 @@ cases! {
     sessions:
         a_session_is_as_it_was_opened,
         sessions_end_as_asked,
+        a_family_ends_with_its_session,
+        a_live_session_plays_somewhere,
+        a_token_that_nobody_uses_lapses,
         a_disabled_account_has_no_session,
         a_removed_account_leaves_its_log_alone,
         a_token_is_good_once,

@@ -101,6 +101,66 @@ pub(super) async fn sessions_end_as_asked(store: Shared) {
     assert_eq!(ended.unwrap(), []);
 }
 
+pub(super) async fn a_family_ends_with_its_session(store: Shared) {
+    let id = player(&*store).await;
+    let (first, second) = (session(&*store, id, 0).await, session(&*store, id, 1).await);
+    let which = Which::Family(first.family);
+    let ended = store.end_sessions(id, which, at(2)).await.unwrap();
+    assert_eq!(sessions_of(&ended), [first.id]);
+    assert_eq!(store.end_sessions(id, which, at(3)).await.unwrap(), []);
+    assert_eq!(store.sessions(id, at(4)).await.unwrap(), [second.clone()]);
+    // Another player's family is none of the player's.
+    let other = player(&*store).await;
+    let which = Which::Family(second.family);
+    assert_eq!(store.end_sessions(other, which, at(5)).await.unwrap(), []);
+}
+
+pub(super) async fn a_live_session_plays_somewhere(store: Shared) {
+    let id = player(&*store).await;
+    let opened = session(&*store, id, 0).await;
+    let server = |server| {
+        let store = store.clone();
+        let (session, player) = (opened.id, id);
+        async move { store.assign_server(player, session, server, at(1)).await }
+    };
+    assert!(server(Some("203.0.113.7:7012")).await.unwrap());
+    let (known, _) = store.session(id, opened.id).await.unwrap().unwrap();
+    assert_eq!(known.game_server.as_deref(), Some("203.0.113.7:7012"));
+    assert_eq!(store.sessions(id, at(1)).await.unwrap(), [known]);
+    assert!(server(None).await.unwrap());
+    let (known, _) = store.session(id, opened.id).await.unwrap().unwrap();
+    assert_eq!(known, opened);
+    // Neither somebody else's session, nor one that has ended or expired.
+    let other = player(&*store).await;
+    let late = store.assign_server(id, opened.id, Some("a"), opened.expires);
+    assert!(!late.await.unwrap());
+    let stranger = store.assign_server(other, opened.id, Some("a"), at(1));
+    assert!(!stranger.await.unwrap());
+    store.end_sessions(id, Which::All, at(2)).await.unwrap();
+    assert!(!server(Some("a")).await.unwrap());
+}
+
+pub(super) async fn a_token_that_nobody_uses_lapses(store: Shared) {
+    let id = player(&*store).await;
+    let opened = session(&*store, id, 0).await;
+    let hour = |generation, seconds| Rotate {
+        idle: std::time::Duration::from_secs(100),
+        ..rotate(&opened, generation, 1, seconds)
+    };
+    // Each use begins the time anew; to the microsecond.
+    for (generation, seconds) in [(0, 99), (1, 198), (2, 297)] {
+        let rotated = store.rotate(&hour(generation, seconds)).await.unwrap();
+        assert!(matches!(rotated, Rotated::Next { .. }), "{rotated:?}");
+    }
+    assert_eq!(store.rotate(&hour(3, 397)).await.unwrap(), Rotated::Refused);
+    let just = Rotate {
+        now: at(397) - SignedDuration::from_micros(1),
+        ..hour(3, 0)
+    };
+    let rotated = store.rotate(&just).await.unwrap();
+    assert!(matches!(rotated, Rotated::Next { .. }), "{rotated:?}");
+}
+
 pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
     let id = player(&*store).await;
     let opened = session(&*store, id, 0).await;
