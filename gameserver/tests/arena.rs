@@ -231,7 +231,7 @@ fn over_and_looked_at() -> World {
         is_assigned: true,
         ..Setup::default()
     });
-    world.assign(1);
+    world.assign(&[0]);
     world.join(0);
     world.run_ticks(4 * 60 + 30);
     assert!(matches!(world.stage(), Stage::Over { .. }));
@@ -247,7 +247,7 @@ fn an_assignment_that_comes_while_the_last_match_is_looked_at_is_not_lost() {
     world.next_match();
     world.join(1);
     world.run_ticks(10);
-    world.assign(1);
+    world.assign(&[1]);
     world.run_ticks(30);
     assert_eq!(world.stage(), Stage::Hosting);
     assert!(world.client(1).snapshots > 0);
@@ -263,7 +263,7 @@ fn a_player_waits_for_an_assignment_that_is_on_its_way() {
     world.join(0);
     world.run_ticks(30);
     assert_eq!(world.stage(), Stage::Idle);
-    world.assign(3);
+    world.assign(&[0, 1, 2]);
     world.run_ticks(30);
     assert_eq!(world.stage(), Stage::Hosting);
     assert!(world.client(0).snapshots > 0);
@@ -283,7 +283,7 @@ fn a_token_that_was_left_over_begins_no_match_where_the_platform_assigns_them() 
     assert_eq!(world.stage(), Stage::Idle);
     assert!(!world.client(0).is_connected());
     world.next_match();
-    world.assign(1);
+    world.assign(&[1]);
     world.join(1);
     world.run_ticks(30);
     assert!(world.client(1).snapshots > 0);
@@ -296,11 +296,11 @@ fn another_assignment_takes_the_current_match_away() {
         is_assigned: true,
         ..Setup::default()
     });
-    world.assign(1);
+    world.assign(&[0]);
     world.join(0);
     world.run_ticks(60);
     world.next_match();
-    world.assign(1);
+    world.assign(&[1]);
     world.run_ticks(1);
     world.join(1);
     world.run_ticks(90);
@@ -318,7 +318,7 @@ fn another_assignment_takes_the_current_match_away() {
 fn an_assignment_that_is_withdrawn_before_its_match_begins_begins_none() {
     let mut world = over_and_looked_at();
     world.next_match();
-    world.assign(1);
+    world.assign(&[1]);
     world.order(Order::Withdrawn);
     world.order(Order::Reported);
     world.run_ticks(60);
@@ -349,7 +349,7 @@ fn a_match_tells_when_it_has_places_and_when_it_has_none() {
     world.run_ticks(10);
     assert_eq!(openings(&world), [false; 0]);
     // Two are expected: until they are there, one place is free, and then still.
-    world.assign(2);
+    world.assign(&[0, 1]);
     world.run_ticks(60);
     assert_eq!(openings(&world), [true]);
     world.order(Order::Labeled(Some(true)));
@@ -384,7 +384,7 @@ fn a_match_for_whom_it_expects_is_not_open_until_somebody_leaves_it() {
         is_assigned: true,
         ..Setup::default()
     });
-    world.assign(2);
+    world.assign(&[0, 1]);
     world.run_ticks(10);
     world.join(0);
     world.run_ticks(60);
@@ -395,6 +395,60 @@ fn a_match_for_whom_it_expects_is_not_open_until_somebody_leaves_it() {
     world.drop_socket(1);
     world.run_ticks(GONE);
     assert_eq!(openings(&world), [true]);
+}
+
+#[test]
+fn whoever_was_assigned_finds_a_place_whoever_comes_first() {
+    let mut world = World::new(Setup {
+        players: 3,
+        is_assigned: true,
+        ..Setup::default()
+    });
+    world.assign(&[0, 1]);
+    world.run_ticks(10);
+    world.order(Order::Labeled(Some(true)));
+    // One place is for anybody, and the other two are not, however early who wants them.
+    world.join(5);
+    world.run_ticks(30);
+    world.join(6);
+    world.run_ticks(30);
+    assert!(world.client(5).snapshots > 0);
+    assert!(!world.client(6).is_connected());
+    assert_eq!(openings(&world), [true, false]);
+    world.order(Order::Labeled(Some(false)));
+    world.join(0);
+    // Three seconds of countdown, and most of those in which who is late may still come.
+    world.run_ticks(30 * 60);
+    assert_eq!(world.game().arena().course().phase(), Phase::Playing);
+    world.join(6);
+    world.run_ticks(30);
+    assert!(!world.client(6).is_connected());
+    world.join(1);
+    world.run_ticks(30);
+    assert!(world.client(1).snapshots > 0);
+    assert_eq!(openings(&world), [true, false]);
+}
+
+#[test]
+fn the_place_of_who_does_not_come_is_kept_until_the_match_has_been_played_for_a_while() {
+    let mut world = World::new(Setup {
+        players: 2,
+        is_assigned: true,
+        ..Setup::default()
+    });
+    world.assign(&[0, 1]);
+    world.join(0);
+    // As long as it waits for its players, the countdown, and as long as who is lost may come back.
+    world.run_ticks(63 * 60);
+    assert_eq!(openings(&world), [false; 0]);
+    world.run_ticks(30);
+    assert_eq!(openings(&world), [true]);
+    world.join(6);
+    world.run_ticks(30);
+    assert!(world.client(6).snapshots > 0);
+    world.join(1);
+    world.run_ticks(30);
+    assert!(!world.client(1).is_connected());
 }
 
 #[test]

@@ -44,8 +44,8 @@ pub enum Order {
     Assigned {
         /// Which one.
         match_id: [u8; 16],
-        /// How many players it expects; 0 if it does not say.
-        players: u16,
+        /// Whom it expects; nobody if it does not say.
+        players: Vec<PlayerId>,
     },
     /// The assignment is over, that of a match which has not begun included. Another assignment
     /// says so of the one before.
@@ -118,8 +118,8 @@ pub struct Host<Random> {
     metrics: Metrics,
     waiting: Vec<(Duration, Peer, Box<Presented>)>,
     closing: Vec<Peer>,
-    /// The assigned match, and how many players it expects, until it begins.
-    next: Option<([u8; 16], u16)>,
+    /// The assigned match, and whom it expects, until it begins.
+    next: Option<([u8; 16], Vec<PlayerId>)>,
     seen_at: Option<Duration>,
     drain_at: Option<Duration>,
     detail: Detail,
@@ -127,8 +127,6 @@ pub struct Host<Random> {
     told: AfterMatch,
     /// A report that the queue had no room for.
     unsent: Option<Report>,
-    /// How many players the platform expects in the match; 0 if it does not say.
-    expected: u16,
     opening: Opening,
 }
 
@@ -161,7 +159,6 @@ impl<Random: RandomSource + Clone> Host<Random> {
             // A server says so before its first tick.
             told: AfterMatch::Ready,
             unsent: None,
-            expected: 0,
             opening: Opening::default(),
         }
     }
@@ -233,7 +230,7 @@ impl<Random: RandomSource + Clone> Host<Random> {
     /// Does everything that is due: orders, ticks, and what goes out after them.
     pub fn tick(&mut self, now: Now, outbox: &mut impl Outbox) -> Due {
         while let Ok(order) = self.control.orders.try_recv() {
-            self.obey(now, &order, outbox);
+            self.obey(now, order, outbox);
         }
         self.let_in(now, outbox);
         let due = self.pace.due(now.monotonic);
@@ -257,9 +254,9 @@ impl<Random: RandomSource + Clone> Host<Random> {
         due
     }
 
-    fn obey(&mut self, now: Now, order: &Order, outbox: &mut impl Outbox) {
+    fn obey(&mut self, now: Now, order: Order, outbox: &mut impl Outbox) {
         match order {
-            &Order::Assigned { match_id, players } => {
+            Order::Assigned { match_id, players } => {
                 let is_known = self.game.as_ref().is_some_and(|game| game.id() == match_id);
                 if !is_known && self.last_match != Some(match_id) {
                     self.next = Some((match_id, players));
@@ -277,7 +274,7 @@ impl<Random: RandomSource + Clone> Host<Random> {
                 self.on(now, Event::Withdrawn, outbox);
             }
             Order::Reported => self.on(now, Event::Reported, outbox),
-            Order::Labeled(known) => self.opening.arrive(*known),
+            Order::Labeled(known) => self.opening.arrive(known),
             Order::Drain => {
                 self.drain_at
                     .get_or_insert(now.monotonic + self.config.drain_timeout);
@@ -294,7 +291,7 @@ impl<Random: RandomSource + Clone> Host<Random> {
         }
         if self.life.stage() == Stage::Idle {
             let first = self.waiting.first().filter(|_| !self.config.is_assigned);
-            let wished = first.map(|(_, _, presented)| (presented.user_data.match_id, 0));
+            let wished = first.map(|(_, _, presented)| (presented.user_data.match_id, Vec::new()));
             if let Some((match_id, players)) = self.next.take().or(wished) {
                 self.begin(now, match_id, players, outbox);
             }
@@ -320,18 +317,26 @@ impl<Random: RandomSource + Clone> Host<Random> {
         }
     }
 
-    fn begin(&mut self, now: Now, match_id: [u8; 16], players: u16, outbox: &mut impl Outbox) {
+    fn begin(
+        &mut self,
+        now: Now,
+        match_id: [u8; 16],
+        players: Vec<PlayerId>,
+        outbox: &mut impl Outbox,
+    ) {
         let mut config = self.config.game;
-        if players > 0 {
-            config.arena.rules.min_players = players.min(config.arena.capacity);
+        let count = u16::try_from(players.len()).unwrap_or(u16::MAX);
+        if count > 0 {
+            config.arena.rules.min_players = count.min(config.arena.capacity);
         }
-        self.expected = players;
         self.on(now, Event::Assigned, outbox);
         if self.life.stage() != Stage::Hosting {
             return;
         }
-        tracing::info!(players, "Match begins");
-        self.game = Some(Match::new(match_id, config, self.minter.clone()));
+        tracing::info!(players = count, "Match begins");
+        let mut game = Match::new(match_id, config, self.minter.clone());
+        game.expect(players);
+        self.game = Some(game);
         self.config.game.arena.seed = config.arena.seed.wrapping_add(1);
         self.set_detail(self.detail);
         self.sink.begin(match_id);
@@ -342,7 +347,7 @@ impl<Random: RandomSource + Clone> Host<Random> {
     fn tell_open(&mut self) {
         let is_hosting = self.life.stage() == Stage::Hosting;
         let game = self.game.as_ref().filter(|_| is_hosting);
-        let is_open = game.is_some_and(|game| game.is_open(self.expected));
+        let is_open = game.is_some_and(Match::is_open);
         if self.opening.is_due(is_open)
             && self.control.reports.try_send(Report::Open(is_open)).is_ok()
         {

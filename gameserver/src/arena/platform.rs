@@ -25,6 +25,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::arena::host::{Order, Report};
 use crate::arena::life::AfterMatch;
+use crate::arena::sessions::PlayerId;
 use crate::arena::shell::Progress;
 use crate::sdk::{self, Sdk};
 
@@ -259,9 +260,13 @@ async fn watch_matches(
 }
 
 fn order(assigned: &Match) -> Option<Order> {
+    let players = assigned.players.iter();
     Some(Order::Assigned {
         match_id: assigned.match_id.as_slice().try_into().ok()?,
-        players: u16::try_from(assigned.players.len()).unwrap_or(u16::MAX),
+        // Nobody can come as a player whose id is none.
+        players: players
+            .filter_map(|player| PlayerId::from_uuid(&player.player_id))
+            .collect(),
     })
 }
 

@@ -13,7 +13,7 @@ use gameserver::arena::link::Link as _;
 use gameserver::arena::metrics::Metrics;
 use gameserver::arena::net::Net;
 use gameserver::arena::reconnection::{LIFETIME, Minter, TIMEOUT_SECONDS};
-use gameserver::arena::sessions::Policy;
+use gameserver::arena::sessions::{PlayerId, Policy};
 use gameserver::arena::shell::{Progress, Shell};
 use gameserver::arena::sink::NoHistory;
 use netcode::client::{Event, Output};
@@ -198,7 +198,7 @@ impl World {
         let user_data = UserData {
             match_id: self.match_id,
             session_id: [player; 16],
-            player_id: [player | 0x80; 16],
+            player_id: account(player).0,
             ..UserData::default()
         };
         let grant = Grant {
@@ -270,10 +270,10 @@ impl World {
         self.orders.send(order).unwrap();
     }
 
-    pub(crate) fn assign(&self, players: u16) {
+    pub(crate) fn assign(&self, players: &[u8]) {
         self.order(Order::Assigned {
             match_id: self.match_id,
-            players,
+            players: players.iter().copied().map(account).collect(),
         });
     }
 
@@ -312,6 +312,11 @@ impl World {
     fn now(&self) -> Now {
         at(self.shell.host.deadline())
     }
+}
+
+/// The account of a player.
+fn account(player: u8) -> PlayerId {
+    PlayerId([player | 0x80; 16])
 }
 
 fn at(monotonic: Duration) -> Now {
