@@ -6,6 +6,7 @@ use std::time::Duration;
 use client::session::{End, Way};
 use serde::Serialize;
 
+use crate::flood::Flooded;
 use crate::profile::{Profile, Rules};
 use crate::record::{Record, Times, TimesSummary, WIDE_GAP};
 use crate::swarm::STEP;
@@ -73,6 +74,8 @@ pub struct Report {
     pub up_bits: f64,
     /// Work of the server's ticks, when its metrics were to be had.
     pub server: Option<ServerReport>,
+    /// What the server was flooded with.
+    pub flood: Option<Flooded>,
 }
 
 /// The server's own figures over a run.
@@ -89,8 +92,11 @@ pub struct ServerReport {
     pub debt_dropped: u64,
     /// Players who were sent away.
     pub kicked: u64,
-    /// Datagrams that the server refused.
+    /// Datagrams that the server refused. What the kernel dropped before is not among them.
     pub refused: u64,
+    /// Datagrams that the kernel dropped before the server could see them: what cannot be a packet,
+    /// and what found a full buffer. The server counts them once a second.
+    pub dropped: u64,
 }
 
 impl Report {
@@ -163,6 +169,7 @@ impl Report {
             down_bits: rate(count(|record| record.statistics.bytes_down)),
             up_bits: rate(count(|record| record.statistics.bytes_up)),
             server: None,
+            flood: None,
         }
     }
 }
@@ -390,7 +397,8 @@ pub fn markdown(reports: &[Report]) -> String {
         if let Some(server) = &report.server {
             writeln!(
                 text,
-                "\n{}: server tick p99 {:.2} ms{}, {} ticks given up, {} kicked, {} refused.",
+                "\n{}: server tick p99 {:.2} ms{}, {} ticks given up, {} kicked, {} refused, \
+                 {} dropped by the kernel.",
                 report.profile,
                 server.tick_p99_ms,
                 server
@@ -401,6 +409,15 @@ pub fn markdown(reports: &[Report]) -> String {
                 server.debt_dropped,
                 server.kicked,
                 server.refused,
+                server.dropped,
+            )
+            .ok();
+        }
+        if let Some(flood) = &report.flood {
+            writeln!(
+                text,
+                "\n{}: {} datagrams of random bytes, {} shaped like packets, {} forged requests.",
+                report.profile, flood.random, flood.shaped, flood.requests,
             )
             .ok();
         }

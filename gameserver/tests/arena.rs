@@ -127,9 +127,9 @@ fn garbage_and_forgery_disturb_nobody() {
         assert!(client.is_connected());
         assert_eq!((client.undecodable, client.mispredicted), (0, 0));
     }
-    // The kernel drops what is not even like a packet; the forged requests come through.
-    assert!(world.refused() > 4_000, "{}", world.refused());
-    assert!(world.refused() < 5_000, "{}", world.refused());
+    // The kernel drops what is not even like a packet; what is, and the forged requests, come through.
+    assert!(world.refused() > 8_000, "{}", world.refused());
+    assert!(world.refused() < 9_000, "{}", world.refused());
 }
 
 #[test]
