@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use client::session::{End, Way};
 use serde::Serialize;
+use simulation::snapshot::HASH_INTERVAL;
 
 use crate::flood::Flooded;
 use crate::profile::{Profile, Rules};
@@ -13,6 +14,14 @@ use crate::swarm::STEP;
 
 /// What must hold of a tick of the server under a flood, against the quiet before: 20 % more.
 const MOST_FLOOD_RATIO: f64 = 1.2;
+
+/// How long a bot plays on a network that loses no order before a hash of what it knew before must
+/// have come: there is about one in a second.
+const LONG_ENOUGH: Duration = Duration::from_secs(5);
+
+/// After how many newest snapshots one must have come on any network. What overtook a hash keeps it
+/// from being compared, so chance has a part in it.
+const OFTEN_ENOUGH: u64 = 8 * HASH_INTERVAL as u64;
 
 /// What a run with one profile came to.
 #[derive(Debug, Clone, Serialize)]
@@ -48,6 +57,8 @@ pub struct Report {
     pub hash_mismatches: u64,
     /// Snapshots that said what it meant.
     pub hashes: u64,
+    /// Those of them that covered what a bot knew before, and not their own entities alone.
+    pub listed_hashes: u64,
     /// The largest correction, in meters.
     pub worst_correction: f32,
     /// Ticks without an input in time.
@@ -153,6 +164,7 @@ impl Report {
             }),
             hash_mismatches: count(|record| record.statistics.hash_mismatches),
             hashes: count(|record| record.statistics.hashes),
+            listed_hashes: count(|record| record.statistics.listed_hashes),
             worst_correction: records
                 .iter()
                 .map(|record| record.statistics.predictions.worst)
@@ -309,6 +321,11 @@ fn broken_by(profile: &Profile, record: &Record) -> Vec<String> {
     }
     if statistics.hashes == 0 {
         broken.push("no hash of what it shows was compared".to_owned());
+    }
+    // That of a keyframe says nothing of what the deltas after it come to.
+    let is_due = is_in_order && record.played >= LONG_ENOUGH;
+    if statistics.listed_hashes == 0 && (is_due || predictions.snapshots >= OFTEN_ENOUGH) {
+        broken.push("no hash of what it knew before was compared".to_owned());
     }
     if predictions.exact == 0 {
         broken.push("no prediction was confirmed".to_owned());

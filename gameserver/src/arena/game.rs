@@ -313,7 +313,8 @@ impl<Random: RandomSource> Match<Random> {
         let ArenaConfig {
             capacity, props, ..
         } = *self.arena.config();
-        let client = Client::new(id, peer, Space::new(capacity, props), now.monotonic);
+        let space = Space::new(capacity, props);
+        let client = Client::new(id, peer, seat, space, now.monotonic);
         if let Some(place) = self.clients.get_mut(usize::from(seat)) {
             *place = Some(Box::new(client));
         }

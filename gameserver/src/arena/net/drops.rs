@@ -123,7 +123,7 @@ mod tests {
         let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         filter::tests::send_and_wait(&client, &server, server.local_addr().unwrap(), &[7; 9]);
         let counter = IntCounter::new("dropped", "dropped").unwrap();
-        let counted = async {
+        let until_seen = async {
             while counter.get() == 0 {
                 tokio::task::yield_now().await;
             }
@@ -132,7 +132,7 @@ mod tests {
         let waited = tokio::time::timeout(Duration::from_secs(30), async {
             tokio::select! {
                 never = drops.add_to(counter.clone()) => match never {},
-                () = counted => {}
+                () = until_seen => {}
             }
         });
         waited.await.unwrap();
