@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The first two tick, on one thread or two ([`shell`]), and never wait for the third. What decides
-//! is pure and takes the time as a value: [`sessions`], [`life`], [`pace`], [`load`], [`opening`].
+//! is pure and takes the time as a value: [`sessions`], [`life`], [`pace`], [`load`].
 //!
 //! Start reading at [`game`], then [`host`].
 
@@ -23,7 +23,6 @@ pub mod link;
 pub mod load;
 pub mod metrics;
 pub mod net;
-pub mod opening;
 pub mod pace;
 mod platform;
 pub mod queues;
@@ -175,7 +174,7 @@ async fn serve(
     let drain = orders.clone();
     let told = async {
         match platform {
-            Some(platform) => platform.serve(orders, reports, progress).await,
+            Some(platform) => Box::pin(platform.serve(orders, reports, progress)).await,
             None => platform::serve_alone(orders, reports).await,
         }
     };

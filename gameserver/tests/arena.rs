@@ -352,7 +352,6 @@ fn a_match_tells_when_it_has_places_and_when_it_has_none() {
     world.assign(&[0, 1]);
     world.run_ticks(60);
     assert_eq!(openings(&world), [true]);
-    world.order(Order::Labeled(Some(true)));
     world.join(0);
     world.join(1);
     world.run_ticks(60);
@@ -360,14 +359,12 @@ fn a_match_tells_when_it_has_places_and_when_it_has_none() {
     world.join(2);
     world.run_ticks(60);
     assert_eq!(openings(&world), [true, false]);
-    world.order(Order::Labeled(Some(false)));
     // Who is lost keeps the place for a way back; who is gone does not.
     world.drop_socket(2);
     world.run_ticks(60);
     assert_eq!(openings(&world), [true, false]);
     world.run_ticks(GONE);
     assert_eq!(openings(&world), [true, false, true]);
-    world.order(Order::Labeled(Some(true)));
     world.run_ticks(33 * 60);
     assert!(matches!(world.stage(), Stage::Over { .. }));
     assert_eq!(openings(&world), [true, false, true, false]);
@@ -406,7 +403,6 @@ fn whoever_was_assigned_finds_a_place_whoever_comes_first() {
     });
     world.assign(&[0, 1]);
     world.run_ticks(10);
-    world.order(Order::Labeled(Some(true)));
     // One place is for anybody, and the other two are not, however early who wants them.
     world.join(5);
     world.run_ticks(30);
@@ -415,7 +411,6 @@ fn whoever_was_assigned_finds_a_place_whoever_comes_first() {
     assert!(world.client(5).snapshots > 0);
     assert!(!world.client(6).is_connected());
     assert_eq!(openings(&world), [true, false]);
-    world.order(Order::Labeled(Some(false)));
     world.join(0);
     // Three seconds of countdown, and most of those in which who is late may still come.
     world.run_ticks(30 * 60);
@@ -452,29 +447,31 @@ fn the_place_of_who_does_not_come_is_kept_until_the_match_has_been_played_for_a_
 }
 
 #[test]
-fn a_platform_that_is_slow_is_told_the_last_state_alone() {
-    let mut world = World::new(Setup {
-        players: 2,
-        ..Setup::default()
-    });
-    world.join(0);
-    world.run_ticks(30);
-    for player in 1..4 {
-        world.join(player);
+fn a_match_is_closed_before_its_end_is_told_however_it_ends() {
+    let open_world = |time_limit, drain_timeout| {
+        let mut world = World::new(Setup {
+            time_limit,
+            drain_timeout: Duration::from_secs(drain_timeout),
+            ..Setup::default()
+        });
+        world.join(0);
+        world.join(1);
         world.run_ticks(30);
-        world.drop_socket(player);
-        world.run_ticks(GONE);
+        assert_eq!(openings(&world), [true]);
+        world
+    };
+    let mut over = open_world(1, 60);
+    let mut drained = open_world(300, 0);
+    drained.order(Order::Drain);
+    for world in [&mut over, &mut drained] {
+        world.run_ticks(5 * 60);
+        let told = world.reports().iter().filter_map(|report| match report {
+            Report::Open(is_open) => Some(*is_open),
+            Report::Ended { .. } => Some(true),
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [true, false, true]);
     }
-    world.join(4);
-    world.run_ticks(30);
-    assert_eq!(openings(&world), [true]);
-    world.order(Order::Labeled(Some(true)));
-    world.run_ticks(60);
-    assert_eq!(openings(&world), [true, false]);
-    // It could not be told, so it is told again.
-    world.order(Order::Labeled(None));
-    world.run_ticks(60);
-    assert_eq!(openings(&world), [true, false, false]);
 }
 
 #[test]

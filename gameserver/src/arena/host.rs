@@ -14,7 +14,6 @@ use crate::arena::game::{Match, MatchConfig, News};
 use crate::arena::life::{Action, AfterMatch, Event, Life, Stage};
 use crate::arena::link::{Inbound, Outbox, Peer};
 use crate::arena::metrics::Metrics;
-use crate::arena::opening::Opening;
 use crate::arena::pace::{Due, Pace};
 use crate::arena::reconnection::Minter;
 use crate::arena::report::result_json;
@@ -52,8 +51,6 @@ pub enum Order {
     Withdrawn,
     /// The platform has the result.
     Reported,
-    /// The platform knows whether the match is open; with none, it could not be told.
-    Labeled(Option<bool>),
     /// The process is asked to end.
     Drain,
 }
@@ -74,8 +71,8 @@ pub enum Report {
         /// What this server does next.
         next: AfterMatch,
     },
-    /// Whether a match is on that has places for more players than are there or expected. There is
-    /// at most one of these in the queue: the next waits for [`Order::Labeled`].
+    /// Whether a match is on that has places for more players than are there or expected. A match
+    /// that was open is not when its [`Report::Ended`] comes.
     Open(bool),
     /// The server ends, though the platform was told last that it is ready.
     Leaving,
@@ -125,9 +122,10 @@ pub struct Host<Random> {
     detail: Detail,
     /// What the platform was told last about the time after a match.
     told: AfterMatch,
-    /// A report that the queue had no room for.
+    /// The report about a match's end, until the queue has room for it.
     unsent: Option<Report>,
-    opening: Opening,
+    /// What the control plane was told last about places.
+    told_open: bool,
 }
 
 impl<Random: RandomSource + Clone> Host<Random> {
@@ -159,7 +157,7 @@ impl<Random: RandomSource + Clone> Host<Random> {
             // A server says so before its first tick.
             told: AfterMatch::Ready,
             unsent: None,
-            opening: Opening::default(),
+            told_open: false,
         }
     }
 
@@ -274,7 +272,6 @@ impl<Random: RandomSource + Clone> Host<Random> {
                 self.on(now, Event::Withdrawn, outbox);
             }
             Order::Reported => self.on(now, Event::Reported, outbox),
-            Order::Labeled(known) => self.opening.arrive(known),
             Order::Drain => {
                 self.drain_at
                     .get_or_insert(now.monotonic + self.config.drain_timeout);
@@ -342,16 +339,18 @@ impl<Random: RandomSource + Clone> Host<Random> {
         self.sink.begin(match_id);
     }
 
-    /// Tells the platform whether there are places, if it does not know. What the queue has no room
-    /// for is due again in the next tick.
+    /// Tells the platform whether there are places, if it does not know.
     fn tell_open(&mut self) {
         let is_hosting = self.life.stage() == Stage::Hosting;
         let game = self.game.as_ref().filter(|_| is_hosting);
-        let is_open = game.is_some_and(Match::is_open);
-        if self.opening.is_due(is_open)
-            && self.control.reports.try_send(Report::Open(is_open)).is_ok()
+        self.say_open(game.is_some_and(Match::is_open));
+    }
+
+    /// What the queue has no room for is due again in the next tick.
+    fn say_open(&mut self, is_open: bool) {
+        if is_open != self.told_open && self.control.reports.try_send(Report::Open(is_open)).is_ok()
         {
-            self.opening.send();
+            self.told_open = is_open;
         }
     }
 
@@ -443,7 +442,9 @@ impl<Random: RandomSource + Clone> Host<Random> {
             next: self.life.after(),
         };
         self.told = self.life.after();
-        self.report(report);
+        self.say_open(false);
+        self.unsent = Some(report);
+        self.resend();
     }
 
     fn disband(&mut self, outbox: &mut impl Outbox) {
@@ -465,19 +466,18 @@ impl<Random: RandomSource + Clone> Host<Random> {
         self.sink.end();
     }
 
-    /// Hands a report to the control plane. The one about a match's end is kept until there is room.
+    /// Hands a report to the control plane, which does without what the queue has no room for.
     fn report(&mut self, report: Report) {
-        if let Err(error) = self.control.reports.try_send(report) {
+        if self.control.reports.try_send(report).is_err() {
             self.metrics.reports_dropped.inc();
-            let report = error.into_inner();
-            if matches!(report, Report::Ended { .. }) {
-                self.unsent = Some(report);
-            }
         }
     }
 
+    /// Hands over the report about a match's end, which is kept until there is room for it, and for
+    /// the news before it that the match is not open any more.
     fn resend(&mut self) {
-        if let Some(report) = self.unsent.take()
+        if !self.told_open
+            && let Some(report) = self.unsent.take()
             && let Err(error) = self.control.reports.try_send(report)
         {
             self.unsent = Some(error.into_inner());
