@@ -215,7 +215,7 @@ fn to_wire(allocation: &Allocation) -> wire::Allocation {
     let player = |player: Player| wire::Player {
         player_id: player.player_id,
         team: player.team.into(),
-        // The server learns of it from the token alone.
+        // Those are not among its players: the server learns of them from their tokens alone.
         spectator: false,
     };
     let ports = allocation.ports.iter().map(|port| GameServerStatusPort {

@@ -44,7 +44,8 @@ pub fn claim(namespace: &str, request_id: &str) -> Result<Claim, Error> {
     })
 }
 
-/// The match of a request. Without an id it has one that is made from the request's, so that a
+/// The match of a request. Its players are whom the server waits for and keeps places for, so who
+/// only watches is none of them. Without an id it has one that is made from the request's, so that a
 /// retry means the same match.
 pub fn of_match(claim: &Claim, match_id: &str, joining: &[Joining]) -> Result<Match, Error> {
     let parts: [&[u8]; 2] = [claim.namespace.as_bytes(), claim.request_id.as_bytes()];
@@ -53,10 +54,11 @@ pub fn of_match(claim: &Claim, match_id: &str, joining: &[Joining]) -> Result<Ma
         None if match_id.is_empty() => ids::named("match", &parts),
         None => return invalid("matchId", Rule::Uuid),
     };
+    let playing = joining.iter().filter(|each| !each.is_spectator);
     Ok(Match {
         match_id: match_id.to_string(),
         request_id: claim.request_id.clone(),
-        players: joining.iter().map(|each| each.player.clone()).collect(),
+        players: playing.map(|each| each.player.clone()).collect(),
     })
 }
 
@@ -186,6 +188,19 @@ mod tests {
         assert_ne!(id("r-1", ""), id("r-2", ""));
         assert_eq!(id("r-1", &ID.to_uppercase()), ID);
         assert!(of_match(&claim("r-1"), "m", &[]).is_err());
+    }
+
+    #[test]
+    fn no_server_waits_for_spectators() {
+        let other = "0190a5b2-7c1e-7d3a-9f00-1234567890ac";
+        let spectator = wire::Player {
+            spectator: true,
+            ..player(other, 0)
+        };
+        let joining = players(&[spectator, player(ID, 3)]).unwrap();
+        let claim = claim("games", "r-1").unwrap();
+        let expected = of_match(&claim, "", &joining).unwrap().players;
+        assert_eq!(expected, [joining[1].player.clone()]);
     }
 
     #[test]

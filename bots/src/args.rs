@@ -104,7 +104,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<SocketAddr>,
 
-    /// Junk of a flood, in datagrams per second.
+    /// Junk of a flood, in datagrams per second: half random bytes, half shaped like packets.
     #[arg(long, value_name = "RATE", default_value_t = 200_000)]
     pub flood_junk: u32,
 

@@ -11,7 +11,7 @@ use simulation::seeded::Random;
 use crate::allocation::Order;
 use crate::args::{RunArgs, TicketArgs};
 use crate::bot::Bot;
-use crate::flood::Flood;
+use crate::flood::{Flood, Flooded};
 use crate::metrics::Sample;
 use crate::profile::{FLOOD, Profile, every, named};
 use crate::report::{Report, ServerReport, markdown};
@@ -192,10 +192,11 @@ fn run_profile(args: &RunArgs, tickets: &mut Tickets, profile: &Profile) -> Resu
         .least_length()
         .max(Duration::from_secs(args.seconds));
     let mut server: Option<ServerReport> = None;
+    let mut flooded: Option<Flooded> = None;
     if profile.name == FLOOD.name {
         swarm.run(length / 2, |_| false)?;
         let quiet = sample()?;
-        flood(args, &mut swarm, length / 2)?;
+        flooded = Some(flood(args, &mut swarm, length / 2)?);
         let end = sample()?;
         if let (Some(joined), Some(quiet), Some(end)) = (joined, quiet, end) {
             server = Some(ServerReport {
@@ -216,13 +217,14 @@ fn run_profile(args: &RunArgs, tickets: &mut Tickets, profile: &Profile) -> Resu
             });
         }
     }
-    let report = Report::new(profile, &swarm.records(profile.name), server);
+    let mut report = Report::new(profile, &swarm.records(profile.name), server);
+    report.flood = flooded;
     swarm.leave()?;
     Ok(report)
 }
 
 /// Lets the bots play on under a flood, which another thread sends.
-fn flood(args: &RunArgs, swarm: &mut Swarm, length: Duration) -> Result<(), Error> {
+fn flood(args: &RunArgs, swarm: &mut Swarm, length: Duration) -> Result<Flooded, Error> {
     let server = swarm.bots().next().map(Bot::server);
     let flood = Flood {
         server: server.ok_or(Error::Argument("a flood needs players to look at"))?,
@@ -241,8 +243,7 @@ fn flood(args: &RunArgs, swarm: &mut Swarm, length: Duration) -> Result<(), Erro
     let Ok(flooded) = flooded else {
         return Err(Error::Argument("the flood broke down"));
     };
-    writeln!(std::io::stderr(), "flood: {} datagrams", flooded?)?;
-    Ok(())
+    Ok(flooded?)
 }
 
 /// The wall clock, in seconds since 1970.

@@ -17,6 +17,7 @@ const TICKS: &str = "muster_arena_tick_seconds_bucket";
 const DEBT: &str = "muster_arena_tick_debt_dropped_total";
 const KICKED: &str = "muster_arena_kicked_total";
 const REFUSED: &str = "muster_arena_packets_refused_total";
+const DROPPED: &str = "muster_arena_datagrams_dropped_total";
 
 /// Metrics at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,6 +27,7 @@ pub struct Sample {
     debt: u64,
     kicked: u64,
     refused: u64,
+    dropped: u64,
 }
 
 impl Sample {
@@ -64,6 +66,7 @@ impl Sample {
                 DEBT => sample.debt = count,
                 KICKED => sample.kicked = count,
                 REFUSED => sample.refused += count,
+                DROPPED => sample.dropped = count,
                 _ => {}
             }
         }
@@ -86,6 +89,7 @@ impl Sample {
             debt_dropped: self.debt.saturating_sub(earlier.debt),
             kicked: self.kicked.saturating_sub(earlier.kicked),
             refused: self.refused.saturating_sub(earlier.refused),
+            dropped: self.dropped.saturating_sub(earlier.dropped),
         }
     }
 }
@@ -121,6 +125,7 @@ mod tests {
              muster_arena_tick_seconds_bucket{{le=\"0.002\"}} {two}\n\
              muster_arena_tick_seconds_bucket{{le=\"+Inf\"}} {all}\n\
              muster_arena_kicked_total {kicked}\n\
+             muster_arena_datagrams_dropped_total {one}\n\
              muster_arena_packets_refused_total{{reason=\"length\"}} 3\n\
              muster_arena_packets_refused_total{{reason=\"forged\"}} 4\n"
         )
@@ -132,6 +137,7 @@ mod tests {
         let after = Sample::parse(&text([150, 200, 200], 1));
         let report = after.since(&before);
         assert_eq!((report.ticks, report.kicked), (100, 0));
+        assert_eq!(report.dropped, 50);
         assert!((report.tick_p99_ms - 1.98).abs() < 1e-9, "{report:?}");
         assert_eq!(after.refused, 7);
         let report = Sample::default().since(&Sample::default());

@@ -5,13 +5,23 @@ use std::time::Duration;
 
 use client::session::{End, Way};
 use serde::Serialize;
+use simulation::snapshot::HASH_INTERVAL;
 
+use crate::flood::Flooded;
 use crate::profile::{Profile, Rules};
 use crate::record::{Record, Times, TimesSummary, WIDE_GAP};
 use crate::swarm::STEP;
 
 /// What must hold of a tick of the server under a flood, against the quiet before: 20 % more.
 const MOST_FLOOD_RATIO: f64 = 1.2;
+
+/// How long a bot plays on a network that loses no order before a hash of what it knew before must
+/// have come: there is about one in a second.
+const LONG_ENOUGH: Duration = Duration::from_secs(5);
+
+/// After how many newest snapshots one must have come on any network. What overtook a hash keeps it
+/// from being compared, so chance has a part in it.
+const OFTEN_ENOUGH: u64 = 8 * HASH_INTERVAL as u64;
 
 /// What a run with one profile came to.
 #[derive(Debug, Clone, Serialize)]
@@ -47,6 +57,8 @@ pub struct Report {
     pub hash_mismatches: u64,
     /// Snapshots that said what it meant.
     pub hashes: u64,
+    /// Those of them that covered what a bot knew before, and not their own entities alone.
+    pub listed_hashes: u64,
     /// The largest correction, in meters.
     pub worst_correction: f32,
     /// Ticks without an input in time.
@@ -73,6 +85,8 @@ pub struct Report {
     pub up_bits: f64,
     /// Work of the server's ticks, when its metrics were to be had.
     pub server: Option<ServerReport>,
+    /// What the server was flooded with.
+    pub flood: Option<Flooded>,
 }
 
 /// The server's own figures over a run.
@@ -89,8 +103,11 @@ pub struct ServerReport {
     pub debt_dropped: u64,
     /// Players who were sent away.
     pub kicked: u64,
-    /// Datagrams that the server refused.
+    /// Datagrams that the server refused. What the kernel dropped before is not among them.
     pub refused: u64,
+    /// Datagrams that the kernel dropped before the server could see them: what cannot be a packet,
+    /// and what found a full buffer. The server counts them once a second.
+    pub dropped: u64,
 }
 
 impl Report {
@@ -147,6 +164,7 @@ impl Report {
             }),
             hash_mismatches: count(|record| record.statistics.hash_mismatches),
             hashes: count(|record| record.statistics.hashes),
+            listed_hashes: count(|record| record.statistics.listed_hashes),
             worst_correction: records
                 .iter()
                 .map(|record| record.statistics.predictions.worst)
@@ -163,6 +181,7 @@ impl Report {
             down_bits: rate(count(|record| record.statistics.bytes_down)),
             up_bits: rate(count(|record| record.statistics.bytes_up)),
             server: None,
+            flood: None,
         }
     }
 }
@@ -303,6 +322,11 @@ fn broken_by(profile: &Profile, record: &Record) -> Vec<String> {
     if statistics.hashes == 0 {
         broken.push("no hash of what it shows was compared".to_owned());
     }
+    // That of a keyframe says nothing of what the deltas after it come to.
+    let is_due = is_in_order && record.played >= LONG_ENOUGH;
+    if statistics.listed_hashes == 0 && (is_due || predictions.snapshots >= OFTEN_ENOUGH) {
+        broken.push("no hash of what it knew before was compared".to_owned());
+    }
     if predictions.exact == 0 {
         broken.push("no prediction was confirmed".to_owned());
     }
@@ -390,7 +414,8 @@ pub fn markdown(reports: &[Report]) -> String {
         if let Some(server) = &report.server {
             writeln!(
                 text,
-                "\n{}: server tick p99 {:.2} ms{}, {} ticks given up, {} kicked, {} refused.",
+                "\n{}: server tick p99 {:.2} ms{}, {} ticks given up, {} kicked, {} refused, \
+                 {} dropped by the kernel.",
                 report.profile,
                 server.tick_p99_ms,
                 server
@@ -401,6 +426,15 @@ pub fn markdown(reports: &[Report]) -> String {
                 server.debt_dropped,
                 server.kicked,
                 server.refused,
+                server.dropped,
+            )
+            .ok();
+        }
+        if let Some(flood) = &report.flood {
+            writeln!(
+                text,
+                "\n{}: {} datagrams of random bytes, {} shaped like packets, {} forged requests.",
+                report.profile, flood.random, flood.shaped, flood.requests,
             )
             .ok();
         }

@@ -190,14 +190,27 @@ fn what_a_bot_shows_other_than_the_server_meant_breaks_every_profile() {
     assert_eq!(report.hash_mismatches, 0);
     // Each has a keyframe, and a hash in about every second.
     assert!(report.hashes >= 5 * PLAYERS as u64, "{report:?}");
+    assert!(report.listed_hashes >= 4 * PLAYERS as u64, "{report:?}");
     let mut records = world.records(&PROFILES[0]);
     records[1].statistics.hash_mismatches = 1;
     records[2].statistics.hashes = 0;
+    records[3].statistics.listed_hashes = 0;
+    // On a bad network it takes more of them than were sent here.
+    records[3].statistics.predictions.snapshots = 512;
     for profile in bots::profile::every() {
         let broken = Report::new(profile, &records, None).broken;
         let told = |what: &str| broken.iter().any(|line| line.contains(what));
         assert!(told("bot 1: 1 of "), "{broken:?}");
-        assert!(told("bot 2: no hash"), "{broken:?}");
+        assert!(told("bot 2: no hash of what it shows"), "{broken:?}");
+        let unlisted = "bot 3: no hash of what it knew before";
+        assert!(told(unlisted), "{broken:?}");
+    }
+    for (seconds, snapshots, is_told) in [(5, 100, true), (4, 512, true), (4, 511, false)] {
+        records[3].played = Duration::from_secs(seconds);
+        records[3].statistics.predictions.snapshots = snapshots;
+        let broken = Report::new(&PROFILES[0], &records, None).broken;
+        let found = broken.iter().any(|line| line.starts_with("bot 3"));
+        assert_eq!(found, is_told, "{seconds} s, {snapshots} snapshots");
     }
 }
 

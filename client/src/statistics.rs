@@ -26,6 +26,8 @@ pub struct Statistics {
     pub overtaken: u64,
     /// Snapshots that said by a hash what the client shows after them, and could be compared.
     pub hashes: u64,
+    /// Those of them that covered what the client knew before, and not their own snapshot alone.
+    pub listed_hashes: u64,
     /// Those after which the client showed something else: one end is wrong about the other.
     pub hash_mismatches: u64,
     /// How often it began to come back.
@@ -66,6 +68,7 @@ impl Statistics {
 
     pub(crate) const fn add_hashes(&mut self, more: HashCounters) {
         self.hashes += more.compared;
+        self.listed_hashes += more.listed;
         self.hash_mismatches += more.different;
     }
 

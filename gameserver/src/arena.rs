@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The first two tick, on one thread or two ([`shell`]), and never wait for the third. What decides
-//! is pure and takes the time as a value: [`sessions`], [`life`], [`pace`], [`load`], [`opening`].
+//! is pure and takes the time as a value: [`sessions`], [`life`], [`pace`], [`load`].
 //!
 //! Start reading at [`game`], then [`host`].
 
@@ -23,7 +23,6 @@ pub mod link;
 pub mod load;
 pub mod metrics;
 pub mod net;
-pub mod opening;
 pub mod pace;
 mod platform;
 pub mod queues;
@@ -48,6 +47,7 @@ use self::host::{Control, Host, HostConfig, Order, Report};
 use self::link::Link;
 use self::metrics::Metrics;
 use self::net::Net;
+use self::net::drops::Drops;
 pub use self::platform::Error as PlatformError;
 use self::platform::Platform;
 use self::reconnection::Minter;
@@ -146,6 +146,7 @@ struct Started {
     orders: std::sync::mpsc::Sender<Order>,
     reports: mpsc::Receiver<Report>,
     progress: Progress,
+    drops: Drops,
 }
 
 async fn serve(
@@ -155,6 +156,7 @@ async fn serve(
     metrics: Metrics,
     sink: Box<dyn HistorySink>,
 ) -> Result<(), Error> {
+    let dropped = metrics.datagrams_dropped.clone();
     let started = tokio::select! {
         started = start(&config, metrics, sink) => started?,
         // Nobody plays yet.
@@ -166,16 +168,22 @@ async fn serve(
         orders,
         reports,
         progress,
+        drops,
     } = started;
     admin.open(GATE);
     let drain = orders.clone();
-    let control = async {
+    let told = async {
         match platform {
-            Some(platform) => platform.serve(orders, reports, progress).await,
+            Some(platform) => Box::pin(platform.serve(orders, reports, progress)).await,
             None => platform::serve_alone(orders, reports).await,
         }
     };
-    tokio::pin!(control);
+    let mut control = Box::pin(async {
+        tokio::select! {
+            () = told => {}
+            never = drops.add_to(dropped) => match never {},
+        }
+    });
     let mut is_draining = false;
     let result = loop {
         tokio::select! {
@@ -227,6 +235,8 @@ async fn start(
     }
     let addresses = addresses(config, platform.as_ref(), &socket).await?;
     let server = server_config(config, &addresses, &key, keys.next());
+    let port = config.port;
+    let drops = Drops::of(&socket).map_err(|source| Error::Listen { port, source })?;
     let net = Net::new(socket, server, clock::now(), &mut SystemRandom)?;
     tracing::info!(?addresses, is_assigned, "Serving players");
 
@@ -268,6 +278,7 @@ async fn start(
         orders,
         reports,
         progress,
+        drops,
     })
 }
 

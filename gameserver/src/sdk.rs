@@ -44,6 +44,9 @@ const LONGEST_PERIOD: Duration = Duration::from_secs(2);
 /// Time between attempts at a call that must succeed in the end.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
+/// Time for a call that has one answer: the SDK server waits for the platform in it, but not for ever.
+const CALL: Duration = Duration::from_secs(10);
+
 /// Annotation that every allocation changes, without the prefix.
 const LAST_ALLOCATED: &str = "/last-allocated";
 
@@ -55,27 +58,27 @@ pub(crate) struct Sdk {
 
 impl Sdk {
     pub(crate) async fn ready(&mut self) -> Result<(), Status> {
-        self.client.ready(Empty {}).await.map(drop)
+        limited(self.client.ready(Empty {})).await.map(drop)
     }
 
     pub(crate) async fn allocate(&mut self) -> Result<(), Status> {
-        self.client.allocate(Empty {}).await.map(drop)
+        limited(self.client.allocate(Empty {})).await.map(drop)
     }
 
     pub(crate) async fn shutdown(&mut self) -> Result<(), Status> {
-        self.client.shutdown(Empty {}).await.map(drop)
+        limited(self.client.shutdown(Empty {})).await.map(drop)
     }
 
     /// Reserves the server; the smallest unit is a second.
     pub(crate) async fn reserve(&mut self, time: Duration) -> Result<(), Status> {
         let seconds = i64::try_from(time.as_secs().max(1)).unwrap_or(i64::MAX);
         let time = sdk::Duration { seconds };
-        self.client.reserve(time).await.map(drop)
+        limited(self.client.reserve(time)).await.map(drop)
     }
 
     pub(crate) async fn set_label(&mut self, key: String, value: String) -> Result<(), Status> {
         let pair = KeyValue { key, value };
-        self.client.set_label(pair).await.map(drop)
+        limited(self.client.set_label(pair)).await.map(drop)
     }
 
     pub(crate) async fn set_annotation(
@@ -84,11 +87,11 @@ impl Sdk {
         value: String,
     ) -> Result<(), Status> {
         let pair = KeyValue { key, value };
-        self.client.set_annotation(pair).await.map(drop)
+        limited(self.client.set_annotation(pair)).await.map(drop)
     }
 
     pub(crate) async fn game_server(&mut self) -> Result<GameServer, Status> {
-        let answer = self.client.get_game_server(Empty {}).await?;
+        let answer = limited(self.client.get_game_server(Empty {})).await?;
         Ok(answer.into_inner())
     }
 
@@ -108,6 +111,12 @@ impl Sdk {
         });
         sender
     }
+}
+
+/// Waits for the answer of a call, but not for ever: whoever waits has other things to say.
+pub(crate) async fn limited<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let answer = tokio::time::timeout(CALL, call).await;
+    answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer came in time")))
 }
 
 /// Where the SDK server is reached, without connecting yet.
@@ -230,4 +239,16 @@ pub(crate) fn allocation(server: &GameServer) -> Option<String> {
             .max()
             .unwrap_or_default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_without_an_answer_ends() {
+        let nothing = limited(std::future::pending::<Result<(), Status>>()).await;
+        assert_eq!(nothing.unwrap_err().code(), tonic::Code::DeadlineExceeded);
+        assert_eq!(limited(std::future::ready(Ok(7))).await.unwrap(), 7);
+    }
 }

@@ -46,6 +46,8 @@ struct Fake {
     failures: Arc<Mutex<u32>>,
     /// How many labels fail before one is taken.
     label_failures: Arc<Mutex<u32>>,
+    /// Whether labels are refused for good.
+    refuses_labels: bool,
     /// Whether results are refused for good.
     refuses: bool,
     /// Told when the game sends its first sign of life.
@@ -116,6 +118,9 @@ impl Agones for Fake {
 
     async fn set_label(&self, request: Request<KeyValue>) -> Result<Response<Empty>, Status> {
         let KeyValue { key, value } = request.into_inner();
+        if self.refuses_labels {
+            return Err(Status::invalid_argument("no label of a game"));
+        }
         let mut failures = self.label_failures.lock().unwrap();
         if *failures > 0 {
             *failures -= 1;
@@ -260,7 +265,22 @@ async fn a_match_that_nobody_comes_to_is_reported_until_the_platform_has_it() {
     );
 }
 
-/// More failures than attempts at once: then the game has it told anew.
+#[tokio::test]
+async fn a_platform_that_takes_no_labels_hears_of_the_end_all_the_same() {
+    let fake = Fake {
+        refuses_labels: true,
+        ..Fake::default()
+    };
+    let port = serve(&fake, true).await;
+    let config = config(port, &["--wait-seconds=1"]);
+    let run = gameserver::arena::run(config, CancellationToken::new());
+    tokio::time::timeout(LIMIT, run).await.unwrap().unwrap();
+    assert_eq!(
+        *fake.calls.lock().unwrap(),
+        ["GetConnectKey", "Ready", "EndMatch \"Abandoned\" Shutdown"]
+    );
+}
+
 #[tokio::test]
 async fn a_platform_that_does_not_take_a_label_is_told_until_it_does() {
     let fake = Fake::default();

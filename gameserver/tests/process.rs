@@ -218,6 +218,22 @@ fn a_match_goes_on_while_the_database_of_its_history_is_down() {
 }
 
 #[test]
+fn what_the_kernel_drops_is_in_the_metrics() {
+    let (server, address) = start(&[]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    socket.send_to(b"junk", address).unwrap();
+    let begin = Instant::now();
+    while server.counter("muster_arena_datagrams_dropped_total") == 0 {
+        assert!(begin.elapsed() < LIMIT);
+        // Nobody answers.
+        socket.recv_from(&mut [0; 1]).unwrap_err();
+    }
+}
+
+#[test]
 fn bad_flags_are_named_and_end_it_at_once() {
     let output = Command::new(env!("CARGO_BIN_EXE_arena-server"))
         .args(["--platform=none", "--players=0"])

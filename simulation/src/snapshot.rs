@@ -19,7 +19,10 @@
 //! ```
 //!
 //! Every keyframe and every [`HASH_INTERVAL`]-th snapshot also says by a hash what the client shows
-//! after it, as far as the server can know, and the client counts how often it does not:
+//! after it, as far as the server can know, and the client counts how often it does not. The hash of
+//! a keyframe covers what is in the keyframe alone: the tick, the own state and its entities. The
+//! others cover those of their snapshot too, and unless there is no room for the list of them, all
+//! entities that the client surely knows from before; [`HashCounters`] tells them apart:
 //!
 //! ```text
 //! flag 8: .. own state | known ids | forgotten ids | events | entities | fill to a byte | u32 hash
@@ -42,7 +45,7 @@ pub use decoder::{DecodeError, Decoder};
 pub use encoder::{EncodeError, Encoder, Recipient};
 pub use frames::{Frames, Space};
 pub use hash::{HASH_INTERVAL, HashCounters};
-pub use header::{Ack, Header, MatchClock, OwnState};
+pub use header::{Ack, Acks, Header, MatchClock, OwnState};
 pub use view::ClientView;
 
 /// Snapshots that both ends remember. Nothing is encoded against an older one.

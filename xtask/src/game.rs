@@ -119,6 +119,7 @@ pub(crate) fn run(args: &GameArgs) -> Result<()> {
                 Ok(run) => {
                     rows.push(row(&run));
                     said.extend(soaked(&run));
+                    said.extend(flooded(&run.report));
                     said.extend(missed(&run.report));
                     failed.extend(failure(&run).map(|why| format!("{name}: {why}")));
                 }
@@ -428,6 +429,23 @@ fn soaked(run: &Run) -> Option<String> {
     ))
 }
 
+/// What a server was flooded with and what became of it, as a line: how much of it the kernel kept
+/// from the server says how much the times of its ticks are worth.
+fn flooded(report: &Value) -> Option<String> {
+    let flood = report.get("flood").filter(|flood| !flood.is_null())?;
+    let server = &report["server"];
+    Some(format!(
+        "flood, {} players: {} datagrams of random bytes, {} shaped like packets, {} forged requests; \
+         the kernel dropped {}, and the server refused {}",
+        report["players"],
+        flood["random"],
+        flood["shaped"],
+        flood["requests"],
+        server["dropped"],
+        server["refused"],
+    ))
+}
+
 /// A line of the table.
 fn row(run: &Run) -> String {
     let report = &run.report;
@@ -569,6 +587,20 @@ mod tests {
         }
         let silent = json!({ "players": 64, "profile": "clean", "server": null });
         assert_eq!(missed(&silent).len(), 1);
+    }
+
+    #[test]
+    fn a_flood_tells_of_what_it_was_made() {
+        let mut report = run(&[], true).report;
+        report["flood"] = Value::Null;
+        assert_eq!(flooded(&report), None);
+        report["flood"] = json!({ "random": 7, "shaped": 8, "requests": 9 });
+        report["server"] = json!({ "dropped": 6, "refused": 17 });
+        assert_eq!(
+            flooded(&report).unwrap(),
+            "flood, 64 players: 7 datagrams of random bytes, 8 shaped like packets, 9 forged \
+             requests; the kernel dropped 6, and the server refused 17"
+        );
     }
 
     #[test]

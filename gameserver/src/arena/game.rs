@@ -25,7 +25,7 @@ use simulation::payload::{self, Kind, Probe};
 use simulation::rules::{MatchResult, Phase, Standing, Team};
 use simulation::snapshot::event::{EncodedEvent, WireEvent};
 use simulation::snapshot::{Encoder, Space};
-use simulation::tick::Tick;
+use simulation::tick::{TICK_RATE, Tick};
 
 use self::client::{Client, Offence};
 use crate::arena::link::{End, Inbound, Outbox, Peer};
@@ -151,6 +151,12 @@ impl<Random: RandomSource> Match<Random> {
         }
     }
 
+    /// Keeps a place for each of these players, for as long as they may be on their way: until the
+    /// countdown is over, and then as long as a player who is lost has to come back.
+    pub fn expect(&mut self, players: impl IntoIterator<Item = PlayerId>) {
+        self.sessions.keep_places(players);
+    }
+
     /// The match that it is.
     pub const fn id(&self) -> [u8; 16] {
         self.sessions.match_id()
@@ -255,15 +261,17 @@ impl<Random: RandomSource> Match<Random> {
         }
     }
 
-    /// Whether there is a place for one more than the players who are `expected`. Who has not come
-    /// when the match begins to count down is not waited for any more.
-    pub fn is_open(&self, expected: u16) -> bool {
-        let expected = match self.arena.course().phase() {
-            Phase::WaitingForPlayers => expected,
-            Phase::Countdown | Phase::Playing | Phase::Ended(_) => 0,
-        };
-        let taken = self.sessions.players().max(expected.into());
-        self.door() == Door::Open && taken < self.arena.config().capacity.into()
+    /// Whether there is a place for a player whom nobody expects.
+    pub fn is_open(&self) -> bool {
+        self.door() == Door::Open && self.sessions.free_places() > 0
+    }
+
+    /// Whether it has been played for so long that who has not come will not come any more.
+    fn is_too_late(&self) -> bool {
+        let course = self.arena.course();
+        let ticks = self.arena.tick().0.saturating_sub(course.since().0);
+        let played = Duration::from_secs(ticks.into()) / TICK_RATE;
+        course.phase() == Phase::Playing && played >= self.config.policy.window
     }
 
     fn admit(&mut self, now: Now, peer: Peer, presented: &Presented) {
@@ -305,7 +313,8 @@ impl<Random: RandomSource> Match<Random> {
         let ArenaConfig {
             capacity, props, ..
         } = *self.arena.config();
-        let client = Client::new(id, peer, Space::new(capacity, props), now.monotonic);
+        let space = Space::new(capacity, props);
+        let client = Client::new(id, peer, seat, space, now.monotonic);
         if let Some(place) = self.clients.get_mut(usize::from(seat)) {
             *place = Some(Box::new(client));
         }
@@ -493,6 +502,9 @@ impl<Random: RandomSource> Match<Random> {
     pub fn step(&mut self, now: Now) {
         while let Some(change) = self.sessions.elapse(now.monotonic) {
             self.apply(change);
+        }
+        if self.is_too_late() {
+            self.sessions.await_nobody();
         }
         let tick = self.next_tick();
         self.inputs.clear();

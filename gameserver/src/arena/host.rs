@@ -14,7 +14,6 @@ use crate::arena::game::{Match, MatchConfig, News};
 use crate::arena::life::{Action, AfterMatch, Event, Life, Stage};
 use crate::arena::link::{Inbound, Outbox, Peer};
 use crate::arena::metrics::Metrics;
-use crate::arena::opening::Opening;
 use crate::arena::pace::{Due, Pace};
 use crate::arena::reconnection::Minter;
 use crate::arena::report::result_json;
@@ -44,16 +43,14 @@ pub enum Order {
     Assigned {
         /// Which one.
         match_id: [u8; 16],
-        /// How many players it expects; 0 if it does not say.
-        players: u16,
+        /// Whom it expects; nobody if it does not say.
+        players: Vec<PlayerId>,
     },
     /// The assignment is over, that of a match which has not begun included. Another assignment
     /// says so of the one before.
     Withdrawn,
     /// The platform has the result.
     Reported,
-    /// The platform knows whether the match is open; with none, it could not be told.
-    Labeled(Option<bool>),
     /// The process is asked to end.
     Drain,
 }
@@ -74,8 +71,8 @@ pub enum Report {
         /// What this server does next.
         next: AfterMatch,
     },
-    /// Whether a match is on that has places for more players than are there or expected. There is
-    /// at most one of these in the queue: the next waits for [`Order::Labeled`].
+    /// Whether a match is on that has places for more players than are there or expected. A match
+    /// that was open is not when its [`Report::Ended`] comes.
     Open(bool),
     /// The server ends, though the platform was told last that it is ready.
     Leaving,
@@ -118,18 +115,17 @@ pub struct Host<Random> {
     metrics: Metrics,
     waiting: Vec<(Duration, Peer, Box<Presented>)>,
     closing: Vec<Peer>,
-    /// The assigned match, and how many players it expects, until it begins.
-    next: Option<([u8; 16], u16)>,
+    /// The assigned match, and whom it expects, until it begins.
+    next: Option<([u8; 16], Vec<PlayerId>)>,
     seen_at: Option<Duration>,
     drain_at: Option<Duration>,
     detail: Detail,
     /// What the platform was told last about the time after a match.
     told: AfterMatch,
-    /// A report that the queue had no room for.
+    /// The report about a match's end, until the queue has room for it.
     unsent: Option<Report>,
-    /// How many players the platform expects in the match; 0 if it does not say.
-    expected: u16,
-    opening: Opening,
+    /// What the control plane was told last about places.
+    told_open: bool,
 }
 
 impl<Random: RandomSource + Clone> Host<Random> {
@@ -161,8 +157,7 @@ impl<Random: RandomSource + Clone> Host<Random> {
             // A server says so before its first tick.
             told: AfterMatch::Ready,
             unsent: None,
-            expected: 0,
-            opening: Opening::default(),
+            told_open: false,
         }
     }
 
@@ -233,7 +228,7 @@ impl<Random: RandomSource + Clone> Host<Random> {
     /// Does everything that is due: orders, ticks, and what goes out after them.
     pub fn tick(&mut self, now: Now, outbox: &mut impl Outbox) -> Due {
         while let Ok(order) = self.control.orders.try_recv() {
-            self.obey(now, &order, outbox);
+            self.obey(now, order, outbox);
         }
         self.let_in(now, outbox);
         let due = self.pace.due(now.monotonic);
@@ -257,9 +252,9 @@ impl<Random: RandomSource + Clone> Host<Random> {
         due
     }
 
-    fn obey(&mut self, now: Now, order: &Order, outbox: &mut impl Outbox) {
+    fn obey(&mut self, now: Now, order: Order, outbox: &mut impl Outbox) {
         match order {
-            &Order::Assigned { match_id, players } => {
+            Order::Assigned { match_id, players } => {
                 let is_known = self.game.as_ref().is_some_and(|game| game.id() == match_id);
                 if !is_known && self.last_match != Some(match_id) {
                     self.next = Some((match_id, players));
@@ -277,7 +272,6 @@ impl<Random: RandomSource + Clone> Host<Random> {
                 self.on(now, Event::Withdrawn, outbox);
             }
             Order::Reported => self.on(now, Event::Reported, outbox),
-            Order::Labeled(known) => self.opening.arrive(*known),
             Order::Drain => {
                 self.drain_at
                     .get_or_insert(now.monotonic + self.config.drain_timeout);
@@ -294,7 +288,7 @@ impl<Random: RandomSource + Clone> Host<Random> {
         }
         if self.life.stage() == Stage::Idle {
             let first = self.waiting.first().filter(|_| !self.config.is_assigned);
-            let wished = first.map(|(_, _, presented)| (presented.user_data.match_id, 0));
+            let wished = first.map(|(_, _, presented)| (presented.user_data.match_id, Vec::new()));
             if let Some((match_id, players)) = self.next.take().or(wished) {
                 self.begin(now, match_id, players, outbox);
             }
@@ -320,33 +314,43 @@ impl<Random: RandomSource + Clone> Host<Random> {
         }
     }
 
-    fn begin(&mut self, now: Now, match_id: [u8; 16], players: u16, outbox: &mut impl Outbox) {
+    fn begin(
+        &mut self,
+        now: Now,
+        match_id: [u8; 16],
+        players: Vec<PlayerId>,
+        outbox: &mut impl Outbox,
+    ) {
         let mut config = self.config.game;
-        if players > 0 {
-            config.arena.rules.min_players = players.min(config.arena.capacity);
+        let count = u16::try_from(players.len()).unwrap_or(u16::MAX);
+        if count > 0 {
+            config.arena.rules.min_players = count.min(config.arena.capacity);
         }
-        self.expected = players;
         self.on(now, Event::Assigned, outbox);
         if self.life.stage() != Stage::Hosting {
             return;
         }
-        tracing::info!(players, "Match begins");
-        self.game = Some(Match::new(match_id, config, self.minter.clone()));
+        tracing::info!(players = count, "Match begins");
+        let mut game = Match::new(match_id, config, self.minter.clone());
+        game.expect(players);
+        self.game = Some(game);
         self.config.game.arena.seed = config.arena.seed.wrapping_add(1);
         self.set_detail(self.detail);
         self.sink.begin(match_id);
     }
 
-    /// Tells the platform whether there are places, if it does not know. What the queue has no room
-    /// for is due again in the next tick.
+    /// Tells the platform whether there are places, if it does not know.
     fn tell_open(&mut self) {
         let is_hosting = self.life.stage() == Stage::Hosting;
         let game = self.game.as_ref().filter(|_| is_hosting);
-        let is_open = game.is_some_and(|game| game.is_open(self.expected));
-        if self.opening.is_due(is_open)
-            && self.control.reports.try_send(Report::Open(is_open)).is_ok()
+        self.say_open(game.is_some_and(Match::is_open));
+    }
+
+    /// What the queue has no room for is due again in the next tick.
+    fn say_open(&mut self, is_open: bool) {
+        if is_open != self.told_open && self.control.reports.try_send(Report::Open(is_open)).is_ok()
         {
-            self.opening.send();
+            self.told_open = is_open;
         }
     }
 
@@ -438,7 +442,9 @@ impl<Random: RandomSource + Clone> Host<Random> {
             next: self.life.after(),
         };
         self.told = self.life.after();
-        self.report(report);
+        self.say_open(false);
+        self.unsent = Some(report);
+        self.resend();
     }
 
     fn disband(&mut self, outbox: &mut impl Outbox) {
@@ -460,19 +466,18 @@ impl<Random: RandomSource + Clone> Host<Random> {
         self.sink.end();
     }
 
-    /// Hands a report to the control plane. The one about a match's end is kept until there is room.
+    /// Hands a report to the control plane, which does without what the queue has no room for.
     fn report(&mut self, report: Report) {
-        if let Err(error) = self.control.reports.try_send(report) {
+        if self.control.reports.try_send(report).is_err() {
             self.metrics.reports_dropped.inc();
-            let report = error.into_inner();
-            if matches!(report, Report::Ended { .. }) {
-                self.unsent = Some(report);
-            }
         }
     }
 
+    /// Hands over the report about a match's end, which is kept until there is room for it, and for
+    /// the news before it that the match is not open any more.
     fn resend(&mut self) {
-        if let Some(report) = self.unsent.take()
+        if !self.told_open
+            && let Some(report) = self.unsent.take()
             && let Err(error) = self.control.reports.try_send(report)
         {
             self.unsent = Some(error.into_inner());

@@ -50,6 +50,8 @@ pub struct Metrics {
     packets: IntCounterVec,
     bytes: IntCounterVec,
     unsent: IntCounter,
+    /// Datagrams that the kernel dropped before the server could see them.
+    pub datagrams_dropped: IntCounter,
     refused: IntCounterVec,
     last: (Traffic, Option<Counters>),
 }
@@ -112,21 +114,25 @@ impl Metrics {
             )?,
             packets: by(
                 "muster_arena_packets_total",
-                "Datagrams, by direction.",
+                "Datagrams, by direction; what the kernel dropped before the server could see it is not among those that came in.",
                 "direction",
             )?,
             bytes: by(
                 "muster_arena_bytes_total",
-                "Bytes of datagrams without the headers of UDP and IP, by direction.",
+                "Bytes of these datagrams without the headers of UDP and IP, by direction.",
                 "direction",
             )?,
             unsent: counter(
                 "muster_arena_unsent_packets_total",
-                "Datagrams that the kernel did not take.",
+                "Datagrams to clients that the kernel did not take.",
+            )?,
+            datagrams_dropped: counter(
+                "muster_arena_datagrams_dropped_total",
+                "Datagrams that the kernel dropped before the server could see them: junk that cannot be a packet, and what found a full buffer.",
             )?,
             refused: by(
                 "muster_arena_packets_refused_total",
-                "Datagrams that changed nothing, by reason.",
+                "Datagrams that came to the server and changed nothing, by reason.",
                 "reason",
             )?,
             last: (Traffic::default(), None),

@@ -1,9 +1,10 @@
 //! The socket's side: datagrams in and out, opened and sealed.
 //!
 //! Nothing here blocks, and no packet of a client allocates. What is refused is counted, never
-//! logged: a flood must not fill a disk. What cannot be a packet is dropped by the kernel, and is
-//! not even counted here.
+//! logged: a flood must not fill a disk. What cannot be a packet is dropped by the kernel, which
+//! counts it: see [`drops`].
 
+pub mod drops;
 mod filter;
 
 use std::io::ErrorKind;
@@ -47,7 +48,7 @@ const LONGEST: usize = MAX_PACKET_BYTES + 1;
 /// What went over the socket, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Datagrams that came.
+    /// Datagrams that came here; what the kernel dropped is not among them.
     pub packets_in: u64,
     /// Bytes of those, without the headers of UDP and IP.
     pub bytes_in: u64,

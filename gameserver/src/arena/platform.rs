@@ -4,6 +4,8 @@
 //! the key, the match and its players come by `muster.sdk.v1`; under plain Agones there is none of
 //! that, and the state of the server is all that is told.
 
+mod label;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -23,8 +25,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
+use self::label::Label;
 use crate::arena::host::{Order, Report};
 use crate::arena::life::AfterMatch;
+use crate::arena::sessions::PlayerId;
 use crate::arena::shell::Progress;
 use crate::sdk::{self, Sdk};
 
@@ -62,10 +66,6 @@ pub enum Error {
     NoAddress,
 }
 
-/// The label that says whether a match has places for more players, by which matchmakers choose;
-/// the platform puts its prefix for labels of games before it.
-const OPEN_LABEL: &str = "open";
-
 /// Time for the platform to name the address of a server that said Ready.
 const ADDRESS_LIMIT: Duration = Duration::from_secs(30);
 
@@ -95,7 +95,7 @@ impl Platform {
     pub(crate) async fn connect_keys(&mut self) -> Result<Vec<Key>, Error> {
         let mut attempt = 0;
         let answer = loop {
-            match self.muster.get_connect_key(GetConnectKeyRequest {}).await {
+            match sdk::limited(self.muster.get_connect_key(GetConnectKeyRequest {})).await {
                 Ok(answer) => break answer.into_inner(),
                 Err(status) if status.code() == Code::Unimplemented => {
                     return Err(Error::NoConnectKey);
@@ -119,7 +119,7 @@ impl Platform {
 
     /// Whether the platform assigns matches. Plain Agones knows no matches.
     pub(crate) async fn assigns_matches(&mut self) -> Result<bool, Error> {
-        match self.muster.watch_match(WatchMatchRequest {}).await {
+        match sdk::limited(self.muster.watch_match(WatchMatchRequest {})).await {
             Ok(matches) => self.matches = Some(matches.into_inner()),
             Err(status) if status.code() == Code::Unimplemented => {}
             Err(status) => return Err(sdk::failed("watch the match")(status).into()),
@@ -191,7 +191,11 @@ impl Platform {
         });
         let (assigned, newest) = watch::channel(None);
         let watching = watch_matches(self.muster.clone(), self.matches, orders.clone(), assigned);
+        let (label, writer) = label::new();
+        let mut sdk = self.sdk.clone();
+        let labeling = writer.run(async |is_open| label::write(&mut sdk, is_open).await);
         let mut teller = Teller {
+            label,
             sdk: self.sdk.clone(),
             muster: is_assigned.then_some(self.muster),
             is_allocated: false,
@@ -204,14 +208,15 @@ impl Platform {
                     drop(orders.send(answer));
                 }
             }
+            teller.label.settle().await;
             ended.cancel();
         };
-        tokio::join!(health, tell, async {
-            tokio::select! {
-                () = watching => {}
-                () = ended.cancelled() => {}
-            }
-        });
+        tokio::join!(
+            health,
+            tell,
+            ended.run_until_cancelled(watching),
+            ended.run_until_cancelled(labeling)
+        );
     }
 }
 
@@ -252,16 +257,20 @@ async fn watch_matches(
             }
         }
         tokio::time::sleep(sdk::RETRY).await;
-        if let Ok(answer) = muster.watch_match(WatchMatchRequest {}).await {
+        if let Ok(answer) = sdk::limited(muster.watch_match(WatchMatchRequest {})).await {
             matches = answer.into_inner();
         }
     }
 }
 
 fn order(assigned: &Match) -> Option<Order> {
+    let players = assigned.players.iter();
     Some(Order::Assigned {
         match_id: assigned.match_id.as_slice().try_into().ok()?,
-        players: u16::try_from(assigned.players.len()).unwrap_or(u16::MAX),
+        // Nobody can come as a player whose id is none.
+        players: players
+            .filter_map(|player| PlayerId::from_uuid(&player.player_id))
+            .collect(),
     })
 }
 
@@ -278,6 +287,7 @@ enum Told {
 
 /// Tells the platform what happens.
 struct Teller {
+    label: Label,
     sdk: Sdk,
     /// None under plain Agones.
     muster: Option<SdkClient<Channel>>,
@@ -304,10 +314,8 @@ impl Teller {
                         return Ok(());
                     };
                     let player_id = player_id.clone();
-                    muster
-                        .player_left(PlayerLeftRequest { player_id })
-                        .await
-                        .map(drop)
+                    let request = PlayerLeftRequest { player_id };
+                    sdk::limited(muster.player_left(request)).await.map(drop)
                 })
                 .await;
             }
@@ -317,6 +325,8 @@ impl Teller {
                 next,
             } => {
                 tracing::info!(result, "Match ended");
+                // The server may be given another match right after it.
+                self.label.settle().await;
                 let told = self.insist(None, "match ended", async |this| {
                     this.ended(match_id, &result, next).await
                 });
@@ -328,15 +338,7 @@ impl Teller {
                 self.is_allocated = false;
                 return Some(Order::Reported);
             }
-            Report::Open(is_open) => {
-                let told = self.insist(Some(ATTEMPTS), "open places", async |this| {
-                    let key = OPEN_LABEL.to_owned();
-                    this.sdk.set_label(key, is_open.to_string()).await
-                });
-                // What is refused would be refused again.
-                let is_settled = told.await != Told::GivenUp;
-                return Some(Order::Labeled(is_settled.then_some(is_open)));
-            }
+            Report::Open(is_open) => self.label.set(is_open),
             Report::Leaving => {
                 self.insist(Some(ATTEMPTS), "server ends", async |this| {
                     this.move_on(AfterMatch::Shutdown).await
@@ -350,9 +352,8 @@ impl Teller {
     async fn joined(&mut self, player_id: &str) -> Result<(), Status> {
         if let Some(muster) = &mut self.muster {
             let player_id = player_id.to_owned();
-            muster
-                .player_joined(PlayerJoinedRequest { player_id })
-                .await?;
+            let request = PlayerJoinedRequest { player_id };
+            sdk::limited(muster.player_joined(request)).await?;
         } else if !self.is_allocated {
             // Nobody shall take away a server that is played on.
             self.sdk.allocate().await?;
@@ -377,7 +378,7 @@ impl Teller {
                 result: result.to_owned(),
                 next: next.into(),
             };
-            return muster.end_match(request).await.map(drop);
+            return sdk::limited(muster.end_match(request)).await.map(drop);
         }
         self.move_on(next).await
     }
@@ -408,16 +409,20 @@ impl Teller {
             let Err(status) = call(self).await else {
                 return Told::Taken;
             };
-            let is_final = matches!(
-                status.code(),
-                Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition
-            );
             tracing::warn!(what, error = %status, attempt, "Platform was not told");
-            if is_final {
+            if is_final(&status) {
                 return Told::Refused;
             }
             tokio::time::sleep(BACKOFF.bound(attempt)).await;
         }
         Told::GivenUp
     }
+}
+
+/// Whether what was refused would be refused again.
+fn is_final(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition
+    )
 }

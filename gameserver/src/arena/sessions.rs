@@ -11,7 +11,7 @@
 //!             └── a packet ──────┘      a later epoch ────┘ (also from Connected and Silent)
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use netcode::UserData;
@@ -30,6 +30,13 @@ pub struct SessionId(pub [u8; 16]);
 pub struct PlayerId(pub [u8; 16]);
 
 impl PlayerId {
+    /// The id of a UUID as [`Self::to_uuid`] writes it, in either case.
+    pub fn from_uuid(text: &str) -> Option<Self> {
+        let bits = u128::from_str_radix(&text.replace('-', ""), 16).ok()?;
+        let id = Self(bits.to_be_bytes());
+        id.to_uuid().eq_ignore_ascii_case(text).then_some(id)
+    }
+
     /// The id as the platform writes it: a UUID in lower case.
     pub fn to_uuid(self) -> String {
         let bits = u128::from_be_bytes(self.0);
@@ -222,6 +229,8 @@ pub struct Sessions {
     by_peer: Vec<Option<SessionId>>,
     /// Who has each seat.
     by_seat: Vec<Option<SessionId>>,
+    /// Who has not come yet and finds a place kept.
+    awaited: BTreeSet<PlayerId>,
 }
 
 impl Sessions {
@@ -235,7 +244,19 @@ impl Sessions {
             by_id: BTreeMap::new(),
             by_peer: vec![None; seats],
             by_seat: vec![None; seats],
+            awaited: BTreeSet::new(),
         }
+    }
+
+    /// Keeps a place for each of these players, until they come or nobody is
+    /// [awaited](Self::await_nobody) any more.
+    pub fn keep_places(&mut self, players: impl IntoIterator<Item = PlayerId>) {
+        self.awaited.extend(players);
+    }
+
+    /// Gives the places of those who have not come to whoever does.
+    pub fn await_nobody(&mut self) {
+        self.awaited.clear();
     }
 
     /// The match that tokens must name.
@@ -271,14 +292,18 @@ impl Sessions {
         if door == Door::Closed {
             return Err(Refusal::Closed);
         }
-        let seat = self.free_seat(token.flags).ok_or(Refusal::Full)?;
+        let player = PlayerId(token.player_id);
+        let seat = self.free_seat(player, token.flags).ok_or(Refusal::Full)?;
+        if seat < self.capacity {
+            self.awaited.remove(&player);
+        }
         if let Some(place) = self.by_seat.get_mut(usize::from(seat)) {
             *place = Some(id);
         }
         enter(&mut self.by_peer, peer, id);
         let session = PlayerSession {
             id,
-            player: PlayerId(token.player_id),
+            player,
             seat,
             team: token.team,
             state: State::Connected,
@@ -447,18 +472,27 @@ impl Sessions {
         places.flatten().count()
     }
 
+    /// How many places there are for players who were not expected.
+    pub fn free_places(&self) -> usize {
+        let taken = self.players() + self.awaited.len();
+        usize::from(self.capacity).saturating_sub(taken)
+    }
+
     /// Whether nobody is there.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
 
-    /// The lowest free seat for a player, or for a spectator.
-    fn free_seat(&self, flags: u16) -> Option<u16> {
+    /// The lowest free seat for a player, or for a spectator. Who is not awaited gets no seat that
+    /// is kept for somebody else.
+    fn free_seat(&self, player: PlayerId, flags: u16) -> Option<u16> {
         let seats = u16::try_from(self.by_seat.len()).unwrap_or(u16::MAX);
-        let mut range = if flags & SPECTATOR == 0 {
+        let mut range = if flags & SPECTATOR != 0 {
+            self.capacity..seats
+        } else if self.awaited.contains(&player) || self.free_places() > 0 {
             0..self.capacity
         } else {
-            self.capacity..seats
+            return None;
         };
         range.find(|seat| self.by_seat.get(usize::from(*seat)) == Some(&None))
     }

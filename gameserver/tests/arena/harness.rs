@@ -13,12 +13,13 @@ use gameserver::arena::link::Link as _;
 use gameserver::arena::metrics::Metrics;
 use gameserver::arena::net::Net;
 use gameserver::arena::reconnection::{LIFETIME, Minter, TIMEOUT_SECONDS};
-use gameserver::arena::sessions::Policy;
+use gameserver::arena::sessions::{PlayerId, Policy};
 use gameserver::arena::shell::{Progress, Shell};
 use gameserver::arena::sink::NoHistory;
 use netcode::client::{Event, Output};
+use netcode::packet::{self, CHALLENGE_BYTES, REQUEST_BYTES};
 use netcode::server::ServerConfig;
-use netcode::{Client, ConnectToken, Grant, Key, Now, SystemRandom, UserData};
+use netcode::{Client, ConnectToken, Grant, Key, Now, SystemRandom, TAG_BYTES, UserData};
 use simulation::arena::ArenaConfig;
 use simulation::channels::{Channels, Side};
 use simulation::entity::PlayerSlot;
@@ -198,7 +199,7 @@ impl World {
         let user_data = UserData {
             match_id: self.match_id,
             session_id: [player; 16],
-            player_id: [player | 0x80; 16],
+            player_id: account(player).0,
             ..UserData::default()
         };
         let grant = Grant {
@@ -232,23 +233,36 @@ impl World {
         self.client_mut(player).socket = None;
     }
 
-    /// Sends random bytes and requests with forged tokens from a stranger's address.
+    /// Sends from a stranger's address, each a third: random bytes, random bytes in the shape of a
+    /// packet, and requests with forged tokens.
     pub(crate) fn flood(&mut self, packets: usize) {
-        let mut bytes = [0; 1_078];
-        for packet in 0..packets {
+        let mut bytes = [0; REQUEST_BYTES];
+        for number in 0..packets {
             for chunk in bytes.chunks_mut(8) {
                 let random = self.random.bits().to_le_bytes();
                 chunk.copy_from_slice(&random[..chunk.len()]);
             }
-            let length = if packet % 3 == 0 {
-                bytes[0] = 0;
-                bytes[1..14].copy_from_slice(b"NETCODE 1.02\0");
-                bytes[14..22].copy_from_slice(&PROTOCOL.to_le_bytes());
-                let expires = self.now().unix_seconds + 30;
-                bytes[22..30].copy_from_slice(&expires.to_le_bytes());
-                bytes.len()
-            } else {
-                usize::from(self.random.below(1_078))
+            let length = match number % 3 {
+                0 => {
+                    bytes[0] = 0;
+                    bytes[1..14].copy_from_slice(b"NETCODE 1.02\0");
+                    bytes[14..22].copy_from_slice(&PROTOCOL.to_le_bytes());
+                    let expires = self.now().unix_seconds + 30;
+                    bytes[22..30].copy_from_slice(&expires.to_le_bytes());
+                    bytes.len()
+                }
+                1 => usize::from(self.random.below(1_078)),
+                _ => {
+                    let bodies = [
+                        (packet::Kind::Response, 8 + CHALLENGE_BYTES),
+                        (packet::Kind::KeepAlive, 8),
+                        (packet::Kind::Payload, 100),
+                        (packet::Kind::Disconnect, 0),
+                    ];
+                    let (kind, body) = bodies[usize::from(self.random.below(4))];
+                    bytes[0] = 4 << 4 | kind as u8;
+                    1 + 4 + body + TAG_BYTES
+                }
             };
             self.stranger
                 .send_to(&bytes[..length], self.address)
@@ -270,10 +284,10 @@ impl World {
         self.orders.send(order).unwrap();
     }
 
-    pub(crate) fn assign(&self, players: u16) {
+    pub(crate) fn assign(&self, players: &[u8]) {
         self.order(Order::Assigned {
             match_id: self.match_id,
-            players,
+            players: players.iter().copied().map(account).collect(),
         });
     }
 
@@ -312,6 +326,11 @@ impl World {
     fn now(&self) -> Now {
         at(self.shell.host.deadline())
     }
+}
+
+/// The account of a player.
+fn account(player: u8) -> PlayerId {
+    PlayerId([player | 0x80; 16])
 }
 
 fn at(monotonic: Duration) -> Now {

@@ -38,8 +38,8 @@ pub struct Player {
     /// 0 to 255.
     #[prost(uint32, tag = "2")]
     pub team: u32,
-    /// Its token lets it watch and not play. Counts as a player for the limit of a request; in an
-    /// `Allocation` it is always false.
+    /// Its token lets it watch and not play. Counts as a player for the limit of a request; an
+    /// `Allocation` names no spectators.
     #[prost(bool, tag = "3")]
     pub spectator: bool,
 }

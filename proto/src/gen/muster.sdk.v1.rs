@@ -33,7 +33,8 @@ pub struct Match {
     /// 16 bytes; also in the connect tokens.
     #[prost(bytes = "vec", tag = "1")]
     pub match_id: ::prost::alloc::vec::Vec<u8>,
-    /// Whom to expect, as the request named them. Others may come later, by MintTokens.
+    /// Whom to expect, as the request named them, without spectators. Others may come later, by
+    /// MintTokens.
     #[prost(message, repeated, tag = "2")]
     pub players: ::prost::alloc::vec::Vec<Player>,
     #[prost(message, optional, tag = "3")]

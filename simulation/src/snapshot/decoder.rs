@@ -84,8 +84,15 @@ pub struct Decoder {
 struct Read {
     header: Header,
     order: EventOrder,
-    /// Whether the hash is the same, if there is one to compare.
-    is_same: Option<bool>,
+    /// What came of the hash, if there was one to compare.
+    compared: Option<Compared>,
+}
+
+/// A hash that was compared.
+struct Compared {
+    is_same: bool,
+    /// Whether it covered what was known before.
+    is_listed: bool,
 }
 
 impl Default for Decoder {
@@ -141,9 +148,10 @@ impl Decoder {
             Ok(read) => {
                 self.order = read.order;
                 self.take_in(read.header.tick);
-                if let Some(is_same) = read.is_same {
+                if let Some(compared) = read.compared {
                     self.hashes.compared += 1;
-                    self.hashes.different += u64::from(!is_same);
+                    self.hashes.listed += u64::from(compared.is_listed);
+                    self.hashes.different += u64::from(!compared.is_same);
                 }
                 Ok(read.header)
             }
@@ -248,6 +256,7 @@ impl Decoder {
         self.forgotten.clear();
         let mut hash = ViewHash::new(header.tick, header.own.as_ref());
         let mut is_same = true;
+        let mut is_listed = false;
         let mut order = self.order;
         if flags & KEYFRAME != 0 {
             let compressed = flags & COMPRESSED != 0;
@@ -258,6 +267,7 @@ impl Decoder {
         } else {
             if expected.is_some() && reader.flag()? {
                 self.read_known(&mut reader)?;
+                is_listed = true;
                 is_same = self.fold_known(&mut hash);
             }
             self.read_forgotten(&mut reader)?;
@@ -271,7 +281,10 @@ impl Decoder {
         Ok(Read {
             header,
             order,
-            is_same: comparable.map(|expected| is_same && hash.finish() == expected),
+            compared: comparable.map(|expected| Compared {
+                is_same: is_same && hash.finish() == expected,
+                is_listed,
+            }),
         })
     }
 

@@ -430,8 +430,7 @@ impl Encoder {
         if encoded.compressed {
             out[1] |= COMPRESSED;
         }
-        view.begin(header.tick, true);
-        view.keyframe = header.tick;
+        view.begin_keyframe(header.tick);
         for index in self.chosen.iter() {
             view.record_entity(index);
         }

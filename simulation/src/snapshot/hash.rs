@@ -8,7 +8,8 @@
 //! The server cannot know which snapshots without an acknowledgment came through. So a hash covers
 //! the player's own state, the entities of its snapshot, and of what the client knew before only
 //! what it surely has: the snapshot lists every id that the client may know, and of which of them
-//! the state is sure. Whom the client shows beyond the list it should have forgotten.
+//! the state is sure. Whom the client shows beyond the list it should have forgotten. A keyframe
+//! builds on nothing and has no list: its hash covers the keyframe alone.
 
 use super::OwnState;
 use crate::frame::EntityState;
@@ -27,6 +28,8 @@ pub struct HashCounters {
     /// Hashes that were compared. One that came after a newer snapshot is not: the server did not
     /// mean it for what the client knows by then.
     pub compared: u64,
+    /// Those of them that covered what the client knew before, and not their own snapshot alone.
+    pub listed: u64,
     /// Those that were different: one of both ends is wrong about the other.
     pub different: u64,
 }

@@ -2,6 +2,7 @@
 
 use glam::Vec3;
 
+use super::REMEMBERED;
 use crate::bits::{BitReader, BitWriter, Error};
 use crate::mover::MoveState;
 use crate::rules::Phase;
@@ -89,6 +90,61 @@ impl Ack {
             behind @ -32..=-1 => self.earlier |= 1 << (-behind - 1),
             _ => {}
         }
+    }
+}
+
+/// What several acknowledgments of a client say together, for as long as snapshots are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acks {
+    newest: Tick,
+    /// As in [`Ack`].
+    earlier: u64,
+}
+
+const _: () = assert!(u64::BITS == REMEMBERED);
+
+impl From<Ack> for Acks {
+    fn from(ack: Ack) -> Self {
+        Self {
+            newest: ack.newest,
+            earlier: ack.earlier.into(),
+        }
+    }
+}
+
+impl Acks {
+    /// The newest snapshot that was decoded.
+    pub const fn newest(&self) -> Tick {
+        self.newest
+    }
+
+    /// Adds what another one says. They may come in any order.
+    pub fn merge(&mut self, ack: Ack) {
+        let other = Self::from(ack);
+        let (newer, older) = if other.newest > self.newest {
+            (other, *self)
+        } else {
+            (*self, other)
+        };
+        let behind = newer.newest.0 - older.newest.0;
+        let newest_of_older = behind.checked_sub(1);
+        let newest_of_older = newest_of_older.and_then(|bit| 1_u64.checked_shl(bit));
+        let earlier_of_older = older.earlier.checked_shl(behind).unwrap_or(0);
+        *self = Self {
+            newest: newer.newest,
+            earlier: newer.earlier | earlier_of_older | newest_of_older.unwrap_or(0),
+        };
+    }
+
+    /// Every snapshot that was decoded, the oldest first.
+    pub fn ticks(&self) -> impl Iterator<Item = Tick> {
+        let Self { newest, earlier } = *self;
+        let oldest = (u64::BITS - earlier.leading_zeros()).min(newest.0);
+        let is_there = move |age: &u32| *age == 0 || earlier >> (age - 1) & 1 == 1;
+        (0..=oldest)
+            .rev()
+            .filter(is_there)
+            .map(move |age| newest.before(age))
     }
 }
 
@@ -189,6 +245,28 @@ mod tests {
                     prop_assert!(!ack.contains(Tick(tick)));
                 }
             }
+        }
+
+        #[test]
+        fn merged_acks_say_what_each_of_them_says(
+            acks in prop::collection::vec((0_u32..200, any::<u32>()), 1..50),
+        ) {
+            let acks: Vec<_> = acks.into_iter().map(|(newest, earlier)| Ack {
+                newest: Tick(newest),
+                earlier,
+            }).collect();
+            let mut merged = Acks::from(acks[0]);
+            for ack in &acks {
+                merged.merge(*ack);
+            }
+            let newest = acks.iter().map(|ack| ack.newest.0).max().unwrap();
+            prop_assert_eq!(merged.newest(), Tick(newest));
+            let remembered = newest.saturating_sub(REMEMBERED)..=newest;
+            let expected: Vec<_> = remembered
+                .map(Tick)
+                .filter(|tick| acks.iter().any(|ack| ack.contains(*tick)))
+                .collect();
+            prop_assert_eq!(merged.ticks().collect::<Vec<_>>(), expected);
         }
 
         #[test]

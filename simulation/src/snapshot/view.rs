@@ -3,7 +3,7 @@
 use super::event::{EncodedEvent, EventQueue};
 use super::frames::Space;
 use super::indexes::Indexes;
-use super::{Ack, HASH_INTERVAL, MAX_ENTITIES, MAX_FORGOTTEN, OLDEST_BASELINE, REMEMBERED};
+use super::{Ack, Acks, HASH_INTERVAL, MAX_ENTITIES, MAX_FORGOTTEN, OLDEST_BASELINE, REMEMBERED};
 use crate::codec::SPANS;
 use crate::entity::EntityId;
 use crate::interest::LOSS_PRIORITY;
@@ -11,6 +11,9 @@ use crate::tick::Tick;
 
 /// A snapshot that is not acknowledged this many ticks after a later one was is taken for lost.
 const LOSS_AFTER: u32 = 3;
+
+/// What is asked of [`Known::earlier`] must fit into it.
+const _: () = assert!(SPANS[SPANS.len() - 1] < u16::BITS);
 
 /// What a client knows of one entity.
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,8 +99,10 @@ pub struct ClientView {
     pub(super) events: EventQueue,
     /// When the last keyframe was sent; 0 for never.
     pub(super) keyframe: Tick,
-    /// Snapshots since the last with a hash.
+    /// Snapshots since the last with a hash, as if a keyframe had come `turn` of them later.
     unhashed: u32,
+    /// Below [`HASH_INTERVAL`].
+    turn: u32,
     lost: u64,
 }
 
@@ -121,25 +126,34 @@ impl ClientView {
             events: EventQueue::new(),
             keyframe: Tick(0),
             unhashed: 0,
+            turn: 0,
             lost: 0,
         }
     }
 
+    /// Has the hashes come at another time than those of views with other numbers: clients that
+    /// entered together would all have them in the same tick, and make it the slowest.
+    #[must_use]
+    pub const fn in_turn(mut self, number: u16) -> Self {
+        self.turn = number as u32 % HASH_INTERVAL;
+        self
+    }
+
     /// Takes note of what the client has decoded. Ticks that were never sent are ignored: a client
     /// that lies spoils its own picture alone.
-    pub fn acknowledge(&mut self, ack: Ack) {
-        if ack.newest > self.newest_sent || ack.newest == Tick(0) {
+    pub fn acknowledge(&mut self, acks: impl Into<Acks>) {
+        let acks = acks.into();
+        if acks.newest() > self.newest_sent || acks.newest() == Tick(0) {
             return;
         }
         let before = self.acknowledged;
-        let mut acknowledged = before.unwrap_or(Ack {
-            newest: ack.newest,
+        let mut acknowledged = before.unwrap_or_else(|| Ack {
+            newest: acks.newest(),
             earlier: 0,
         });
-        for age in (0..=32.min(ack.newest.0)).rev() {
-            let tick = ack.newest.before(age);
+        for tick in acks.ticks() {
             let known = before.is_some_and(|before| before.contains(tick));
-            if ack.contains(tick) && !known {
+            if !known {
                 self.settle(tick);
                 acknowledged.insert(tick);
             }
@@ -211,6 +225,13 @@ impl ClientView {
         // Nothing before this number is waiting, so acknowledging it changes nothing.
         sent.events_end = self.events.first();
         self.newest_sent = tick;
+    }
+
+    /// Starts the record of a keyframe, whose hash is none that waits for its turn.
+    pub(super) fn begin_keyframe(&mut self, tick: Tick) {
+        self.begin(tick, true);
+        self.keyframe = tick;
+        self.unhashed = self.turn;
     }
 
     /// Records an entity in the snapshot that was begun.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use simulation::history::REWIND_LIMIT;
 use simulation::inputs::InputBuffer;
 use simulation::payload::Probe;
-use simulation::snapshot::{Ack, ClientView, Space};
+use simulation::snapshot::{Ack, Acks, ClientView, Space};
 use simulation::tick::{TICK_RATE, Tick};
 
 use crate::arena::link::Peer;
@@ -56,9 +56,9 @@ pub(crate) struct Client {
     pub(crate) decompresses: bool,
     pub(crate) inputs: InputBuffer,
     pub(crate) view: ClientView,
-    /// What the client has decoded by its last packet, for the view to take note of when the next
-    /// snapshot is made: what it knows of the entities is fetched from memory once then.
-    pub(crate) ack: Option<Ack>,
+    /// What the client has decoded by its packets since the last snapshot, for the view to take note
+    /// of when the next one is made: what it knows of the entities is fetched from memory once then.
+    pub(crate) acks: Option<Acks>,
     pub(crate) channels: Channels,
     /// Whether a message was queued that does not wait for the client's turn.
     pub(crate) is_urgent: bool,
@@ -75,15 +75,22 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(session: SessionId, peer: Peer, space: Space, now: Duration) -> Self {
+    /// A client that has just come, in this seat.
+    pub(crate) fn new(
+        session: SessionId,
+        peer: Peer,
+        seat: u16,
+        space: Space,
+        now: Duration,
+    ) -> Self {
         Self {
             session,
             peer: Some(peer),
             name: String::new(),
             decompresses: false,
             inputs: InputBuffer::default(),
-            view: ClientView::new(space),
-            ack: None,
+            view: ClientView::new(space).in_turn(seat),
+            acks: None,
             channels: Channels::new(Side::Server, now),
             is_urgent: false,
             round_trip: None,
@@ -101,7 +108,7 @@ impl Client {
         self.decompresses = false;
         self.inputs.reset();
         self.view.reset();
-        self.ack = None;
+        self.acks = None;
         self.channels = Channels::new(Side::Server, now);
         self.round_trip = None;
         self.echo = None;
@@ -109,10 +116,12 @@ impl Client {
         self.allowance = BURST;
     }
 
-    /// Keeps what the client has decoded until the next snapshot. The newest says it all.
+    /// Keeps what the client has decoded until the next snapshot. After a stall many packets come at
+    /// once, and what the oldest of them say is too long ago for the newest to say it again.
     pub(crate) fn acknowledge(&mut self, ack: Ack) {
-        if self.ack.is_none_or(|kept| kept.newest <= ack.newest) {
-            self.ack = Some(ack);
+        match &mut self.acks {
+            Some(acks) => acks.merge(ack),
+            None => self.acks = Some(ack.into()),
         }
     }
 
@@ -197,7 +206,8 @@ mod tests {
             place: 0,
             serial: 1,
         };
-        Client::new(SessionId([1; 16]), peer, Space::new(2, 0), Duration::ZERO)
+        let space = Space::new(2, 0);
+        Client::new(SessionId([1; 16]), peer, 0, space, Duration::ZERO)
     }
 
     #[test]
@@ -221,22 +231,23 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_acknowledgment_of_a_tick_counts_and_none_of_before_a_reconnection() {
+    fn all_acknowledgments_of_a_tick_count_and_none_of_before_a_reconnection() {
         let mut client = client();
-        let ack = |newest| Ack {
-            newest: Tick(newest),
-            earlier: 0,
-        };
-        for newest in [4, 6, 5] {
-            client.acknowledge(ack(newest));
+        // The last one is older than the one before, and knows of less.
+        for (newest, earlier) in [(4, 1), (6, 0b1010), (6, 0)] {
+            client.acknowledge(Ack {
+                newest: Tick(newest),
+                earlier,
+            });
         }
-        assert_eq!(client.ack, Some(ack(6)));
+        let ticks: Vec<_> = client.acks.unwrap().ticks().collect();
+        assert_eq!(ticks, [2, 3, 4, 6].map(Tick));
         let peer = Peer {
             place: 0,
             serial: 2,
         };
         client.reconnect(peer, Duration::ZERO);
-        assert_eq!(client.ack, None);
+        assert_eq!(client.acks, None);
     }
 
     #[test]

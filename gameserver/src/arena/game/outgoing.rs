@@ -69,8 +69,8 @@ impl<Random: RandomSource> Match<Random> {
             let (Some(peer), Ok(seat)) = (client.peer, u16::try_from(index)) else {
                 continue;
             };
-            if let Some(ack) = client.ack.take() {
-                client.view.acknowledge(ack);
+            if let Some(acks) = client.acks.take() {
+                client.view.acknowledge(acks);
             }
             let player = self
                 .sessions
@@ -152,7 +152,7 @@ impl<Random: RandomSource> Match<Random> {
             rules,
             reconnection,
         });
-        self.tell(seat, &welcome);
+        self.tell(seat, &welcome, true);
     }
 
     /// Sends every player whose token grows old a new one.
@@ -162,7 +162,8 @@ impl<Random: RandomSource> Match<Random> {
                 continue;
             };
             if let Some(token) = self.mint(now, seat) {
-                self.tell(seat, &ToClient::Reconnection(token));
+                // The one before is good for a while yet.
+                self.tell(seat, &ToClient::Reconnection(token), false);
             }
         }
     }
@@ -210,12 +211,12 @@ impl<Random: RandomSource> Match<Random> {
     }
 
     /// Queues a message for one client.
-    fn tell(&mut self, seat: u16, message: &ToClient) {
+    fn tell(&mut self, seat: u16, message: &ToClient, is_urgent: bool) {
         let Some(decompresses) = self.in_seat(seat).map(|client| client.decompresses) else {
             return;
         };
         match self.messages.encode_to_client(message, decompresses) {
-            Ok(encoded) => self.queue(seat, encoded, true),
+            Ok(encoded) => self.queue(seat, encoded, is_urgent),
             Err(error) => tracing::error!(%error, "Message was not encoded"),
         }
     }
@@ -223,7 +224,10 @@ impl<Random: RandomSource> Match<Random> {
     /// Queues a message for everybody who is connected, encoded once for each kind of build.
     pub(super) fn broadcast(&mut self, message: &ToClient) {
         // A packet more for everybody in one tick would make it the slowest of its second.
-        let is_urgent = !matches!(message, ToClient::Roster(_) | ToClient::Score(_));
+        let is_urgent = !matches!(
+            message,
+            ToClient::Roster(_) | ToClient::Score(_) | ToClient::Chat { .. }
+        );
         for decompresses in [true, false] {
             let encoded = match self.messages.encode_to_client(message, decompresses) {
                 Ok(encoded) => encoded,

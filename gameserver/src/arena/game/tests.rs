@@ -5,7 +5,7 @@ use netcode::user_data::SPECTATOR;
 use simulation::input::Input;
 use simulation::inputs::{InputSender, MAX_PACKET};
 use simulation::rules::Rules;
-use simulation::snapshot::DEFAULT_BUDGET;
+use simulation::snapshot::{Ack, DEFAULT_BUDGET};
 use simulation::tick::TICK_RATE;
 use tokio::sync::mpsc;
 
@@ -147,10 +147,14 @@ impl World {
 
     /// The client's input for the next tick.
     fn play(&mut self, peer: Peer, input: Input) {
+        self.play_with(peer, input, None);
+    }
+
+    fn play_with(&mut self, peer: Peer, input: Input, ack: Option<Ack>) {
         let mut sender = InputSender::default();
         sender.record(self.game.next_tick(), input);
         let mut payload = [0; MAX_PACKET];
-        let packet = sender.packet(None, None, 1);
+        let packet = sender.packet(ack, None, 1);
         let length = packet.encode(&mut payload).unwrap();
         self.take(Inbound::Payload(peer, &payload[..length]));
     }
@@ -248,6 +252,72 @@ fn what_everybody_is_told_goes_out_over_several_ticks() {
         }
     }
     assert!(told.iter().all(|count| *count > 0), "{told:?}");
+}
+
+#[test]
+fn chat_and_new_tokens_go_out_over_several_ticks() {
+    let mut world = World::new(1);
+    let peers = [0, 1, 2, 3, 4, 5, 6, 7].map(|player| world.join(player));
+    for _ in 0..10 {
+        world.tick();
+    }
+    let chat = ToClient::Chat {
+        from: PlayerSlot(0),
+        text: "hello".to_owned(),
+    };
+    world.game.broadcast(&chat);
+    let mut told = [0; 8];
+    // Every one of them gets a new token in the same tick, twenty seconds after the first.
+    for tick in 0..21 * TICK_RATE {
+        for peer in peers {
+            world.take(Inbound::Alive(peer));
+        }
+        world.tick();
+        let counts = peers.map(|peer| world.sent.of_kind(peer, Kind::Channels));
+        let busy = counts.iter().filter(|count| **count > 0).count();
+        assert!(busy <= 2, "{tick}: {counts:?}");
+        for (sum, count) in told.iter_mut().zip(counts) {
+            *sum += count;
+        }
+    }
+    assert!(told.iter().all(|count| *count > 1), "{told:?}");
+}
+
+/// What a client acknowledges is on its way for 700 ms, and then comes at once.
+#[test]
+fn a_stall_makes_no_snapshot_lost_that_was_acknowledged() {
+    let mut world = World::new(1);
+    let peer = world.join(1);
+    let ack = |newest: u32| Ack {
+        newest: Tick(newest),
+        earlier: u32::MAX,
+    };
+    let lost = |world: &World| world.game.clients[0].as_ref().unwrap().view.lost();
+    for _ in 0..60 {
+        let newest = world.game.arena.tick().0;
+        world.play_with(peer, Input::default(), Some(ack(newest)));
+        world.tick();
+    }
+    let before = world.game.arena.tick().0;
+    for _ in 0..42 {
+        world.tick();
+    }
+    for newest in before..=before + 42 {
+        world.play_with(peer, Input::default(), Some(ack(newest)));
+    }
+    world.tick();
+    assert_eq!(lost(&world), 0);
+    // Those that nobody acknowledged are.
+    for _ in 0..10 {
+        world.tick();
+    }
+    let nothing_between = Ack {
+        newest: world.game.arena.tick(),
+        earlier: 0,
+    };
+    world.play_with(peer, Input::default(), Some(nothing_between));
+    world.tick();
+    assert!(lost(&world) > 0);
 }
 
 #[test]

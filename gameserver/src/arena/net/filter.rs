@@ -36,77 +36,89 @@ const IF_GREATER: u16 = 0x25;
 const IF_NOT_LESS: u16 = 0x35;
 const RETURN: u16 = 0x06;
 
-// Where the program goes on.
-const NEXT: u8 = 0;
-const REQUEST: u8 = 18;
-const ACCEPT: u8 = 20;
-const DROP: u8 = 21;
+/// A name of an instruction, for others to lead to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Label {
+    /// Of those that only the one before leads to; as a target, the one after.
+    Next,
+    Request,
+    Accept,
+    Drop,
+}
 
-/// An instruction, and where a condition leads if it holds and if not.
-type Instruction = (u16, usize, u8, u8);
+use Label::{Accept, Drop, Next, Request};
+
+/// An instruction with its name, and where a condition leads if it holds and if not.
+type Instruction = (Label, u16, usize, Label, Label);
 
 /// The program. Where it loads a byte that is not there, the kernel drops the datagram.
 const PROGRAM: [Instruction; 22] = [
-    (LOAD_BYTE, UDP_HEADER_BYTES, NEXT, NEXT),
-    (IF_EQUAL, Kind::Request as usize, REQUEST, NEXT),
-    (SHIFT_RIGHT, 4, NEXT, NEXT),
-    (IF_GREATER, LONGEST_NUMBER, DROP, NEXT),
-    (COPY_TO_X, 0, NEXT, NEXT),
-    (LOAD_LENGTH, 0, NEXT, NEXT),
-    (SUBTRACT_X, 0, NEXT, NEXT),
+    (Next, LOAD_BYTE, UDP_HEADER_BYTES, Next, Next),
+    (Next, IF_EQUAL, Kind::Request as usize, Request, Next),
+    (Next, SHIFT_RIGHT, 4, Next, Next),
+    (Next, IF_GREATER, LONGEST_NUMBER, Drop, Next),
+    (Next, COPY_TO_X, 0, Next, Next),
+    (Next, LOAD_LENGTH, 0, Next, Next),
+    (Next, SUBTRACT_X, 0, Next, Next),
     // In what is too short this goes below zero, which no kind of packet has as its body.
-    (SUBTRACT, AROUND, NEXT, NEXT),
-    (COPY_TO_X, 0, NEXT, NEXT),
-    (LOAD_BYTE, UDP_HEADER_BYTES, NEXT, NEXT),
-    (AND, 0x0f, NEXT, NEXT),
-    (SHIFT_LEFT, 16, NEXT, NEXT),
-    (OR_X, 0, NEXT, NEXT),
-    (IF_EQUAL, body(Kind::KeepAlive, 8), ACCEPT, NEXT),
-    (IF_EQUAL, body(Kind::Disconnect, 0), ACCEPT, NEXT),
-    (
-        IF_EQUAL,
-        body(Kind::Response, 8 + CHALLENGE_BYTES),
-        ACCEPT,
-        NEXT,
-    ),
-    (IF_NOT_LESS, body(Kind::Payload, 1), NEXT, DROP),
-    (
-        IF_GREATER,
-        body(Kind::Payload, MAX_PAYLOAD_BYTES),
-        DROP,
-        ACCEPT,
-    ),
-    (LOAD_LENGTH, 0, NEXT, NEXT),
-    (IF_EQUAL, UDP_HEADER_BYTES + REQUEST_BYTES, ACCEPT, DROP),
-    (RETURN, u32::MAX as usize, NEXT, NEXT),
-    (RETURN, 0, NEXT, NEXT),
+    (Next, SUBTRACT, AROUND, Next, Next),
+    (Next, COPY_TO_X, 0, Next, Next),
+    (Next, LOAD_BYTE, UDP_HEADER_BYTES, Next, Next),
+    (Next, AND, 0x0f, Next, Next),
+    (Next, SHIFT_LEFT, 16, Next, Next),
+    (Next, OR_X, 0, Next, Next),
+    (Next, IF_EQUAL, body(Kind::KeepAlive, 8), Accept, Next),
+    (Next, IF_EQUAL, body(Kind::Disconnect, 0), Accept, Next),
+    (Next, IF_EQUAL, RESPONSE, Accept, Next),
+    (Next, IF_NOT_LESS, body(Kind::Payload, 1), Next, Drop),
+    (Next, IF_GREATER, LONGEST_PAYLOAD, Drop, Accept),
+    (Request, LOAD_LENGTH, 0, Next, Next),
+    (Next, IF_EQUAL, REQUEST, Accept, Drop),
+    (Accept, RETURN, u32::MAX as usize, Next, Next),
+    (Drop, RETURN, 0, Next, Next),
 ];
+
+const REQUEST: usize = UDP_HEADER_BYTES + REQUEST_BYTES;
+const RESPONSE: usize = body(Kind::Response, 8 + CHALLENGE_BYTES);
+const LONGEST_PAYLOAD: usize = body(Kind::Payload, MAX_PAYLOAD_BYTES);
 
 /// A kind of packet and the length of its body, in one number.
 const fn body(kind: Kind, length: usize) -> usize {
     (kind as usize) << 16 | length
 }
 
+/// How many instructions are passed over on the way to one with this name, as the kernel counts. It
+/// takes no program that leads beyond its end.
+fn distance(rest: &[Instruction], to: Label) -> u8 {
+    let ahead = match to {
+        Next => Some(0),
+        Request | Accept | Drop => rest.iter().position(|(label, ..)| *label == to),
+    };
+    ahead.map_or(u8::MAX, |ahead| u8::try_from(ahead).unwrap_or(u8::MAX))
+}
+
 /// Has the kernel drop what cannot be a packet for a server.
 pub(super) fn attach(socket: &UdpSocket) -> std::io::Result<()> {
-    let program = (0_u8..).zip(PROGRAM).map(|(at, (code, value, yes, no))| {
-        // The kernel counts from the next instruction.
-        let distance = |to: u8| if to == NEXT { 0 } else { to - at - 1 };
+    let program = (1..).zip(PROGRAM).map(|(next, (_, code, value, yes, no))| {
+        let rest = PROGRAM.get(next..).unwrap_or_default();
         let value = u32::try_from(value).unwrap_or(u32::MAX);
-        SockFilter::new(code, distance(yes), distance(no), value)
+        SockFilter::new(code, distance(rest, yes), distance(rest, no), value)
     });
     SockRef::from(socket).attach_filter(&program.collect::<Vec<_>>())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::ErrorKind;
+pub(super) mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+    use std::time::Duration;
 
     use netcode::MAX_PACKET_BYTES;
     use netcode::packet::Header;
 
     use super::*;
+
+    /// Longest wait for a datagram.
+    const LIMIT: Duration = Duration::from_secs(30);
 
     /// Whether the packet layer of a server looks into what has this prefix and length.
     fn may_be_packet(datagram: &[u8]) -> bool {
@@ -118,14 +130,38 @@ mod tests {
         })
     }
 
+    /// What passes the filter, and no test sends otherwise: a keep-alive.
+    const MARKER: [u8; 26] = [0x14; 26];
+
+    /// Sends a datagram and then one that passes, and reads until that comes: nobody has to know when
+    /// the kernel is done. Returns the length of what came before it, if anything did.
+    pub(in crate::arena::net) fn send_and_wait(
+        client: &UdpSocket,
+        server: &UdpSocket,
+        to: impl Into<SocketAddr>,
+        datagram: &[u8],
+    ) -> Option<usize> {
+        let to = to.into();
+        client.send_to(datagram, to).unwrap();
+        client.send_to(&MARKER, to).unwrap();
+        server.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut received = [0; MAX_PACKET_BYTES + 2];
+        let mut before = None;
+        loop {
+            let length = server.recv(&mut received).unwrap();
+            if received[..length] == MARKER {
+                return before;
+            }
+            before = Some(length);
+        }
+    }
+
     fn passes_exactly_what_may_be_a_packet(server: SocketAddr, client: SocketAddr) {
         let server = UdpSocket::bind(server).unwrap();
-        server.set_nonblocking(true).unwrap();
         attach(&server).unwrap();
         let to = SocketAddr::new(client.ip(), server.local_addr().unwrap().port());
         let client = UdpSocket::bind(client).unwrap();
         let mut datagram = [7; MAX_PACKET_BYTES + 2];
-        let mut received = [0; MAX_PACKET_BYTES + 2];
         let edges = [0, 1, 2, 17, 308 + 17, MAX_PAYLOAD_BYTES + 17];
         let lengths = edges.into_iter().flat_map(|edge| edge..=edge + 17);
         let lengths = lengths.chain(REQUEST_BYTES - 1..=REQUEST_BYTES + 1);
@@ -134,19 +170,22 @@ mod tests {
             for prefix in 0..=u8::MAX {
                 datagram[0] = prefix;
                 let datagram = &datagram[..length];
-                client.send_to(datagram, to).unwrap();
-                // Over loopback it has arrived when it was sent.
-                let got = match server.recv(&mut received) {
-                    Ok(count) => Some(count),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => None,
-                    Err(error) => panic!("{error}"),
-                };
+                let got = send_and_wait(&client, &server, to, datagram);
                 let expected = may_be_packet(datagram).then_some(length);
                 assert_eq!(got, expected, "prefix {prefix:#x}, length {length}");
                 passed += u32::from(got.is_some());
             }
         }
         assert!(passed > 100);
+    }
+
+    #[test]
+    fn every_target_is_ahead() {
+        for (next, (.., yes, no)) in (1..).zip(PROGRAM) {
+            for target in [yes, no] {
+                assert!(distance(&PROGRAM[next..], target) < u8::MAX, "{next}");
+            }
+        }
     }
 
     #[test]

@@ -347,3 +347,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn ids_of_accounts_come_back_from_their_text() {
+    let text = "0190a5b2-7c1e-7d3a-9f00-1234567890ab";
+    let id = PlayerId::from_uuid(text).unwrap();
+    assert_eq!(id.to_uuid(), text);
+    assert_eq!(PlayerId::from_uuid(&text.to_uppercase()), Some(id));
+    for other in [
+        "",
+        "7",
+        "0190a5b27c1e7d3a9f001234567890ab",
+        "+190a5b2-7c1e-7d3a-9f00-1234567890ab",
+    ] {
+        assert_eq!(PlayerId::from_uuid(other), None, "{other}");
+    }
+}

@@ -100,6 +100,7 @@ impl Match {
         let HashCounters {
             compared,
             different,
+            ..
         } = self.decoder.hashes();
         (compared, different)
     }
