@@ -265,8 +265,10 @@ pub async fn assemble(
         metrics,
         secrets: Arc::clone(&secrets),
     };
+    let service = Service::new(parts);
+    patiently("revocations", stop, async || service.catch_up().await).await?;
     Ok(Assembled {
-        service: Service::new(parts),
+        service,
         secrets,
         store,
         live,

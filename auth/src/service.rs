@@ -175,7 +175,10 @@ impl Service {
             sessions: SessionCache::default(),
             audit: AuditLog::new(Arc::clone(&parts.store), parts.metrics.clone()),
             mails: Mails::new(parts.metrics.clone()),
-            news: news::Board::new(&parts.settings.issuer),
+            news: news::Board::new(
+                &parts.settings.issuer,
+                parts.signing.published().borrow().clone(),
+            ),
             replica,
             issued: Mutex::new(Issued::new(replica, RECONNECTIONS, now())),
             parts,
