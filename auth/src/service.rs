@@ -21,6 +21,7 @@
 pub mod account;
 pub mod audit;
 pub mod caller;
+mod counts;
 pub mod elsewhere;
 pub mod factors;
 mod keys;

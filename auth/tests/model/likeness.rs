@@ -21,7 +21,7 @@ use auth::store::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::replica::embedded;
+use crate::replica::Embedded;
 use crate::world::{caller, parts, password, pool, signing};
 
 /// A store that notes what it is asked.
@@ -93,11 +93,14 @@ struct Watched {
     lenient: Service,
     noting: Arc<Noting>,
     pool: Arc<Pool>,
+    /// Where its store is.
+    _embedded: Embedded,
 }
 
 impl Watched {
     async fn new() -> Self {
-        let (store, live) = embedded().await;
+        let embedded = Embedded::new();
+        let (store, live) = embedded.clients().await;
         let noting = Arc::new(Noting {
             store,
             asked: Mutex::default(),
@@ -115,6 +118,7 @@ impl Watched {
             lenient: service(Verification::Optional).await,
             noting,
             pool,
+            _embedded: embedded,
         }
     }
 

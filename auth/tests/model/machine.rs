@@ -6,7 +6,6 @@ use std::sync::Arc;
 use auth::Code;
 use auth::ids::PlayerId;
 use auth::live::Live;
-use auth::live::memory::Memory;
 use auth::service::sessions::Tokens;
 use auth::signing::plan::Policy;
 use auth::store::{Status, Store, Which};
@@ -18,7 +17,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 use tokio::runtime::Runtime;
 
-use crate::replica::{Replica, Servers, embedded};
+use crate::replica::{Embedded, Replica, Servers};
 
 /// How many players there may be.
 const PLAYERS: usize = 3;
@@ -93,7 +92,8 @@ struct Machine {
     replica: Replica,
     store: Arc<dyn Store>,
     live: Arc<dyn Live>,
-    can_forget: bool,
+    /// Where the service over SQLite has its file.
+    embedded: Option<Embedded>,
     players: Vec<Player>,
     sessions: Vec<Session>,
     requests: u32,
@@ -114,12 +114,12 @@ fn chosen<T>(all: &mut [T], number: usize) -> Option<&mut T> {
 }
 
 impl Machine {
-    async fn new(store: Arc<dyn Store>, live: Arc<dyn Live>, can_forget: bool) -> Self {
+    async fn new(store: Arc<dyn Store>, live: Arc<dyn Live>, embedded: Option<Embedded>) -> Self {
         Self {
             replica: Replica::start(Arc::clone(&store), Arc::clone(&live), Policy::default()).await,
             store,
             live,
-            can_forget,
+            embedded,
             players: Vec::new(),
             sessions: Vec::new(),
             requests: 0,
@@ -197,8 +197,8 @@ impl Machine {
             }
             Step::Restart => self.restart().await,
             Step::Forget => {
-                if self.can_forget {
-                    self.live = Arc::new(Memory::new(1000));
+                if let Some(embedded) = &self.embedded {
+                    (self.store, self.live) = embedded.clients().await;
                 }
                 self.restart().await;
             }
@@ -396,8 +396,9 @@ fn runtime() -> Runtime {
 #[test]
 fn the_embedded_service_is_as_its_model() {
     holds(&runtime(), cases(64), async || {
-        let (store, live) = embedded().await;
-        Machine::new(store, live, true).await
+        let embedded = Embedded::new();
+        let (store, live) = embedded.clients().await;
+        Machine::new(store, live, Some(embedded)).await
     });
 }
 
@@ -407,7 +408,7 @@ fn the_service_over_postgresql_and_valkey_is_as_its_model() {
     let servers = tokio::sync::Mutex::new(runtime.block_on(Servers::start()));
     holds(&runtime, cases(8), async || {
         let (store, live) = servers.lock().await.clients().await;
-        Machine::new(store, live, false).await
+        Machine::new(store, live, None).await
     });
     // Its connections are of the runtime.
     runtime.block_on(async { drop(servers) });

@@ -1,6 +1,7 @@
 //! Replicas of the service, over SQLite and memory, or over a PostgreSQL and a Valkey of the test's
 //! own.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,9 +106,26 @@ impl Replica {
 }
 
 /// SQLite with memory beside it.
-pub(crate) async fn embedded() -> (Arc<dyn Store>, Arc<dyn Live>) {
-    let store = Sqlite::in_memory().await.unwrap();
-    (Arc::new(store), Arc::new(Memory::new(100_000)))
+pub(crate) struct Embedded(PathBuf);
+
+impl Embedded {
+    pub(crate) fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("muster-accounts-{}", Uuid::new_v4()));
+        std::fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+
+    /// Opens its file.
+    pub(crate) async fn clients(&self) -> (Arc<dyn Store>, Arc<dyn Live>) {
+        let store = Sqlite::open(&self.0.join("accounts")).await.unwrap();
+        (Arc::new(store), Arc::new(Memory::new(100_000)))
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
 }
 
 /// A PostgreSQL and a Valkey.
