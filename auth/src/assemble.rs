@@ -111,6 +111,8 @@ pub struct Assembled {
     pub live: Arc<dyn Live>,
     /// Delivers mails.
     pub mails: Worker<Mail>,
+    /// Follows the secret with its address.
+    pub database: Option<Arc<Postgres>>,
     /// Hears other replicas.
     pub valkey: Option<Arc<Valkey>>,
     /// Signs; for gates.
@@ -177,17 +179,13 @@ pub fn valkey_addresses(secrets: &Secrets) -> Option<Vec<String>> {
     )
 }
 
-/// Opens the store, and brings its schema up to date; waits for PostgreSQL until `stop`.
-pub async fn store(
+/// Connects to PostgreSQL, and brings its schema up to date; waits for it until `stop`.
+async fn database(
     config: &Config,
     secrets: &Secrets,
     stop: &CancellationToken,
-) -> Result<Arc<dyn Store>, Error> {
-    let path = match &config.accounts {
-        Accounts::Sqlite(path) => return Ok(Arc::new(Sqlite::open(path).await?)),
-        Accounts::Postgres => address(secrets, DATABASE)?,
-    };
-    let primary = path.ok_or(Error::Missing {
+) -> Result<Arc<Postgres>, Error> {
+    let primary = address(secrets, DATABASE)?.ok_or(Error::Missing {
         place: DATABASE,
         hint: "postgres://user:password@host/database",
     })?;
@@ -199,17 +197,54 @@ pub async fn store(
     })
     .map_err(|_| Error::Address(DATABASE))?;
     let direct = address(secrets, DATABASE_MIGRATION)?;
-    let migrate = async || database.migrate(direct.as_ref()).await;
+    let migrate = || database.migrate(direct.as_ref());
     patiently("PostgreSQL", stop, migrate).await?;
     Ok(Arc::new(database))
 }
 
+/// Uses other addresses of PostgreSQL for new connections when their secrets change, until `stop`:
+/// a password is changed without a restart.
+pub async fn follow_database(secrets: &Secrets, database: &Postgres, stop: &CancellationToken) {
+    let mut changes = secrets.subscribe();
+    let texts = || [DATABASE, DATABASE_REPLICA].map(|name| hash_of(secrets, name));
+    let mut known = texts();
+    while let Some(Ok(())) = stop.run_until_cancelled(changes.changed()).await {
+        let now = texts();
+        if now == known {
+            continue;
+        }
+        known = now;
+        let renewed = address(secrets, DATABASE).and_then(|primary| {
+            let replica = address(secrets, DATABASE_REPLICA)?;
+            primary
+                .map(|primary| database.renew(&primary, replica.as_ref()))
+                .transpose()
+                .map_err(|_| Error::Address(DATABASE))
+        });
+        match renewed {
+            Ok(_) => tracing::info!("New connections to PostgreSQL use its new address"),
+            Err(error) => tracing::warn!(%error, "Kept the last address of PostgreSQL"),
+        }
+    }
+}
+
+/// By what a change of a secret is seen.
+fn hash_of(secrets: &Secrets, name: &str) -> Option<[u8; 32]> {
+    let current = secrets.current();
+    current
+        .text(name)
+        .map(|text| crate::crypto::hash(text.as_bytes()))
+}
+
 /// Tries until it works; only a store that is away is waited for.
-async fn patiently<T>(
+async fn patiently<Attempt, Output>(
     what: &'static str,
     stop: &CancellationToken,
-    attempt: impl AsyncFn() -> Result<T, crate::store::Error>,
-) -> Result<T, Error> {
+    attempt: impl Fn() -> Attempt,
+) -> Result<Output, Error>
+where
+    Attempt: Future<Output = Result<Output, crate::store::Error>>,
+{
     for tries in 0.. {
         match attempt().await {
             Err(crate::store::Error::Unavailable(cause)) => {
@@ -232,7 +267,13 @@ pub async fn assemble(
     stop: &CancellationToken,
 ) -> Result<Assembled, Error> {
     let secrets = secrets(&config.secrets).await?;
-    let store = store(config, &secrets, stop).await?;
+    let (store, database): (Arc<dyn Store>, _) = match &config.accounts {
+        Accounts::Sqlite(path) => (Arc::new(Sqlite::open(path).await?), None),
+        Accounts::Postgres => {
+            let database = database(config, &secrets, stop).await?;
+            (Arc::clone(&database) as Arc<dyn Store>, Some(database))
+        }
+    };
     let (live, valkey): (Arc<dyn Live>, _) = match &config.accounts {
         Accounts::Sqlite(_) => (Arc::new(Memory::new(REMEMBERED)), None),
         Accounts::Postgres => {
@@ -265,12 +306,15 @@ pub async fn assemble(
         metrics,
         secrets: Arc::clone(&secrets),
     };
+    let service = Service::new(parts);
+    patiently("revocations", stop, || service.catch_up()).await?;
     Ok(Assembled {
-        service: Service::new(parts),
+        service,
         secrets,
         store,
         live,
         mails,
+        database,
         valkey,
         signing,
     })

@@ -107,8 +107,8 @@ async fn set_status(
 }
 
 /// Where backups are: a place with its credentials from the secrets.
-fn archive(config_secrets: &crate::secrets::Secrets, place: &str) -> Result<Archive, Error> {
-    let secrets = config_secrets.current();
+pub(crate) fn archive(secrets: &crate::secrets::Secrets, place: &str) -> Result<Archive, Error> {
+    let secrets = secrets.current();
     let access_key = secrets
         .text(S3_ID)
         .zip(secrets.text(S3_KEY))
@@ -133,7 +133,8 @@ fn database(secrets: &crate::secrets::Secrets) -> Result<Database, Error> {
     )?)
 }
 
-fn valkey(secrets: &crate::secrets::Secrets) -> Result<Option<Valkey>, Error> {
+/// The Valkey of the secrets, for its sessions.
+pub(crate) fn valkey(secrets: &crate::secrets::Secrets) -> Result<Option<Valkey>, Error> {
     assemble::valkey_addresses(secrets)
         .map(|urls| Valkey::new(urls, MOST_SESSIONS, LONGEST).map_err(Error::from))
         .transpose()

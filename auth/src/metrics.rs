@@ -1,5 +1,7 @@
 //! Numbers for operators. No label names a player, an address or a device.
 
+pub mod counted;
+
 use std::time::Duration;
 
 use prometheus::{

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use prometheus::IntGauge;
+use prometheus::{IntGauge, Registry};
 use proto::muster::auth::v1::auth_server::AuthServer;
 use runtime::admin::Admin;
 use runtime::serve::{Count, Server};
@@ -16,10 +17,14 @@ use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 
 use crate::assemble::{self, Assembled, assemble};
+use crate::backup::copies::{self, Counts};
+use crate::backup::{self, Archive};
 use crate::config::Config;
 use crate::edge::Edge;
+use crate::live::{Key, Live};
 use crate::maintenance;
 use crate::metrics::Metrics;
+use crate::metrics::counted::growing;
 
 /// Readiness gate: the process has begun and has not been told to end.
 const RUNNING: &str = "running";
@@ -136,6 +141,8 @@ pub async fn serve(
         Err(assemble::Error::Stopped(_)) => return Ok(()),
         assembled => assembled?,
     };
+    assembled.service.export(admin.registry())?;
+    let copies = Copies::open(&config, &assembled, admin.registry())?;
     let background_stop = CancellationToken::new();
     let close = CancellationToken::new();
     let edge = Edge {
@@ -160,7 +167,7 @@ pub async fn serve(
     let mut serving = JoinSet::new();
     serving.spawn(server(http_router, http_tls, "http").serve(http, close.clone()));
     serving.spawn(server(grpc_router, grpc_tls, "grpc").serve(grpc, close.clone()));
-    let background = background(assembled, admin.clone(), background_stop.clone());
+    let background = background(assembled, copies, admin.clone(), background_stop.clone());
     let mut background = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(background));
     admin.open(RUNNING);
     tracing::info!(
@@ -227,20 +234,110 @@ fn grpc_router(assembled: &Assembled, edge: &Edge) -> Router {
         .route_service(&path(&health), health)
 }
 
+/// A number of copies: its name, what it is, and where.
+type Number = (&'static str, &'static str, fn(&Counts) -> &AtomicU64);
+
+/// Copies of Valkey's sessions in object storage.
+#[derive(Debug)]
+struct Copies {
+    archive: Archive,
+    valkey: backup::Valkey,
+    live: Arc<dyn Live>,
+    counts: Arc<Counts>,
+}
+
+impl Copies {
+    /// Where the configuration says; none where it says nothing, or without a Valkey.
+    fn open(
+        config: &Config,
+        assembled: &Assembled,
+        registry: &Registry,
+    ) -> Result<Option<Self>, Error> {
+        let Some(place) = &config.file.session_copies else {
+            return Ok(None);
+        };
+        let Some(valkey) = maintenance::valkey(&assembled.secrets)? else {
+            return Ok(None);
+        };
+        let counts = Arc::<Counts>::default();
+        let numbers: [Number; 3] = [
+            (
+                "muster_auth_session_copies_total",
+                "Copies of the sessions that were made",
+                |counts| &counts.made,
+            ),
+            (
+                "muster_auth_session_copies_failed_total",
+                "Copies of the sessions that failed or took too long",
+                |counts| &counts.failed,
+            ),
+            (
+                "muster_auth_session_copies_elsewhere_total",
+                "Times when another replica made the copy of the sessions",
+                |counts| &counts.elsewhere,
+            ),
+        ];
+        for (name, help, number) in numbers {
+            let counts = Arc::clone(&counts);
+            growing(registry, name, help, move || {
+                number(&counts).load(Ordering::Relaxed)
+            })?;
+        }
+        Ok(Some(Self {
+            archive: maintenance::archive(&assembled.secrets, place)?,
+            valkey,
+            live: Arc::clone(&assembled.live),
+            counts,
+        }))
+    }
+
+    async fn run(self, stop: &CancellationToken) {
+        let Self {
+            archive,
+            valkey,
+            live,
+            counts,
+        } = &self;
+        let key = &Key::Once(crate::crypto::named_hash("session copies", b""));
+        // A bit less than the period: the next turn is never refused by the one before it.
+        let turn = copies::PERIOD.mul_f64(0.9);
+        // Without Valkey there is nothing to copy.
+        let is_ours = || async move { live.once(key, turn).await.unwrap_or(false) };
+        let copy = || copies::copy(runtime::clock::now(), archive, valkey, copies::KEPT);
+        copies::run(copies::PERIOD, counts, stop, is_ours, copy).await;
+    }
+}
+
 /// Everything that goes on without any caller.
-async fn background(assembled: Assembled, admin: Admin, stop: CancellationToken) {
+async fn background(
+    assembled: Assembled,
+    copies: Option<Copies>,
+    admin: Admin,
+    stop: CancellationToken,
+) {
     let Assembled {
         service,
+        secrets,
         store,
         live,
         mails,
+        database,
         valkey,
         signing,
-        ..
     } = assembled;
     let hear = async {
         if let Some(valkey) = valkey {
             valkey.listen(&stop).await;
+        }
+    };
+    let follow = async {
+        if let Some(database) = database {
+            assemble::follow_database(&secrets, &database, &stop).await;
+        }
+    };
+    let copy = async {
+        if let Some(copies) = copies {
+            copies.run(&stop).await;
         }
     };
     let look = async {
@@ -266,6 +363,8 @@ async fn background(assembled: Assembled, admin: Admin, stop: CancellationToken)
         service.run(stop.clone()),
         mails.run(stop.clone()),
         hear,
+        follow,
+        copy,
         look
     );
 }

@@ -21,6 +21,7 @@
 pub mod account;
 pub mod audit;
 pub mod caller;
+mod counts;
 pub mod elsewhere;
 pub mod factors;
 mod keys;
@@ -175,7 +176,10 @@ impl Service {
             sessions: SessionCache::default(),
             audit: AuditLog::new(Arc::clone(&parts.store), parts.metrics.clone()),
             mails: Mails::new(parts.metrics.clone()),
-            news: news::Board::new(&parts.settings.issuer),
+            news: news::Board::new(
+                &parts.settings.issuer,
+                parts.signing.published().borrow().clone(),
+            ),
             replica,
             issued: Mutex::new(Issued::new(replica, RECONNECTIONS, now())),
             parts,

@@ -346,6 +346,9 @@ impl Purged {
     }
 }
 
+/// How many revocations one call tells.
+pub const REVOCATIONS: usize = 10_000;
+
 /// What must not be lost.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
@@ -507,7 +510,7 @@ pub trait Store: fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<bool, Error>;
 
-    /// Revocations since then, at most 10,000, oldest first. One may be committed a moment after
+    /// Revocations since then, at most [`REVOCATIONS`], oldest first. One may be committed a moment after
     /// its time: callers ask again for the last seconds and know them by their ids.
     async fn revocations_since(&self, since: Timestamp) -> Result<Vec<Revocation>, Error>;
 

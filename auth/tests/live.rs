@@ -9,7 +9,9 @@
 )]
 
 mod live {
+    mod cluster;
     pub(crate) mod contract;
+    #[path = "../servers/valkey.rs"]
     pub(crate) mod server;
 
     use std::time::Duration;

@@ -40,13 +40,16 @@ pub async fn copy(
 
 /// Makes copies until `stop`, each within `period`. Of all replicas one makes the copy: the one
 /// for which `is_ours` says so, each time.
-pub async fn run(
+pub async fn run<Ours, Copied>(
     period: Duration,
     counts: &Counts,
     stop: &CancellationToken,
-    is_ours: impl AsyncFn() -> bool,
-    copy: impl AsyncFn() -> Result<(), Error>,
-) {
+    is_ours: impl Fn() -> Ours,
+    copy: impl Fn() -> Copied,
+) where
+    Ours: Future<Output = bool>,
+    Copied: Future<Output = Result<(), Error>>,
+{
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick is at once; a process that starts over and over makes no copies.

@@ -7,21 +7,33 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use access::Verifier;
 use access::claims::{LIFETIME, SKEW};
+use access::{KeySet, Verifier};
+use jiff::Timestamp;
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::error::Failure;
 use crate::live::{News, Revocation};
 use crate::service::{AUDIENCE, Service, now};
+use crate::store;
 
 /// How often the store is asked for revocations: half of what a revocation may take.
 const POLL: Duration = Duration::from_millis(500);
 
 /// How far back it is asked: a revocation is visible when it is committed, a moment after its time.
 const OVERLAP: Duration = Duration::from_secs(5);
+
+/// How long before now a revocation may still void a token.
+const MATTERS: Duration = LIFETIME.saturating_add(SKEW);
+
+/// Between two readings of keys that tokens of unknown keys ask for.
+const UNKNOWN_KEY: Duration = Duration::from_millis(50);
+
+/// How long a token of an unknown key may wait for such a reading.
+const UNKNOWN_KEY_LIMIT: Duration = Duration::from_secs(1);
 
 /// How many news a slow follower may be behind before it must begin anew.
 const BEHIND: usize = 4096;
@@ -35,6 +47,8 @@ pub(super) struct Board {
     verifier: Verifier,
     followers: broadcast::Sender<News>,
     seen: Mutex<Seen>,
+    /// When the last reading of keys that a token asked for began.
+    asked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// The revocations that were told: they come by more than one way.
@@ -72,11 +86,15 @@ pub struct Following {
 }
 
 impl Board {
-    pub(super) fn new(issuer: &str) -> Self {
+    /// Knows these keys, and no news yet.
+    pub(super) fn new(issuer: &str, keys: KeySet) -> Self {
+        let verifier = Verifier::new(issuer, AUDIENCE);
+        verifier.set_keys(keys);
         Self {
-            verifier: Verifier::new(issuer, AUDIENCE),
+            verifier,
             followers: broadcast::channel(BEHIND).0,
             seen: Mutex::default(),
+            asked: tokio::sync::Mutex::default(),
         }
     }
 
@@ -102,13 +120,63 @@ impl Service {
     pub async fn follow(&self) -> Result<Following, Failure> {
         // Subscribed first: what happens meanwhile comes twice rather than never.
         let news = self.news();
-        let since = now() - LIFETIME - SKEW;
-        let revocations = self.parts().store.revocations_since(since).await?;
+        let revocations = self.revocations_since(now() - MATTERS).await?;
         Ok(Following {
             keys: self.jwks(),
             revocations,
             news,
         })
+    }
+
+    /// Learns of every revocation that still matters: before the first token is validated, because
+    /// Valkey may hold a session that has ended.
+    pub async fn catch_up(&self) -> Result<(), store::Error> {
+        for revocation in self.revocations_since(now() - MATTERS).await? {
+            self.hear(&News::Revoked(revocation)).await;
+        }
+        Ok(())
+    }
+
+    /// Every revocation since then, however many: the store tells so many at once.
+    async fn revocations_since(&self, since: Timestamp) -> Result<Vec<Revocation>, store::Error> {
+        let mut from = since;
+        let mut all = Vec::new();
+        loop {
+            let page = self.parts().store.revocations_since(from).await?;
+            let (count, last) = (page.len(), page.last().map(|last| last.at));
+            all.extend(page);
+            match last {
+                // Those of the last moment come twice, and are known by their ids.
+                Some(last) if count >= store::REVOCATIONS && last > from => from = last,
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    /// Reads keys because a token names one that is unknown: another replica may have made it a
+    /// moment ago. Whoever asks meanwhile waits for the same reading, and strangers who make up
+    /// names cause few.
+    pub(super) async fn learn_keys(&self) {
+        let came = Instant::now();
+        let learn = async {
+            let mut asked = self.0.news.asked.lock().await;
+            if let Some(last) = *asked {
+                if last >= came {
+                    return;
+                }
+                tokio::time::sleep_until(last + UNKNOWN_KEY).await;
+            }
+            *asked = Some(Instant::now());
+            let signing = &self.parts().signing;
+            if let Err(error) = signing.refresh(now()).await {
+                tracing::debug!(%error, "Signing keys cannot be read");
+                return;
+            }
+            let keys = signing.published().borrow().clone();
+            self.0.news.verifier.set_keys(keys);
+        };
+        // Then the token is refused: whoever knows no better must.
+        let _ = tokio::time::timeout(UNKNOWN_KEY_LIMIT, learn).await;
     }
 
     /// Takes news to heart and tells followers.
@@ -162,7 +230,7 @@ impl Service {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // At first everything that still matters.
-        let mut since = now() - LIFETIME;
+        let mut since = now() - MATTERS;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -176,7 +244,7 @@ impl Service {
                 },
                 _ = poll.tick() => {
                     let asked = now();
-                    match self.parts().store.revocations_since(since - OVERLAP).await {
+                    match self.revocations_since(since - OVERLAP).await {
                         Ok(revocations) => {
                             for revocation in revocations {
                                 self.hear(&News::Revoked(revocation)).await;

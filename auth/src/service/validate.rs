@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use access::Refusal;
 use access::claims::Claims;
 use access::dpop::Proof;
 
@@ -41,15 +42,17 @@ impl Service {
         audience: Option<&str>,
         holder: Holder<'_>,
     ) -> Result<Arc<Claims>, Failure> {
-        let claims = self
-            .0
-            .news
-            .verifier()
-            .check_for(now(), token, audience.unwrap_or(AUDIENCE))
-            .map_err(|refusal| {
-                tracing::debug!(%refusal, "Token refused");
-                Failure::token()
-            })?;
+        let verifier = self.0.news.verifier();
+        let check = || verifier.check_for(now(), token, audience.unwrap_or(AUDIENCE));
+        let mut checked = check();
+        if checked == Err(Refusal::UnknownKey) {
+            self.learn_keys().await;
+            checked = check();
+        }
+        let claims = checked.map_err(|refusal| {
+            tracing::debug!(%refusal, "Token refused");
+            Failure::token()
+        })?;
         if let (Some(confirmation), Holder::Player(proof)) = (&claims.cnf, holder)
             && proof.is_none_or(|proof| proof.thumbprint != confirmation.jkt)
         {

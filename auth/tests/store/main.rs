@@ -9,7 +9,9 @@
 
 mod cases;
 mod citus;
+#[path = "../servers/postgres.rs"]
 mod cluster;
+mod direct;
 mod faults;
 mod races;
 

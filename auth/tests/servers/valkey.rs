@@ -5,7 +5,6 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use redis::FromRedisValue;
 use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
@@ -16,7 +15,7 @@ pub(crate) struct Server {
     program: PathBuf,
     folder: PathBuf,
     /// Its own, and that of the cluster's bus.
-    ports: (u16, u16),
+    pub(crate) ports: (u16, u16),
     clustered: bool,
     child: Option<Child>,
 }
@@ -27,30 +26,8 @@ impl Server {
         Self::on_free_ports(false)
     }
 
-    /// Three servers that share the slots of a cluster.
-    pub(crate) async fn start_cluster() -> Vec<Self> {
-        let nodes: Vec<Self> = (0..3).map(|_| Self::on_free_ports(true)).collect();
-        let shares = [(0, 5460), (5461, 10922), (10923, 16383)];
-        for (node, (first, last)) in nodes.iter().zip(shares) {
-            let mut assign = redis::cmd("CLUSTER");
-            assign.arg("ADDSLOTSRANGE").arg(first).arg(last);
-            node.ask::<()>(&assign).await;
-            let (port, bus) = nodes[0].ports;
-            let mut meet = redis::cmd("CLUSTER");
-            meet.arg("MEET").arg("127.0.0.1").arg(port).arg(bus);
-            node.ask::<()>(&meet).await;
-        }
-        for node in &nodes {
-            super::until("a cluster of three", async || {
-                let info: String = node.ask(redis::cmd("CLUSTER").arg("INFO")).await;
-                info.contains("cluster_state:ok") && info.contains("cluster_size:3")
-            })
-            .await;
-        }
-        nodes
-    }
-
-    fn on_free_ports(clustered: bool) -> Self {
+    /// One that can be part of a cluster, or alone.
+    pub(crate) fn on_free_ports(clustered: bool) -> Self {
         let program = ["valkey-server", "redis-server"]
             .iter()
             .map(|name| PathBuf::from("/usr/bin").join(name))
@@ -111,13 +88,6 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.ports.0)
-    }
-
-    /// Does one command on a connection of its own.
-    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &redis::Cmd) -> T {
-        let client = redis::Client::open(self.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        command.query_async(&mut connection).await.unwrap()
     }
 
     fn signal(&self, signal: Signal) {

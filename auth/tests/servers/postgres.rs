@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use auth::store::postgres::{Config, Postgres, Url};
 use rustix::process::{Pid, Signal, kill_process};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 /// Longest wait for anything.
@@ -173,12 +173,6 @@ impl Cluster {
         store
     }
 
-    /// Makes a database like another.
-    pub(crate) async fn copy(&self, template: &str, database: &str) {
-        let sql = format!("CREATE DATABASE {database} TEMPLATE {template}");
-        self.execute("postgres", &sql).await;
-    }
-
     pub(crate) fn store(&self, database: &str) -> Postgres {
         Postgres::new(Config::new(self.url(database))).unwrap()
     }
@@ -189,15 +183,6 @@ impl Cluster {
         let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection);
         done.await.unwrap();
         connection.close().await.unwrap();
-    }
-
-    /// Asks something as a client of its own.
-    pub(crate) async fn query(&self, database: &str, sql: &str) -> Vec<PgRow> {
-        let mut connection = self.connect(database).await;
-        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut connection);
-        let rows = rows.await.unwrap();
-        connection.close().await.unwrap();
-        rows
     }
 
     /// A client of its own.

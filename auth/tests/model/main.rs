@@ -1,0 +1,20 @@
+//! The whole service against a model of it, beside a second replica, and over databases that fail.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and says where"
+)]
+
+#[path = "../servers/postgres.rs"]
+mod cluster;
+mod faults;
+mod likeness;
+mod machine;
+mod replica;
+mod replicas;
+#[path = "../servers/valkey.rs"]
+mod server;
+mod spending;
+mod world;

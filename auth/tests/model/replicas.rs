@@ -1,0 +1,211 @@
+//! What one replica does, another knows: with Valkey, without it, and when it hangs.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use auth::ids::PlayerId;
+use auth::live::News;
+use auth::service::validate::Holder;
+use auth::signing::plan::Policy;
+use auth::store::Which;
+use futures::future::join_all;
+use jiff::SignedDuration;
+use tokio::sync::broadcast;
+
+use crate::replica::{LIMIT, Replica, Servers, until};
+use crate::world::signing;
+
+/// How long a revocation may take, and what a busy machine may add to it.
+const SOON: Duration = Duration::from_secs(1);
+const SLACK: Duration = Duration::from_secs(2);
+
+/// Waits until a follower hears that something of the player ended.
+async fn heard(news: &mut broadcast::Receiver<News>, player: PlayerId) {
+    let hears = async {
+        loop {
+            if let News::Revoked(revocation) = news.recv().await.unwrap()
+                && revocation.player == player
+            {
+                return;
+            }
+        }
+    };
+    let hears = tokio::time::timeout(SOON + SLACK, hears).await;
+    hears.expect("followers are told soon");
+}
+
+/// Ends a session at one replica, with the other looking.
+async fn end_one(how: &str, here: &Replica, there: &Replica) {
+    let (email, first) = here.register().await;
+    let second = here.login(&email).await.unwrap();
+    for tokens in [&first, &second] {
+        assert!(there.accepts(&tokens.access).await);
+    }
+    let mut news = there.service.follow().await.unwrap().news;
+    let began = Instant::now();
+    let end = here
+        .service
+        .end_sessions(first.player, Which::One(first.session), "");
+    let told = async {
+        heard(&mut news, first.player).await;
+        began.elapsed()
+    };
+    let (ended, told) = tokio::join!(end, told);
+    assert_eq!(ended.unwrap(), 1);
+    assert!(!there.accepts(&first.access).await, "{how}");
+    assert!(!here.accepts(&first.access).await, "{how}");
+    assert!(here.accepts(&second.access).await, "{how}");
+    assert!(there.accepts(&second.access).await, "{how}");
+    println!("{how}: told after {told:.0?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_ends_at_one_replica_ends_at_the_other() {
+    let mut servers = Servers::start().await;
+    let policy = Policy::default();
+    let (one, other) = (servers.replica(policy).await, servers.replica(policy).await);
+    end_one("by Valkey", &one, &other).await;
+    servers.valkey.pause();
+    end_one("past a Valkey that hangs", &one, &other).await;
+    servers.valkey.resume();
+    servers.valkey.kill();
+    end_one("without Valkey", &one, &other).await;
+    assert!(servers.valkey.run());
+    end_one("by a new Valkey", &other, &one).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_replica_knows_what_ended_before_it_began() {
+    let mut servers = Servers::start().await;
+    let one = servers.replica(Policy::default()).await;
+    let (email, ended) = one.register().await;
+    // In Valkey a session stays that the store has ended: the end was not told there.
+    servers.valkey.pause();
+    let end = one.service.end_sessions(ended.player, Which::All, "").await;
+    assert_eq!(end.unwrap(), 1);
+    servers.valkey.resume();
+    let other = servers.replica(Policy::default()).await;
+    assert!(!other.accepts(&ended.access).await);
+    let good = one.login(&email).await.unwrap();
+    assert!(other.accepts(&good.access).await);
+}
+
+/// Players that sign in at one replica and are validated at once at the other.
+struct Validating {
+    stop: AtomicBool,
+    tokens: AtomicU64,
+}
+
+impl Validating {
+    async fn run(&self, here: &Replica, there: &Replica) {
+        let (email, _) = here.register().await;
+        while !self.stop.load(Ordering::Relaxed) {
+            let tokens = here.login(&email).await.unwrap();
+            let at_once = there
+                .service
+                .validate(&tokens.access, None, Holder::Player(None));
+            at_once.await.expect("a good token is accepted");
+            assert!(here.accepts(&tokens.access).await);
+            let mut access = vec![tokens.access];
+            let mut refresh = tokens.refresh;
+            for number in 0..4 {
+                let request = format!("request {number}");
+                let next = there.refresh(&refresh, Some(&request));
+                let next = next.await.unwrap();
+                access.push(next.access);
+                refresh = next.refresh;
+                for token in &access {
+                    assert!(here.accepts(token).await);
+                    assert!(there.accepts(token).await);
+                }
+                let count = u64::try_from(access.len()).unwrap() * 2;
+                self.tokens.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Waits for some more.
+    async fn goes_on(&self) {
+        let before = self.tokens.load(Ordering::Relaxed);
+        until("validations", async || {
+            self.tokens.load(Ordering::Relaxed) > before + 20
+        })
+        .await;
+    }
+
+    /// Validates while something is done.
+    async fn during(replicas: &[Replica; 2], done: impl AsyncFnOnce(&Self)) {
+        let this = Self {
+            stop: AtomicBool::new(false),
+            tokens: AtomicU64::new(0),
+        };
+        let [one, other] = replicas;
+        let load = join_all([
+            this.run(one, other),
+            this.run(other, one),
+            this.run(one, other),
+        ]);
+        let change = async {
+            done(&this).await;
+            this.stop.store(true, Ordering::Relaxed);
+        };
+        tokio::time::timeout(LIMIT, async { tokio::join!(load, change) })
+            .await
+            .expect("it ends");
+        println!("{} validations", this.tokens.load(Ordering::Relaxed));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_good_token_is_refused_while_keys_are_replaced_at_once() {
+    let mut servers = Servers::start().await;
+    let policy = Policy::default();
+    let replicas = [servers.replica(policy).await, servers.replica(policy).await];
+    let rotations = async |load: &Validating| {
+        for number in 0..20 {
+            if number == 10 {
+                // Nobody tells of the next ones: they are asked for.
+                servers.valkey.kill();
+            }
+            let rotating = &replicas[number % 2].signing;
+            rotating.rotate(runtime::clock::now()).await.unwrap();
+            load.goes_on().await;
+        }
+    };
+    Validating::during(&replicas, rotations).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_good_token_is_refused_while_the_next_key_begins_to_sign() {
+    let mut servers = Servers::start().await;
+    let policy = Policy {
+        rotate_every: SignedDuration::from_mins(10),
+        ..Policy::default()
+    };
+    // As if a replica had run for ten minutes less three seconds, and made the next key in time.
+    let (store, live) = servers.clients().await;
+    let began = runtime::clock::now() - policy.rotate_every + SignedDuration::from_secs(3);
+    let former = signing(began, &store, &live, policy).await;
+    let due = began + policy.rotate_every - policy.ahead();
+    former
+        .refresh(due + SignedDuration::from_secs(1))
+        .await
+        .unwrap();
+    let keys = store.signing_keys().await.unwrap();
+    assert_eq!(keys.len(), 2);
+    let next = keys.iter().map(|key| key.activates).max().unwrap();
+
+    let replicas = [servers.replica(policy).await, servers.replica(policy).await];
+    assert!(
+        runtime::clock::now() < next,
+        "the replicas start before the key signs"
+    );
+    let turn = async |load: &Validating| {
+        until("the next key to sign", async || {
+            runtime::clock::now() > next
+        })
+        .await;
+        load.goes_on().await;
+    };
+    Validating::during(&replicas, turn).await;
+}
