@@ -12,6 +12,8 @@ use runtime::backoff::Backoff;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::metadata::errors::InvalidMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use wire::auth_client::AuthClient;
 use wire::watch_response::Event;
@@ -134,6 +136,8 @@ pub struct Follower {
     client: AuthClient<Channel>,
     verifier: Arc<Verifier>,
     settings: Settings,
+    /// What it shows auth; never in a log.
+    authorization: Option<AsciiMetadataValue>,
     status: watch::Sender<Status>,
     changes: broadcast::Sender<Arc<PlayerChange>>,
 }
@@ -145,9 +149,19 @@ impl Follower {
             client: AuthClient::new(channel).max_decoding_message_size(MAX_MESSAGE),
             verifier,
             settings,
+            authorization: None,
             status: watch::Sender::default(),
             changes: broadcast::Sender::new(CHANGES),
         }
+    }
+
+    /// Shows auth the token of a service, where it does not know services by certificates. Fails
+    /// for a token that no header can hold.
+    pub fn with_token(mut self, token: &str) -> Result<Self, InvalidMetadataValue> {
+        let mut value: AsciiMetadataValue = format!("Bearer {token}").parse()?;
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        Ok(self)
     }
 
     /// How current the verifier is, now and from now on.
@@ -208,7 +222,13 @@ impl Follower {
     /// Follows one stream to its end.
     async fn stream(&self) -> Ended {
         let opened = Instant::now();
-        let call = async { self.client.clone().watch(wire::WatchRequest {}).await };
+        let mut request = tonic::Request::new(wire::WatchRequest {});
+        if let Some(value) = &self.authorization {
+            request
+                .metadata_mut()
+                .insert("authorization", value.clone());
+        }
+        let call = async { self.client.clone().watch(request).await };
         let mut stream = match tokio::time::timeout(self.settings.open, call).await {
             Ok(Ok(response)) => response.into_inner(),
             Ok(Err(status)) => return status.into(),

@@ -9,6 +9,7 @@ use access::nonces::Nonces;
 use futures::{Stream, StreamExt as _};
 use http::{Extensions, HeaderMap};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::error::{Code, Failure};
 use crate::limits::{Network, client_address};
@@ -49,6 +50,8 @@ pub struct Edge {
     pub nonces: bool,
     /// Ends what would go on forever.
     pub stop: CancellationToken,
+    /// WebSockets: they outlive the connections that they came by.
+    pub sockets: TaskTracker,
 }
 
 impl Edge {

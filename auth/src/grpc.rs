@@ -194,6 +194,9 @@ impl wire::auth_server::Auth for Api {
             .validate(&body.access_token, audience, holder)
             .await
             .map_err(status)?;
+        if let (Holder::Player(Some(proof)), Some(_)) = (holder, &claims.cnf) {
+            self.service.spend_proof(proof).await.map_err(status)?;
+        }
         Ok(Response::new(claims_to_wire(&claims)))
     }
 

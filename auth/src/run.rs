@@ -14,6 +14,7 @@ use runtime::tls::{Files, Reloading};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::server::NamedService;
 
 use crate::assemble::{self, Assembled, assemble};
@@ -128,21 +129,37 @@ pub async fn serve(
     // First up and last down.
     let admin_stop = CancellationToken::new();
     let _admin_ends_with_us = admin_stop.clone().drop_guard();
-    let mut tasks = JoinSet::new();
     let admin_server = admin.clone().serve(config.admin_address, admin_stop);
-    tasks.spawn(async move {
-        if let Err(error) = admin_server.await {
-            tracing::error!(%error, "Health and metrics could not be served");
+    let serving = async {
+        match assemble(&config, metrics, &stop).await {
+            // It was told to end while it waited: that is no failure.
+            Err(assemble::Error::Stopped(_)) => Ok(()),
+            assembled => host(&config, assembled?, admin, http, grpc, stop.clone()).await,
         }
-        "admin"
-    });
-    let assembled = match assemble(&config, metrics.clone(), &stop).await {
-        // It was told to end while it waited: that is no failure.
-        Err(assemble::Error::Stopped(_)) => return Ok(()),
-        assembled => assembled?,
     };
+    tokio::select! {
+        ended = serving => ended,
+        ended = admin_server => {
+            if let Err(error) = ended {
+                tracing::error!(%error, "Health and metrics could not be served");
+            }
+            Err(Error::Ended("admin"))
+        }
+    }
+}
+
+/// Serves what was put together, for who needs the service beside its sockets.
+pub async fn host(
+    config: &Config,
+    assembled: Assembled,
+    admin: Admin,
+    http: TcpListener,
+    grpc: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let mut tasks = JoinSet::new();
     assembled.service.export(admin.registry())?;
-    let copies = Copies::open(&config, &assembled, admin.registry())?;
+    let copies = Copies::open(config, &assembled, admin.registry())?;
     let background_stop = CancellationToken::new();
     let close = CancellationToken::new();
     let edge = Edge {
@@ -151,8 +168,11 @@ pub async fn serve(
         secrets: Arc::clone(&assembled.secrets),
         nonces: config.file.dpop_nonces,
         stop: close.clone(),
+        sockets: TaskTracker::new(),
     };
+    let sockets = edge.sockets.clone();
     let service = assembled.service.clone();
+    let metrics = service.metrics().clone();
     let http_tls = certificates(config.tls.clone(), &mut tasks, &stop)?;
     let grpc_tls = certificates(config.grpc_tls.clone(), &mut tasks, &stop)?;
     let grpc_router = grpc_router(&assembled, &edge);
@@ -192,6 +212,9 @@ pub async fn serve(
     close.cancel();
     let drain = async {
         while serving.join_next().await.is_some() {}
+        // A server does not wait for what it has handed on; they say goodbye.
+        sockets.close();
+        sockets.wait().await;
         // What calls left behind is written when there are no more calls.
         background_stop.cancel();
         drop((&mut background).await);

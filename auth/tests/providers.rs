@@ -4,9 +4,7 @@
     reason = "a test fails by panicking, and says where"
 )]
 
-mod providers {
-    pub(crate) mod idp;
-}
+mod idp;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +18,7 @@ use auth::providers::{
     Config, Credential, Email, Error, Forbidden, Provider, Refusal, Subject, jwt,
 };
 use auth::{Code, Failure};
-use providers::idp::{Auth, CLIENT, Fault, Idp, REDIRECT, SECRET, STEAM_KEY, Signing};
+use idp::{Auth, CLIENT, Fault, Idp, REDIRECT, SECRET, STEAM_KEY, Signing};
 use serde_json::{Value, json};
 
 fn limits() -> Limits {

@@ -32,7 +32,7 @@ struct Generator {
     output: &'static str,
 }
 
-const GENERATORS: [Generator; 2] = [
+const GENERATORS: [Generator; 3] = [
     Generator {
         package: "proto",
         binary: "protogen",
@@ -44,6 +44,12 @@ const GENERATORS: [Generator; 2] = [
         binary: "crdgen",
         features: &[],
         output: install::DEFINITIONS,
+    },
+    Generator {
+        package: "auth",
+        binary: "openapigen",
+        features: &[],
+        output: "auth/openapi",
     },
 ];
 

@@ -1,6 +1,6 @@
 //! A player's own account and sessions.
 
-use axum::extract::{Path, State as Shared};
+use axum::extract::State as Shared;
 use http::StatusCode;
 
 use crate::error::{Code, Failure};
@@ -11,7 +11,7 @@ use super::State;
 use super::body::{
     ChangePasswordBody, ConfirmBody, EndedBody, ErrorBody, ProfileBody, SessionBody, SessionsBody,
 };
-use super::caller::{Json, Optional, Player, password};
+use super::caller::{Json, Optional, Path, Player, password};
 
 /// The account of the token's player.
 #[utoipa::path(
@@ -45,7 +45,7 @@ pub(super) async fn profile(
 /// Deletes the account with everything of it; what the audit log says stays.
 #[utoipa::path(
     delete, path = "/me", tag = "accounts", security(("access_token" = [])),
-    request_body = ConfirmBody,
+    request_body = Option<ConfirmBody>,
     responses(
         (status = 204),
         (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody),
@@ -150,7 +150,7 @@ pub(super) async fn end_other_sessions(
 pub(super) async fn end_session(
     Shared(state): Shared<State>,
     player: Player,
-    Path(id): Path<String>,
+    Path(id): Path,
 ) -> Result<axum::Json<EndedBody>, Failure> {
     let session: SessionId = id
         .parse()

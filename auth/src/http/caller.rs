@@ -30,7 +30,8 @@ impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
             .headers()
             .get(http::header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.split(';').next() == Some("application/json"));
+            .and_then(|value| value.split(';').next())
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
         let bytes = body(request, state).await?;
         if !is_json {
             return Err(Failure::new(
@@ -54,6 +55,21 @@ impl<T: DeserializeOwned + Default> FromRequest<State> for Optional<T> {
             return Ok(Self(T::default()));
         }
         parse(&bytes).map(Self)
+    }
+}
+
+/// The one parameter of a path.
+pub(super) struct Path(pub(super) String);
+
+impl FromRequestParts<State> for Path {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Failure> {
+        use axum::extract::Path as Segments;
+        <Segments<String> as FromRequestParts<State>>::from_request_parts(parts, state)
+            .await
+            .map(|Segments(segment)| Self(segment))
+            .map_err(|_| Failure::new(Code::InvalidRequest, "the path is not UTF-8"))
     }
 }
 

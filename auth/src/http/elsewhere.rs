@@ -1,6 +1,7 @@
 //! Signing in at a provider by a browser.
 
-use axum::extract::{Form, Path, Query, State as Shared};
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{Form, Query, State as Shared};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
@@ -9,11 +10,11 @@ use crate::error::{Code, Failure};
 
 use super::State;
 use super::body::{BeginElsewhereBody, ElsewhereBody, ErrorBody, FinishElsewhereBody, SignInBody};
-use super::caller::{Json, Known, Optional};
+use super::caller::{Json, Known, Optional, Path};
 use super::sign_in::sign_in;
 
 /// What a provider sends a browser back with.
-#[derive(Deserialize, utoipa::IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams, utoipa::ToSchema)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Back {
     /// Which sign-in.
@@ -29,7 +30,7 @@ pub(super) struct Back {
 /// Begins to sign in at a provider: open the address in a browser, then finish with handle and
 /// secret.
 #[utoipa::path(
-    post, path = "/oauth/{provider}", tag = "sessions", request_body = BeginElsewhereBody,
+    post, path = "/oauth/{provider}", tag = "sessions", request_body = Option<BeginElsewhereBody>,
     params(("provider" = String, Path, description = "As configured: \"google\"")),
     responses(
         (status = 200, body = ElsewhereBody),
@@ -38,7 +39,7 @@ pub(super) struct Back {
 )]
 pub(super) async fn begin(
     Shared(state): Shared<State>,
-    Path(provider): Path<String>,
+    Path(provider): Path,
     known: Known,
     Optional(body): Optional<BeginElsewhereBody>,
 ) -> Result<axum::Json<ElsewhereBody>, Failure> {
@@ -67,8 +68,9 @@ pub(super) async fn begin(
 )]
 pub(super) async fn callback(
     Shared(state): Shared<State>,
-    Query(back): Query<Back>,
+    back: Result<Query<Back>, QueryRejection>,
 ) -> Result<Response, Failure> {
+    let Query(back) = back.map_err(|_| malformed())?;
     take_back(&state, back).await
 }
 
@@ -76,6 +78,7 @@ pub(super) async fn callback(
 #[utoipa::path(
     post, path = "/oauth/{provider}/callback", tag = "sessions",
     params(("provider" = String, Path, description = "As configured")),
+    request_body(content = Back, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "A page for the person", content_type = "text/html"),
         (status = 303, description = "On to the client's own address"),
@@ -84,9 +87,17 @@ pub(super) async fn callback(
 )]
 pub(super) async fn posted_callback(
     Shared(state): Shared<State>,
-    Form(back): Form<Back>,
+    back: Result<Form<Back>, FormRejection>,
 ) -> Result<Response, Failure> {
+    let Form(back) = back.map_err(|_| malformed())?;
     take_back(&state, back).await
+}
+
+fn malformed() -> Failure {
+    Failure::new(
+        Code::InvalidRequest,
+        "state and code as the provider gave them",
+    )
 }
 
 async fn take_back(state: &State, back: Back) -> Result<Response, Failure> {
@@ -127,7 +138,7 @@ async fn take_back(state: &State, back: Back) -> Result<Response, Failure> {
 )]
 pub(super) async fn finish(
     Shared(state): Shared<State>,
-    Path(provider): Path<String>,
+    Path(provider): Path,
     known: Known,
     Json(body): Json<FinishElsewhereBody>,
 ) -> Result<axum::Json<SignInBody>, Failure> {

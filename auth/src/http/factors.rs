@@ -1,6 +1,6 @@
 //! Authenticator codes and passkeys.
 
-use axum::extract::{Path, State as Shared};
+use axum::extract::State as Shared;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
@@ -12,13 +12,13 @@ use super::body::{
     CeremonyBody, CodeBody, ConfirmBody, EnrollmentBody, ErrorBody, NewPasskeyBody, PasskeyBody,
     PasskeyLoginBody, PasskeysBody, TokensBody,
 };
-use super::caller::{Json, Known, Optional, Player, password};
+use super::caller::{Json, Known, Optional, Path, Player, password};
 use super::sign_in::to_body;
 
 /// Begins to set up an authenticator: it counts when a first code was good.
 #[utoipa::path(
     post, path = "/totp", tag = "factors", security(("access_token" = [])),
-    request_body = ConfirmBody,
+    request_body = Option<ConfirmBody>,
     responses(
         (status = 200, body = EnrollmentBody),
         (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody),
@@ -86,7 +86,7 @@ pub(super) async fn remove_totp(
 /// Begins to add a passkey.
 #[utoipa::path(
     post, path = "/passkeys", tag = "factors", security(("access_token" = [])),
-    request_body = ConfirmBody,
+    request_body = Option<ConfirmBody>,
     responses(
         (status = 200, body = CeremonyBody),
         (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody),
@@ -173,7 +173,7 @@ pub(super) async fn passkeys(
 pub(super) async fn remove_passkey(
     Shared(state): Shared<State>,
     player: Player,
-    Path(id): Path<String>,
+    Path(id): Path,
 ) -> Result<StatusCode, Failure> {
     let credential = URL_SAFE_NO_PAD
         .decode(&id)

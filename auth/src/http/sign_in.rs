@@ -108,7 +108,7 @@ pub(super) async fn login(
 
 /// Ends a session: of a refresh token in the body, or of the access token of the call.
 #[utoipa::path(
-    post, path = "/logout", tag = "sessions", request_body = LogoutBody,
+    post, path = "/logout", tag = "sessions", request_body = Option<LogoutBody>,
     security((), ("access_token" = [])),
     responses(
         (status = 200, body = EndedBody),
@@ -239,6 +239,9 @@ pub(super) async fn validate(
         .service
         .validate(token, body.audience.as_deref(), holder)
         .await?;
+    if let (Holder::Player(Some(proof)), Some(_)) = (holder, &claims.cnf) {
+        state.service.spend_proof(proof).await?;
+    }
     Ok(axum::Json(ClaimsBody {
         player_id: claims.sub.to_string(),
         session_id: claims.sid.to_string(),

@@ -115,7 +115,10 @@ pub(super) async fn validate(
         .max_write_buffer_size(LARGEST * 4)
         .max_message_size(LARGEST)
         .max_frame_size(LARGEST)
-        .on_upgrade(move |socket| serve(state, socket, place)))
+        .on_upgrade(move |socket| {
+            let tracker = state.edge.sockets.clone();
+            tracker.track_future(serve(state, socket, place))
+        }))
 }
 
 /// Why a socket ends.
@@ -146,7 +149,11 @@ async fn serve(state: State, mut socket: WebSocket, _place: OwnedSemaphorePermit
                         Message::Ping(_) | Message::Pong(_) => None,
                     }
                 }
-                Some(Err(_)) | None => break End::Gone,
+                // Too large, or no message at all; whoever has gone does not hear it.
+                Some(Err(_)) => {
+                    break End::Close(close_code::POLICY, "messages are text of at most 16 KiB");
+                }
+                None => break End::Gone,
             },
             event = news.recv() => match event {
                 Ok(event) => push(&event),

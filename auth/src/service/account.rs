@@ -182,7 +182,8 @@ impl Service {
         if let Err(error) = self.parts().live.forget_sessions(player, None).await {
             tracing::warn!(%error, "Sessions stay cached with old data for a while");
         }
-        self.hear(&news).await;
+        self.0.sessions.forget(player, None).await;
+        // This replica hears it by that, too: once.
         if let Err(error) = self.parts().live.publish(&news).await {
             tracing::warn!(%error, "Other replicas learn of changed data when their caches end");
         }

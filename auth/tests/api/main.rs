@@ -1,0 +1,31 @@
+//! The whole service in this process, over SQLite and memory, on real sockets: what clients and
+//! services see of it.
+//!
+//! Every answer over HTTP is checked against the description of the service as it comes
+//! ([`document`]), whatever its test is about.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and says where"
+)]
+
+mod accounts;
+mod bodies;
+mod document;
+mod elsewhere;
+mod factors;
+mod follower;
+mod grpc;
+#[expect(
+    dead_code,
+    reason = "most of its faults are for the tests of providers"
+)]
+#[path = "../idp/mod.rs"]
+mod idp;
+mod key;
+mod mutual;
+mod operations;
+mod phone;
+mod sessions;
+mod socket;
+mod tokens;
+mod world;
