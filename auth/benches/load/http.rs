@@ -52,10 +52,7 @@ impl Http {
             .header("content-type", "application/json")
             .body(Full::new(body.into()))
             .unwrap();
-        if self.sender.ready().await.is_err() {
-            // The service closes connections on which nothing is said.
-            *self = Self::connect(self.address).await;
-        }
+        self.sender.ready().await.unwrap();
         let response = self.sender.send_request(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
