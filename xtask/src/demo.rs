@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 
+use crate::auth::{self, AuthArgs};
 use crate::cluster::Cluster;
 use crate::game::{self, GameArgs};
 use crate::images::{BuildArgs, Profile};
@@ -60,6 +61,8 @@ pub(crate) struct BenchArgs {
 enum OtherBench {
     /// The arena server with bots, over loopback.
     Game(GameArgs),
+    /// The auth service with its databases, over loopback.
+    Auth(AuthArgs),
 }
 
 /// What is installed, and what stays.
@@ -103,8 +106,10 @@ pub(crate) fn run_demo(args: &DemoArgs) -> Result<()> {
 
 /// Runs `cargo xtask bench`.
 pub(crate) fn run_bench(args: &BenchArgs) -> Result<()> {
-    if let Some(OtherBench::Game(args)) = &args.other {
-        return game::run(args);
+    match &args.other {
+        Some(OtherBench::Game(args)) => return game::run(args),
+        Some(OtherBench::Auth(args)) => return auth::run(args),
+        None => {}
     }
     let cargo = [
         "run",

@@ -19,6 +19,8 @@ use crate::{repository, wait};
 
 /// Players of the curve.
 const CURVE: [u16; 7] = [16, 64, 128, 250, 500, 750, 1000];
+/// For processors with AVX2.
+pub(crate) const RUSTFLAGS: &str = "-C target-cpu=x86-64-v3";
 /// Cores of the server and of the bots.
 const CORES: [&str; 2] = ["0", "1"];
 /// Longest time for the server to start or to end.
@@ -95,7 +97,7 @@ pub(crate) struct GameArgs {
     #[arg(long, default_value_t = 40)]
     props: u16,
     /// Passed to the compiler; without AVX2 the cryptography is several times slower.
-    #[arg(long, default_value = "-C target-cpu=x86-64-v3")]
+    #[arg(long, default_value = RUSTFLAGS)]
     rustflags: String,
 }
 
@@ -152,6 +154,12 @@ fn expand(names: &[String], every: impl FnOnce() -> Result<Vec<String>>) -> Resu
     }
 }
 
+/// Where programs are built that are measured: other flags would make every other release build
+/// start anew.
+pub(crate) fn folder() -> Result<PathBuf> {
+    Ok(repository::metadata()?.target_directory.join("bench-game"))
+}
+
 /// The programs of this checkout, optimized.
 struct Programs {
     server: PathBuf,
@@ -161,9 +169,7 @@ struct Programs {
 
 impl Programs {
     fn build(flags: &str) -> Result<Self> {
-        let target = repository::metadata()?.target_directory;
-        // Other flags would make every other release build start anew.
-        let folder = target.join("bench-game");
+        let folder = folder()?;
         progress("building the arena server and the bots for this processor");
         process::run(
             repository::cargo()

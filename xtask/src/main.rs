@@ -4,6 +4,7 @@
     reason = "a terminal tool: its results belong on stdout"
 )]
 
+mod auth;
 mod cluster;
 mod codegen;
 mod demo;

@@ -85,11 +85,17 @@ fn start(command: &mut Command, ready: &str) -> Child {
 /// A database server.
 pub(crate) struct Postgres {
     folder: PathBuf,
-    server: Child,
+    pub(crate) server: Child,
 }
 
 impl Postgres {
+    /// One that is quick: the machine does not crash.
     pub(crate) fn start() -> Self {
+        Self::start_with("fsync=off")
+    }
+
+    /// One with a setting.
+    pub(crate) fn start_with(setting: &str) -> Self {
         assert!(
             Path::new(BINARIES).join("postgres").exists(),
             "PostgreSQL is missing; run: apt-get install postgresql-15"
@@ -108,7 +114,7 @@ impl Postgres {
             .arg(&data)
             .arg("-k")
             .arg(&folder)
-            .args(["-c", "listen_addresses=", "-c", "fsync=off"])
+            .args(["-c", "listen_addresses=", "-c", setting])
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let server = start(
@@ -215,7 +221,7 @@ impl Drop for Cluster {
 /// One Valkey.
 pub(crate) struct Valkey {
     folder: PathBuf,
-    server: Child,
+    pub(crate) server: Child,
 }
 
 impl Valkey {
