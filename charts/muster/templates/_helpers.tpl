@@ -91,13 +91,16 @@ capabilities:
 {{ toYaml (mergeOverwrite $annotations (deepCopy $root.Values.podAnnotations) (deepCopy (index . 1).podAnnotations)) }}
 {{- end }}
 
-{{/* What the pods of both components share. Takes a list: root, component's values, component. */}}
+{{/*
+What the pods of all components share. Takes a list: root, component's values, component. Only
+operator and allocator call the API server: nobody else gets a token for it.
+*/}}
 {{- define "muster.podSpec" -}}
 {{- $root := index . 0 -}}
 {{- $values := index . 1 -}}
 {{- $component := index . 2 -}}
 serviceAccountName: muster-{{ $component }}
-automountServiceAccountToken: true
+automountServiceAccountToken: {{ has $component (list "operator" "allocator") }}
 enableServiceLinks: false
 securityContext:
   {{- include "muster.podSecurityContext" . | nindent 2 }}
@@ -184,4 +187,41 @@ subjects:
     name: muster-{{ $component }}
     namespace: {{ $root.Release.Namespace }}
 {{- end }}
+{{- end }}
+
+{{/* Arguments of auth, whatever it does. */}}
+{{- define "muster.authArgs" -}}
+- --issuer={{ .Values.auth.issuer }}
+- --config=/etc/muster-auth/config/auth.json
+- --secrets-dir=/etc/muster-auth/secrets
+- --log-level={{ .Values.auth.logLevel }}
+{{- end }}
+
+{{/* What auth reads and where it may write, whatever it does. */}}
+{{- define "muster.authMounts" -}}
+- name: config
+  mountPath: /etc/muster-auth/config
+  readOnly: true
+{{- if .Values.auth.secretName }}
+- name: secrets
+  mountPath: /etc/muster-auth/secrets
+  readOnly: true
+{{- end }}
+- name: tmp
+  mountPath: /tmp
+{{- end }}
+
+{{- define "muster.authVolumes" -}}
+- name: config
+  configMap:
+    name: muster-auth
+{{- with .Values.auth.secretName }}
+- name: secrets
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+- name: tmp
+  emptyDir:
+    sizeLimit: 64Mi
 {{- end }}

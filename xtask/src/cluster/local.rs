@@ -322,6 +322,7 @@ impl Local {
                 name: config::PAUSE_IMAGE,
                 programs: &[PAUSE],
                 folder: &self.state,
+                authorities: None,
             };
             image.write(&archive)?;
         }

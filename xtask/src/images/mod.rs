@@ -3,7 +3,7 @@
 pub(crate) mod oci;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -14,13 +14,17 @@ use crate::repository;
 
 /// Packages and the binaries of an image: the first names it and is what it runs, the others are
 /// for `kubectl exec` or another command.
-const IMAGES: [(&str, &[&str]); 5] = [
+const IMAGES: [(&str, &[&str]); 6] = [
     ("operator", &["operator"]),
     ("allocator", &["allocator"]),
+    ("auth", &["auth"]),
     ("sdk-server", &["sdk-server"]),
     ("gameserver", &["simple-server"]),
     ("gameserver", &["arena-server", "arena-replay"]),
 ];
+
+/// Packages that call services of others by TLS: providers, mail servers, object storage.
+const CALLERS: [&str; 1] = ["auth"];
 
 /// How the binaries are compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -142,6 +146,9 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Vec<Built>> {
                 name: &name,
                 programs,
                 folder: &metadata.target_directory.join(triple).join(folder),
+                authorities: CALLERS
+                    .contains(&package)
+                    .then_some(Path::new(oci::AUTHORITIES)),
             };
             let written = image.write(&archive)?;
             Ok(Built {

@@ -16,6 +16,9 @@ const USER: u64 = 65532;
 const PASSWD: &[u8] = b"root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532::/:/sbin/nologin\n";
 const GROUP: &[u8] = b"root:x:0:\nnonroot:x:65532:\n";
 
+/// Where programs look for certificate authorities; Debian has its own there, too.
+pub(crate) const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// An image that runs a static binary.
 #[derive(Debug)]
 pub(crate) struct Image<'a> {
@@ -25,6 +28,8 @@ pub(crate) struct Image<'a> {
     pub(crate) programs: &'a [&'a str],
     /// Where they were built.
     pub(crate) folder: &'a Path,
+    /// A bundle of certificate authorities (PEM), for programs that call others by TLS.
+    pub(crate) authorities: Option<&'a Path>,
 }
 
 /// What was written.
@@ -39,14 +44,19 @@ pub(crate) struct Written {
 impl<'a> Image<'a> {
     /// Writes the archive, replacing an older one at once.
     pub(crate) fn write(&self, archive: &Path) -> Result<Written> {
-        let read = |program: &&'a str| {
-            let path = self.folder.join(program);
-            let bytes =
-                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            anyhow::Ok((*program, bytes))
-        };
-        let programs = self.programs.iter().map(read).collect::<Result<Vec<_>>>()?;
-        let (bytes, written) = self.pack(&programs)?;
+        let read =
+            |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let program = |name: &&'a str| anyhow::Ok((*name, read(&self.folder.join(name))?));
+        let programs = self
+            .programs
+            .iter()
+            .map(program)
+            .collect::<Result<Vec<_>>>()?;
+        let authorities = self
+            .authorities
+            .map(|path| read(path).context("the package ca-certificates has it"))
+            .transpose()?;
+        let (bytes, written) = self.pack(&programs, authorities.as_deref())?;
         let fresh = archive.with_extension("fresh");
         fs::write(&fresh, bytes).with_context(|| format!("cannot write {}", fresh.display()))?;
         fs::rename(&fresh, archive)
@@ -54,9 +64,13 @@ impl<'a> Image<'a> {
         Ok(written)
     }
 
-    fn pack(&self, programs: &[(&str, Vec<u8>)]) -> Result<(Vec<u8>, Written)> {
+    fn pack(
+        &self,
+        programs: &[(&str, Vec<u8>)],
+        authorities: Option<&[u8]>,
+    ) -> Result<(Vec<u8>, Written)> {
         let (entrypoint, _) = programs.first().context("the image has no program")?;
-        let layer = layer(programs).context("cannot pack the layer")?;
+        let layer = layer(programs, authorities).context("cannot pack the layer")?;
         let layer_digest = format!("sha256:{}", sha256(&layer));
         let architecture = architecture();
         let config = json!({
@@ -142,8 +156,9 @@ impl<'a> Image<'a> {
 }
 
 /// The root file system, as a tar archive with names in order.
-fn layer(programs: &[(&str, Vec<u8>)]) -> Result<Vec<u8>> {
+fn layer(programs: &[(&str, Vec<u8>)], authorities: Option<&[u8]>) -> Result<Vec<u8>> {
     let mut files = vec![("etc/group", 0o644, GROUP), ("etc/passwd", 0o644, PASSWD)];
+    files.extend(authorities.map(|bytes| (AUTHORITIES.trim_start_matches('/'), 0o644, bytes)));
     files.extend(
         programs
             .iter()
@@ -152,6 +167,10 @@ fn layer(programs: &[(&str, Vec<u8>)]) -> Result<Vec<u8>> {
     files.sort_by_key(|(path, _, _)| *path);
     let mut layer = Builder::new(Vec::new());
     folder(&mut layer, "etc/", 0o755)?;
+    if authorities.is_some() {
+        folder(&mut layer, "etc/ssl/", 0o755)?;
+        folder(&mut layer, "etc/ssl/certs/", 0o755)?;
+    }
     folder(&mut layer, "tmp/", 0o1777)?;
     for (path, mode, bytes) in files {
         file(&mut layer, path, mode, bytes)?;
@@ -232,12 +251,13 @@ mod tests {
             name: "docker.io/muster/operator:0.1.0",
             programs: &["operator", "a-tool"],
             folder: Path::new("unused"),
+            authorities: None,
         }
     }
 
     fn pack(binary: &[u8]) -> (Vec<u8>, Written) {
         let programs = [("operator", binary.to_vec()), ("a-tool", b"tool".to_vec())];
-        image().pack(&programs).unwrap()
+        image().pack(&programs, None).unwrap()
     }
 
     fn entries(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -311,6 +331,17 @@ mod tests {
                 "operator"
             ]
         );
+    }
+
+    #[test]
+    fn authorities_are_where_programs_look_for_them() {
+        let programs = [("auth", b"binary".to_vec())];
+        let layer = layer(&programs, Some(b"certificates")).unwrap();
+        let entries = entries(&layer);
+        let at = |path: &str| entries.iter().position(|(name, _)| name == path).unwrap();
+        let file = at(AUTHORITIES.trim_start_matches('/'));
+        assert!(at("etc/ssl/") < at("etc/ssl/certs/") && at("etc/ssl/certs/") < file);
+        assert_eq!(entries[file].1, b"certificates");
     }
 
     #[test]

@@ -3,11 +3,10 @@
 //! Stops at the first stage that fails. A cluster that it brought up goes down again, whatever
 //! happens; one that was there stays.
 
+mod chart;
 mod evidence;
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -18,18 +17,7 @@ use crate::cluster::{Cluster, Up};
 use crate::codegen::{self, CodegenArgs};
 use crate::images::BuildArgs;
 use crate::process::{self, progress};
-use crate::{install, kubernetes, repository, tidy};
-
-/// Values that the chart must render with, besides its defaults and `charts/muster/ci/*.yaml`.
-const VALUE_SETS: [&[&str]; 2] = [
-    &["--set", "allocator.tls.enabled=true"],
-    &[
-        "--set",
-        "allocator.tls.enabled=true",
-        "--set",
-        "allocator.mtls.enabled=true",
-    ],
-];
+use crate::{install, repository, tidy};
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, Args)]
@@ -131,7 +119,7 @@ fn offline_stages(report: &mut Report) -> Result<()> {
     report.stage("generated files", |_| {
         codegen::run(&CodegenArgs { check: true })
     })?;
-    report.stage("chart", |_| check_chart())
+    report.stage("chart", |_| chart::check())
 }
 
 fn cluster_stages(report: &mut Report, args: &TestArgs) -> Result<()> {
@@ -251,59 +239,6 @@ fn deny() -> Result<()> {
         return Ok(());
     }
     process::run(repository::cargo().args(["deny", "check", "bans", "licenses", "sources"]))
-}
-
-/// Lints the chart and renders it with several sets of values.
-fn check_chart() -> Result<()> {
-    let mut sets: Vec<Vec<String>> = vec![Vec::new()];
-    sets.extend(
-        VALUE_SETS
-            .iter()
-            .map(|set| set.iter().map(ToString::to_string).collect()),
-    );
-    for file in value_files()? {
-        sets.push(vec!["--values".to_owned(), file.display().to_string()]);
-    }
-    for set in &sets {
-        let what = if set.is_empty() {
-            "its defaults".to_owned()
-        } else {
-            set.join(" ")
-        };
-        process::output(
-            kubernetes::helm(None)?
-                .args(["lint", "--strict", install::CHART])
-                .args(set),
-        )
-        .with_context(|| format!("the chart with {what}"))?;
-        let rendered = install::render(set).with_context(|| format!("the chart with {what}"))?;
-        anyhow::ensure!(
-            rendered.contains("kind: Deployment"),
-            "the chart with {what} is empty"
-        );
-    }
-    progress(&format!(
-        "the chart renders with {} sets of values",
-        sets.len()
-    ));
-    Ok(())
-}
-
-fn value_files() -> Result<Vec<PathBuf>> {
-    let folder = repository::root().join(install::CHART).join("ci");
-    let Ok(entries) = fs::read_dir(&folder) else {
-        return Ok(Vec::new());
-    };
-    let mut files = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()
-        .with_context(|| format!("cannot read {}", folder.display()))?;
-    files.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "yaml")
-    });
-    files.sort();
-    Ok(files)
 }
 
 impl Tests {
