@@ -130,11 +130,11 @@ pub async fn serve(
     let admin_stop = CancellationToken::new();
     let _admin_ends_with_us = admin_stop.clone().drop_guard();
     let admin_server = admin.clone().serve(config.admin_address, admin_stop);
-    let serving = async {
+    let serving = async move {
         match assemble(&config, metrics, &stop).await {
             // It was told to end while it waited: that is no failure.
             Err(assemble::Error::Stopped(_)) => Ok(()),
-            assembled => host(&config, assembled?, admin, http, grpc, stop.clone()).await,
+            assembled => host(config, assembled?, admin, http, grpc, stop).await,
         }
     };
     tokio::select! {
@@ -150,7 +150,7 @@ pub async fn serve(
 
 /// Serves what was put together, for who needs the service beside its sockets.
 pub async fn host(
-    config: &Config,
+    config: Config,
     assembled: Assembled,
     admin: Admin,
     http: TcpListener,
@@ -159,7 +159,7 @@ pub async fn host(
 ) -> Result<(), Error> {
     let mut tasks = JoinSet::new();
     assembled.service.export(admin.registry())?;
-    let copies = Copies::open(config, &assembled, admin.registry())?;
+    let copies = Copies::open(&config, &assembled, admin.registry())?;
     let background_stop = CancellationToken::new();
     let close = CancellationToken::new();
     let edge = Edge {

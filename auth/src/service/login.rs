@@ -85,7 +85,8 @@ impl Service {
     ) -> Result<SignIn, Failure> {
         let email = &address(email)?;
         // Hashes are dear: one network gets no more of them than its share.
-        self.limit(What::Login, Who::Address(caller.address)).await?;
+        self.limit(What::Login, Who::Address(caller.address))
+            .await?;
         let terms = self.terms(caller).await?;
         let hash = self.blind(IdentityKind::Email, email);
         let found = self.known(&hash).await?;

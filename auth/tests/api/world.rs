@@ -133,7 +133,7 @@ impl World {
         let (service, signing) = (assembled.service.clone(), assembled.signing.clone());
         let host_stop = stop.clone();
         let serving = tokio::spawn(async move {
-            auth::run::host(&config, assembled, admin, http, grpc, host_stop).await
+            auth::run::host(config, assembled, admin, http, grpc, host_stop).await
         });
         Self {
             folder: Folder(folder),
