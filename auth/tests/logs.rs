@@ -153,7 +153,7 @@ impl Journey {
         // One text of up to 64 KiB, masked with zeros.
         let text = question.to_string();
         let length = u16::try_from(text.len()).unwrap();
-        let mut frame = vec![0x81, 0x80 | 126];
+        let mut frame = vec![0x81, 0xfe];
         frame.extend_from_slice(&length.to_be_bytes());
         frame.extend_from_slice(&[0; 4]);
         frame.extend_from_slice(text.as_bytes());
