@@ -153,7 +153,7 @@ impl Journey {
         // One text of up to 64 KiB, masked with zeros.
         let text = question.to_string();
         let length = u16::try_from(text.len()).unwrap();
-        let mut frame = vec![0x81, 0x80 | 126];
+        let mut frame = vec![0x81, 0xfe];
         frame.extend_from_slice(&length.to_be_bytes());
         frame.extend_from_slice(&[0; 4]);
         frame.extend_from_slice(text.as_bytes());
@@ -283,12 +283,13 @@ async fn nothing_secret_is_logged() {
     };
     journey.secret.push("client-secret-at-corp-9981".to_owned());
     let admin = runtime::admin::Admin::default();
-    let serving = tokio::spawn(auth::run::serve(config, admin, http, grpc, stop.clone()));
-
-    travel(&mut journey).await;
-
-    stop.cancel();
-    serving.await.unwrap().unwrap();
+    let serving = auth::run::serve(config, admin, http, grpc, stop.clone());
+    let travelling = async {
+        travel(&mut journey).await;
+        stop.cancel();
+    };
+    let (served, ()) = tokio::join!(serving, travelling);
+    served.unwrap();
     let log = lines.text();
     // It was looked at the right place.
     for said in ["Audit", "refresh_reuse", "Token refused", "DEBUG"] {

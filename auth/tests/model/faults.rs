@@ -45,7 +45,9 @@ impl History {
             Ok(tokens) => {
                 self.good.fetch_add(1, Ordering::Relaxed);
                 let mut spent = self.spent.lock().unwrap();
-                let by = spent.entry(token.to_owned()).or_insert(request.to_owned());
+                let by = spent
+                    .entry(token.to_owned())
+                    .or_insert_with(|| request.to_owned());
                 assert_eq!(by, request, "a token was spent twice");
                 Some(Some(tokens))
             }
@@ -75,7 +77,7 @@ impl History {
             let id = format!("{number} {request}");
             let here = &replicas[usize::try_from(request).unwrap() % 2];
             let there = &replicas[(usize::try_from(request).unwrap() + 1) % 2];
-            let (own, stolen) = if request % 8 == 0 {
+            let (own, stolen) = if request.is_multiple_of(8) {
                 // Somebody else has the token, and tries it elsewhere at the same time.
                 tokio::join!(
                     self.refresh(here, &tokens.refresh, &id),
@@ -92,7 +94,7 @@ impl History {
             };
             if let (Some(next), None) = (own, stolen) {
                 tokens = next;
-                if request % 8 != 0 {
+                if !request.is_multiple_of(8) {
                     continue;
                 }
             }
@@ -116,10 +118,10 @@ impl History {
     async fn login(&self, replica: &Replica, email: &str) -> Tokens {
         let tries = async {
             loop {
-                match tokio::time::timeout(CALL, replica.login(email)).await {
-                    Ok(Ok(tokens)) => return tokens,
-                    Ok(Err(failure)) => assert_eq!(failure.code, Code::Unavailable, "{failure}"),
-                    Err(_) => panic!("a call ends in time"),
+                let entered = tokio::time::timeout(CALL, replica.login(email)).await;
+                match entered.expect("a call ends in time") {
+                    Ok(tokens) => return tokens,
+                    Err(failure) => assert_eq!(failure.code, Code::Unavailable, "{failure}"),
                 }
                 tokio::task::yield_now().await;
             }

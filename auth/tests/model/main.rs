@@ -3,8 +3,9 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test fails by panicking, and says where"
+    reason = "a test fails by panicking, and says where and how much it did"
 )]
 
 #[path = "../servers/postgres.rs"]
