@@ -100,6 +100,7 @@ pub struct Passwords {
     breached: Arc<dyn Breached>,
     /// What is checked when there is no account: costs what a real one costs.
     dummy: Phc,
+    dummy_text: String,
     counters: Counters,
 }
 
@@ -122,6 +123,7 @@ impl Passwords {
             config,
             pool,
             breached,
+            dummy_text: dummy.to_string(),
             dummy,
             counters: Counters::default(),
         })
@@ -185,16 +187,15 @@ impl Passwords {
         password: &Password,
         stored: Option<&str>,
     ) -> Result<Verdict, Failure> {
-        let parsed = match stored.map(Phc::parse) {
-            Some(Ok(parsed)) => Some(parsed),
-            Some(Err(error)) => {
+        // Read as a stored one is: that takes time, too.
+        let (exists, text) = stored.map_or((false, self.dummy_text.as_str()), |text| (true, text));
+        let (exists, stored) = match Phc::parse(text) {
+            Ok(parsed) => (exists, parsed),
+            Err(error) => {
                 tracing::error!(%error, "A stored password cannot be read");
-                None
+                (false, self.dummy.clone())
             }
-            None => None,
         };
-        let exists = parsed.is_some();
-        let stored = parsed.unwrap_or_else(|| self.dummy.clone());
         let current =
             stored.profile == self.config.profile && stored.peppered == self.dummy.peppered;
         let memory = stored
