@@ -59,6 +59,7 @@ fake_auth!(
     refresh(RefreshRequest) -> SignInResponse,
     validate(ValidateRequest) -> ValidateResponse,
     introspect(IntrospectRequest) -> IntrospectResponse,
+    assign_server(AssignServerRequest) -> AssignServerResponse,
     validate_session(ValidateSessionRequest) -> ValidateSessionResponse,
     revoke(RevokeRequest) -> RevokeResponse,
     issue_reconnection(IssueReconnectionRequest) -> IssueReconnectionResponse,

@@ -5,7 +5,12 @@
 //! ([`document`]), whatever its test is about.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a test fails by panicking, and says where"
+)]
+#![expect(
+    clippy::similar_names,
+    reason = "what begins and what has begun are named so"
 )]
 
 mod accounts;
