@@ -169,11 +169,16 @@ impl Cluster {
     /// Where a Service of Muster can be reached from this host: its cluster address, or a port of
     /// the node.
     pub async fn service_address(&self, name: &str) -> Result<SocketAddr> {
+        self.service_address_in(SYSTEM, name).await
+    }
+
+    /// The same for any namespace: the first port of a Service.
+    pub async fn service_address_in(&self, namespace: &str, name: &str) -> Result<SocketAddr> {
         let service = self
-            .api::<Service>(SYSTEM)
+            .api::<Service>(namespace)
             .get(name)
             .await
-            .with_context(|| format!("no Service {name} in {SYSTEM}"))?;
+            .with_context(|| format!("no Service {name} in {namespace}"))?;
         let spec = service.spec.unwrap_or_default();
         let port = spec
             .ports

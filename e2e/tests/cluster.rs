@@ -14,6 +14,10 @@ mod harness;
 
 #[path = "cluster/allocation.rs"]
 mod allocation;
+#[path = "cluster/auth.rs"]
+mod auth;
+#[path = "cluster/auth_databases.rs"]
+mod auth_databases;
 #[path = "cluster/autoscaling.rs"]
 mod autoscaling;
 #[path = "cluster/crash_loop.rs"]
