@@ -11,9 +11,9 @@ use tokio::sync::Notify;
 
 use crate::claims::{Claims, LIFETIME, SKEW, TYPE};
 use crate::dpop::Proof;
+use crate::ids::{PlayerId, SessionId};
 use crate::jwk::Algorithm;
 use crate::jws::{self, sha256};
-use crate::ids::{PlayerId, SessionId};
 use crate::keys::KeySet;
 use crate::repeats::{Repeats, Verified};
 use crate::revocations::{Revocation, Revocations};
