@@ -22,7 +22,8 @@ struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs everything in one process: a Kubernetes API, a node, the operator and the allocator.
+    /// Runs everything in one process: a Kubernetes API, a node, the operator, the allocator and
+    /// accounts of players.
     ///
     /// Needs no root, no containers and no cluster. kubectl works with the kubeconfig that is
     /// written at the start.

@@ -224,7 +224,7 @@ async fn damaged_data_is_refused_and_not_touched() {
     let file = fs::read_dir(&data)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .find(|path| path.metadata().unwrap().len() > 0)
+        .find(|path| path.is_file() && path.metadata().unwrap().len() > 0)
         .unwrap();
     fs::write(&file, "this is no database").unwrap();
     let (status, said) = harness::refused(&directory, &["--data", &path]).await;
@@ -294,6 +294,74 @@ async fn an_image_without_a_program_is_told_with_the_flag_that_helps() {
             waiting.is_some_and(|message| message.contains("--image"))
         })
         .await;
+}
+
+/// What the welcome tells to try is what is tried, over real sockets.
+#[tokio::test]
+async fn a_player_registers_as_the_welcome_says_and_is_known_after_a_restart() {
+    let directory = Directory::new();
+    let data = directory.path().join("data").display().to_string();
+    let arguments = ["--no-examples", "--data", &data];
+    let mut first = Muster::start(&directory, &arguments).await;
+    let (body, url) = first.registration();
+    let issuer = url.strip_suffix("/register").unwrap().to_owned();
+    assert_eq!(issuer, format!("http://localhost:{}", first.port() + 5));
+    let registered = first.post(&url, &body).await;
+    let player = registered["player_id"].as_str().unwrap();
+
+    let token = json!({ "access_token": registered["access_token"] });
+    let valid = first.post(&format!("{issuer}/validate"), &token).await;
+    assert_eq!(valid["player_id"], player);
+    let guess = json!({ "email": body["email"], "password": "another-password-here" });
+    let refused = first.ask(&format!("{issuer}/login"), &guess).await;
+    assert_eq!(refused.status(), 401);
+    // Its owner would read it in a mail; here it is a file, and says where the link leads.
+    let mail = json!({ "email": body["email"] });
+    first
+        .post(&format!("{issuer}/password/forgot"), &mail)
+        .await;
+    let mails = directory.path().join("data/accounts/mails");
+    harness::until("the mail", || {
+        fs::read_dir(&mails).is_ok_and(|mut files| {
+            files.any(|file| {
+                let text = fs::read_to_string(file.unwrap().path()).unwrap_or_default();
+                text.contains(&format!("{issuer}/reset"))
+            })
+        })
+    })
+    .await;
+    assert!(first.said().contains(&mails.display().to_string()));
+    let port = first.port().to_string();
+    let status = first.terminate().await;
+    assert!(status.success(), "{status}\n{}", first.said());
+
+    let arguments = ["--no-examples", "--data", &data, "--port", &port];
+    let second = Muster::start(&directory, &arguments).await;
+    let again = second.post(&format!("{issuer}/login"), &body).await;
+    assert_eq!(again["player_id"], player);
+    // Keys were kept, too: what was signed before is good.
+    let valid = second.post(&format!("{issuer}/validate"), &token).await;
+    assert_eq!(valid["player_id"], player);
+}
+
+#[tokio::test]
+async fn accounts_are_forgotten_where_nothing_is_kept_and_absent_where_nobody_wants_them() {
+    let directory = Directory::new();
+    let mut first = Muster::start(&directory, &["--no-examples"]).await;
+    let (body, url) = first.registration();
+    first.post(&url, &body).await;
+    let port = first.port().to_string();
+    assert!(first.terminate().await.success());
+    let arguments = ["--no-examples", "--port", &port];
+    let mut second = Muster::start(&directory, &arguments).await;
+    let login = url.replace("/register", "/login");
+    assert_eq!(second.ask(&login, &body).await.status(), 401);
+    assert!(second.terminate().await.success());
+
+    let third = Muster::start(&directory, &["--no-examples", "--no-auth"]).await;
+    assert!(!third.said().contains("/register"), "{}", third.said());
+    let address = ("127.0.0.1", third.port() + 5);
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
 
 /// Others use the machine too, so that times say nothing of the server: what holds under a flood

@@ -26,7 +26,7 @@ pub(crate) struct DemoArgs {
     /// kubeconfig.
     #[arg(long, default_value = EMBEDDED)]
     cluster: String,
-    /// In one process: the first of five ports in a row; 0 takes any that are free. With another
+    /// In one process: the first of eight ports in a row; 0 takes any that are free. With another
     /// than the default, several demonstrations can run side by side.
     #[arg(long, default_value_t = muster::DEFAULT_PORT)]
     port: u16,

@@ -17,7 +17,7 @@ use crate::{repository, wait};
 /// First of its ports, unless another is asked for.
 pub(crate) const DEFAULT_PORT: u16 = 16_443;
 /// Ports in a row that it listens on.
-const SERVICES: u16 = 5;
+const SERVICES: u16 = 8;
 /// The allocator's among them.
 const ALLOCATOR: u16 = 2;
 /// Ports after them for game servers, where it is not the default instance.
@@ -247,13 +247,13 @@ mod tests {
     #[test]
     fn rows_end_where_ports_do() {
         let error = find_ports(65_432).unwrap_err().to_string();
-        assert_eq!(error, "--port 65432: at most 65431");
-        assert_eq!(ports(DEFAULT_PORT).unwrap(), 16_443..=16_447);
-        assert_eq!(ports(18_000).unwrap(), 18_000..=18_104);
+        assert_eq!(error, "--port 65432: at most 65428");
+        assert_eq!(ports(DEFAULT_PORT).unwrap(), 16_443..=16_450);
+        assert_eq!(ports(18_000).unwrap(), 18_000..=18_107);
         assert_eq!(game_ports(DEFAULT_PORT), None);
         assert_eq!(
             game_ports(18_000).as_deref(),
-            Some("--game-ports=18005-18104")
+            Some("--game-ports=18008-18107")
         );
     }
 }

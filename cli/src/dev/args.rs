@@ -48,8 +48,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(crate) address: IpAddr,
 
-    /// First of five ports: Kubernetes API, hub, allocator, and the metrics of operator and
-    /// allocator.
+    /// First of eight ports: Kubernetes API, hub, allocator, the metrics of operator and allocator,
+    /// and the three of accounts.
     #[arg(long, default_value_t = 16_443)]
     pub(crate) port: u16,
 
@@ -62,6 +62,19 @@ pub(crate) struct Args {
     /// plain HTTP.
     #[arg(long)]
     pub(crate) http: bool,
+
+    /// Runs no accounts of players.
+    #[arg(long)]
+    pub(crate) no_auth: bool,
+
+    /// First of three ports of accounts: HTTP with WebSockets, gRPC, metrics [default: after the
+    /// others].
+    #[arg(long, value_name = "PORT", conflicts_with = "no_auth")]
+    pub(crate) auth_port: Option<u16>,
+
+    /// Runs accounts with this configuration file. Without it addresses need not be verified.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_auth")]
+    pub(crate) auth_config: Option<PathBuf>,
 }
 
 /// Validated settings of `muster dev`.
@@ -76,6 +89,8 @@ pub(crate) struct Config {
     pub(crate) ports: Ports,
     pub(crate) game_ports: String,
     pub(crate) http: bool,
+    /// Configuration file of accounts.
+    pub(crate) auth_config: Option<PathBuf>,
 }
 
 /// What is applied at the start.
@@ -94,6 +109,19 @@ pub(crate) enum Manifests {
 pub(crate) struct Ports {
     address: IpAddr,
     first: u16,
+    /// The first of accounts; none where these do not run.
+    accounts: Option<u16>,
+}
+
+/// Addresses of accounts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accounts {
+    /// HTTP and WebSockets.
+    pub(crate) http: SocketAddr,
+    /// gRPC.
+    pub(crate) grpc: SocketAddr,
+    /// Health and metrics.
+    pub(crate) admin: SocketAddr,
 }
 
 impl Ports {
@@ -127,15 +155,34 @@ impl Ports {
         self.address
     }
 
+    /// Accounts of players, where they run.
+    pub(crate) fn accounts(self) -> Option<Accounts> {
+        // Validation left room for the others.
+        let at = |first: u16, offset| SocketAddr::new(self.address, first.saturating_add(offset));
+        self.accounts.map(|first| Accounts {
+            http: at(first, 0),
+            grpc: at(first, 1),
+            admin: at(first, 2),
+        })
+    }
+
     /// Every address, with what it is for.
-    pub(crate) fn all(self) -> [(&'static str, SocketAddr); 5] {
-        [
+    pub(crate) fn all(self) -> Vec<(&'static str, SocketAddr)> {
+        let mut all = vec![
             ("Kubernetes API", self.api()),
             ("hub", self.hub()),
             ("allocator", self.allocator()),
             ("operator's metrics", self.operator_admin()),
             ("allocator's metrics", self.allocator_admin()),
-        ]
+        ];
+        if let Some(accounts) = self.accounts() {
+            all.extend([
+                ("accounts", accounts.http),
+                ("accounts' gRPC", accounts.grpc),
+                ("accounts' metrics", accounts.admin),
+            ]);
+        }
+        all
     }
 
     fn at(self, offset: u16) -> SocketAddr {
@@ -179,11 +226,19 @@ impl TryFrom<Args> for Config {
         if args.nodes > MOST_NODES {
             problems.push(format!("--nodes {}: at most {MOST_NODES}", args.nodes));
         }
-        if args.port == 0 || args.port > u16::MAX - 4 {
+        if args.port == 0 || args.port > u16::MAX - 7 {
             problems.push(format!(
-                "--port {}: must be from 1 to {}, because five ports in a row are used",
+                "--port {}: must be from 1 to {}, because eight ports in a row are used",
                 args.port,
-                u16::MAX - 4
+                u16::MAX - 7
+            ));
+        }
+        if let Some(port) = args.auth_port
+            && (port == 0 || port > u16::MAX - 2)
+        {
+            problems.push(format!(
+                "--auth-port {port}: must be from 1 to {}, because three ports in a row are used",
+                u16::MAX - 2
             ));
         }
         if args.address.is_unspecified() {
@@ -211,6 +266,10 @@ impl TryFrom<Args> for Config {
             None if args.no_examples => Manifests::None,
             None => Manifests::Examples,
         };
+        // Eight ports fit behind the first.
+        let accounts = args
+            .auth_port
+            .unwrap_or_else(|| args.port.saturating_add(5));
         match dir {
             Some(dir) if problems.is_empty() => Ok(Self {
                 data: args.data,
@@ -221,9 +280,11 @@ impl TryFrom<Args> for Config {
                 ports: Ports {
                     address: args.address,
                     first: args.port,
+                    accounts: (!args.no_auth).then_some(accounts),
                 },
                 game_ports: args.game_ports,
                 http: args.http,
+                auth_config: args.auth_config,
             }),
             _ => Err(Problems(problems)),
         }
@@ -269,12 +330,26 @@ pub(super) mod tests {
             config.ports.allocator_admin().to_string(),
             "127.0.0.1:16447"
         );
+        let accounts = config.ports.accounts().unwrap();
+        assert_eq!(accounts.http.to_string(), "127.0.0.1:16448");
+        assert_eq!(accounts.admin.to_string(), "127.0.0.1:16450");
+    }
+
+    #[test]
+    fn accounts_have_ports_of_their_own_or_none() {
+        let ports = config("--dir /tmp/state --auth-port 18000").unwrap().ports;
+        assert_eq!(ports.accounts().unwrap().grpc.port(), 18_001);
+        assert_eq!(ports.all().len(), 8);
+        let ports = config("--dir /tmp/state --no-auth").unwrap().ports;
+        assert!(ports.accounts().is_none());
+        assert_eq!(ports.all().len(), 5);
     }
 
     #[test]
     fn all_problems_are_told_at_once() {
         let line = "--dir /tmp/state --image game --image other=/no/such/program \
-                    --manifest /no/such/directory --nodes 1001 --port 65535 --address 0.0.0.0 --http";
+                    --manifest /no/such/directory --nodes 1001 --port 65535 --address 0.0.0.0 --http \
+                    --auth-port 65534";
         let Problems(problems) = config(line).unwrap_err();
         let starts: Vec<_> = problems
             .iter()
@@ -289,6 +364,7 @@ pub(super) mod tests {
                 "--manifest /no/such/directory",
                 "--nodes 1001",
                 "--port 65535",
+                "--auth-port 65534",
                 "--address 0.0.0.0",
                 "--http"
             ]

@@ -71,6 +71,11 @@ impl Directory {
         Ok(Self { path, _lock: lock })
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where the node keeps its pods' files.
     pub(crate) fn node(&self) -> PathBuf {
         self.path.join("node")

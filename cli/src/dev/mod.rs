@@ -1,7 +1,9 @@
-//! `muster dev`: a Kubernetes API, a node, the operator and the allocator as tasks of one process.
+//! `muster dev`: a Kubernetes API, a node, the operator, the allocator and accounts as tasks of one
+//! process.
 //!
 //! Start reading at [`run::run`].
 
+mod accounts;
 mod args;
 mod certificates;
 mod directory;

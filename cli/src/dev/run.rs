@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -18,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::accounts::Accounts;
 use super::args::{Config, Ports};
 use super::certificates::Authority;
 use super::directory::{self, Access, Directory};
@@ -54,7 +54,8 @@ type Tasks = JoinSet<(&'static str, Result<()>)>;
 pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let began = Instant::now();
     let directory = Directory::open(&config.dir)?;
-    let listener = listen(config.ports).await?;
+    let listeners = listen(config.ports).await?;
+    let listener = listeners.api;
     let mut credentials = directory.credentials()?;
     let admin = credentials.identity(ADMIN, &[MASTERS])?;
     directory.keep(&credentials)?;
@@ -84,6 +85,8 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         builder = builder.data(data.clone());
     }
     let api = builder.start()?;
+    // Only who has the data may touch what is beside them.
+    let accounts = Accounts::prepare(&config, directory.path())?;
     let client = |name: &str| api.client(User::authenticated(name, &[MASTERS]));
 
     // Ended in this order, so that nobody misses whom it talks to.
@@ -156,6 +159,15 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         let result = allocator.run(stopping).await;
         ("allocator", result.map_err(Into::into))
     });
+    if let Some((accounts, (http, grpc))) = accounts.clone().zip(listeners.accounts) {
+        let stopping = control_stop.clone();
+        let runtime = tokio::runtime::Handle::current();
+        // On a thread of its own: the compiler cannot tell that this future may change threads.
+        control.spawn_blocking(move || {
+            let served = runtime.block_on(accounts.run(http, grpc, stopping));
+            ("accounts", served)
+        });
+    }
     let (storyteller, stopping) = (client(ADMIN), control_stop.clone());
     control.spawn(async move {
         story::follow_fleets(storyteller, began, stopping).await;
@@ -167,7 +179,12 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         manifests::run(applier, manifests, stopping).await;
         ("manifests", Ok(()))
     });
-    story::print_welcome(config.ports, &kubeconfig, began.elapsed());
+    story::print_welcome(
+        config.ports,
+        &kubeconfig,
+        accounts.as_ref(),
+        began.elapsed(),
+    );
 
     let ended = tokio::select! {
         biased;
@@ -210,19 +227,29 @@ async fn all_of(tasks: &mut Tasks) -> Result<()> {
     result
 }
 
-/// Opens the port of the API, and sees that the others are free: each opens its own later.
-async fn listen(ports: Ports) -> Result<TcpListener> {
-    let open = async |what: &str, address: SocketAddr| {
-        TcpListener::bind(address).await.with_context(|| {
-            format!("{what} cannot listen on {address}: choose other ports with --port")
-        })
-    };
-    let mut first = None;
+/// Ports that stay open from the start.
+struct Listeners {
+    api: TcpListener,
+    /// HTTP and gRPC.
+    accounts: Option<(TcpListener, TcpListener)>,
+}
+
+/// Opens the ports of the API and of accounts, and sees that the others are free: each opens its
+/// own later.
+async fn listen(ports: Ports) -> Result<Listeners> {
+    let mut open = BTreeMap::new();
     for (what, address) in ports.all() {
-        let listener = open(what, address).await?;
-        first.get_or_insert(listener);
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("{what} cannot listen on {address}: choose other ports with --port")
+        })?;
+        open.insert(address, listener);
     }
-    first.context("there is no port")
+    let api = open.remove(&ports.api()).context("there is no port")?;
+    let accounts = ports.accounts().and_then(|accounts| {
+        let http = open.remove(&accounts.http)?;
+        Some((http, open.remove(&accounts.grpc)?))
+    });
+    Ok(Listeners { api, accounts })
 }
 
 async fn create_namespace(client: &Client) -> Result<()> {
@@ -318,6 +345,6 @@ fn allocator_config(ports: Ports) -> Result<allocator::Config> {
     allocator::Config::try_from(args).map_err(told("allocator"))
 }
 
-fn told(service: &'static str) -> impl FnOnce(Problems) -> anyhow::Error {
+pub(super) fn told(service: &'static str) -> impl FnOnce(Problems) -> anyhow::Error {
     move |Problems(problems)| anyhow::anyhow!("{service}: {}", problems.join("; "))
 }

@@ -13,19 +13,28 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::accounts::Accounts;
 use super::args::Ports;
+
+/// A password for trying out: one that is accepted.
+const PASSWORD: &str = "violet-anvil-tundra";
 
 /// Prints the welcome.
 #[expect(
     clippy::print_stdout,
     reason = "what the user asked for is told on stdout"
 )]
-pub(crate) fn print_welcome(ports: Ports, kubeconfig: &Path, took: Duration) {
-    println!("{}", welcome(ports, kubeconfig, took));
+pub(crate) fn print_welcome(
+    ports: Ports,
+    kubeconfig: &Path,
+    accounts: Option<&Accounts>,
+    took: Duration,
+) {
+    println!("{}", welcome(ports, kubeconfig, accounts, took));
 }
 
 /// The text that is printed once everything runs.
-fn welcome(ports: Ports, kubeconfig: &Path, took: Duration) -> String {
+fn welcome(ports: Ports, kubeconfig: &Path, accounts: Option<&Accounts>, took: Duration) -> String {
     let mut text = String::new();
     let kubeconfig = kubeconfig.display();
     let allocator = ports.allocator();
@@ -48,6 +57,16 @@ fn welcome(ports: Ports, kubeconfig: &Path, took: Duration) -> String {
          curl --json @examples/allocation-request.json http://{allocator}/gameserverallocation\n\n\
          Then send UDP to the address and port in the answer.\n"
     );
+    if let Some(accounts) = accounts {
+        let _ = write!(
+            text,
+            "\nAccounts of players are at {}, and mails to them in {}:\n\n  \
+             curl --json '{{\"email\":\"ada@example.com\",\"password\":\"{PASSWORD}\"}}' {}/register\n",
+            accounts.issuer(),
+            accounts.mails().display(),
+            accounts.issuer()
+        );
+    }
     text
 }
 
@@ -89,7 +108,12 @@ mod tests {
     #[test]
     fn the_welcome_names_fleets_of_the_examples_only() {
         let ports = config("--dir /tmp/state").unwrap().ports;
-        let text = welcome(ports, Path::new("/tmp/state/kubeconfig"), Duration::ZERO);
+        let text = welcome(
+            ports,
+            Path::new("/tmp/state/kubeconfig"),
+            None,
+            Duration::ZERO,
+        );
         let words: Vec<_> = text.split_whitespace().collect();
         let named: Vec<_> = words
             .windows(2)

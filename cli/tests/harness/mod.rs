@@ -15,6 +15,7 @@ use kube::{Api, Client, Config, Resource};
 use proto::allocation::allocation_service_client::AllocationServiceClient;
 use proto::allocation::{AllocationRequest, AllocationResponse, GameServerSelector};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::net::UdpSocket;
 use tokio::process::{Child, Command};
@@ -136,6 +137,31 @@ impl Muster {
         allocator.allocate(request).await.unwrap().into_inner()
     }
 
+    /// The body and the address of the registration that the welcome tells to try.
+    pub(crate) fn registration(&self) -> (Value, String) {
+        let said = self.said();
+        let line = said.lines().find(|line| line.ends_with("/register"));
+        let line = line.unwrap().trim().strip_prefix("curl --json '").unwrap();
+        let (body, url) = line.split_once("' ").unwrap();
+        (serde_json::from_str(body).unwrap(), url.to_owned())
+    }
+
+    /// Posts JSON. The port is open from the start, so that who is too early waits in its queue.
+    pub(crate) async fn ask(&self, url: &str, body: &Value) -> reqwest::Response {
+        let client = reqwest::Client::new();
+        let asked = client.post(url).json(body).timeout(PATIENCE).send().await;
+        asked.unwrap()
+    }
+
+    /// Posts JSON, and takes the answer to a request that must succeed.
+    pub(crate) async fn post(&self, url: &str, body: &Value) -> Value {
+        let answer = self.ask(url, body).await;
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{status}: {text}\n{}", self.said());
+        serde_json::from_str(&text).unwrap()
+    }
+
     /// Ends it as Ctrl-C does.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         signal("-TERM", self.child.id().unwrap()).await;
@@ -218,12 +244,15 @@ fn collect(stream: impl AsyncRead + Unpin + Send + 'static, said: &Said) -> Join
 /// Ports of the instances begin here: below those that the node and the system give away.
 const FIRST_PORT: u16 = 17_000;
 
-/// Five ports in a row that nobody listens on.
+/// Ports in a row that one takes.
+const PORTS: u16 = 8;
+
+/// Ports in a row that nobody listens on.
 fn free_ports() -> u16 {
     loop {
-        let first = FIRST_PORT + MADE.fetch_add(1, Ordering::Relaxed) % 300 * 5;
+        let first = FIRST_PORT + MADE.fetch_add(1, Ordering::Relaxed) % 180 * PORTS;
         let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-        if (first..first + 5).all(is_free) {
+        if (first..first + PORTS).all(is_free) {
             return first;
         }
     }

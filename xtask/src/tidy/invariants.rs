@@ -1,12 +1,31 @@
-//! What ARCHITECTURE.md says guards an invariant is there: tests, suites and paths.
+//! What pages say is proven is proven by something that is there: tests, suites and paths.
 
 use std::collections::BTreeSet;
 
-/// The page that has the table.
-pub(super) const PAGE: &str = "ARCHITECTURE.md";
+/// A page with tables whose last column names what proves a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Page {
+    /// Its path.
+    pub(super) path: &'static str,
+    /// The heading above the tables.
+    heading: &'static str,
+}
 
-/// The heading above the table.
-const HEADING: &str = "## Invariants";
+/// The pages.
+pub(super) const PAGES: [Page; 3] = [
+    Page {
+        path: "ARCHITECTURE.md",
+        heading: "## Invariants",
+    },
+    Page {
+        path: "docs/security.md",
+        heading: "## Checklist",
+    },
+    Page {
+        path: "docs/requirements.md",
+        heading: "## Rows",
+    },
+];
 
 /// The names of the functions in a Rust file.
 pub(super) fn functions(text: &str) -> impl Iterator<Item = &str> {
@@ -19,19 +38,26 @@ pub(super) fn functions(text: &str) -> impl Iterator<Item = &str> {
 
 /// Names what the table names and nobody has. `tests` are the names of functions and suites.
 pub(super) fn violations(
-    page: &str,
+    page: Page,
+    text: &str,
     tests: &BTreeSet<String>,
     is_path: impl Fn(&str) -> bool,
 ) -> Vec<String> {
-    let after = page.split_once(HEADING).map_or("", |(_, rest)| rest);
+    let Page { path, heading } = page;
+    let after = text.split_once(heading).map_or("", |(_, rest)| rest);
     let section = after.split("\n## ").next().unwrap_or(after);
     let guards: Vec<_> = section
         .lines()
-        .filter_map(|line| line.strip_prefix('|')?.split('|').nth(1))
+        .filter_map(|line| {
+            line.trim_end_matches('|')
+                .strip_prefix('|')?
+                .rsplit('|')
+                .next()
+        })
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
         .collect();
     if guards.is_empty() {
-        return vec![format!("{PAGE}: has no table under {HEADING}")];
+        return vec![format!("{path}: has no table under {heading}")];
     }
     let mut found: Vec<_> = guards
         .into_iter()
@@ -40,7 +66,7 @@ pub(super) fn violations(
             let is_missing_path = name.contains('/') && !is_path(name);
             is_missing_test || is_missing_path
         })
-        .map(|name| format!("{PAGE}: {name} guards an invariant and does not exist"))
+        .map(|name| format!("{path}: {name} is said to prove something and does not exist"))
         .collect();
     found.sort();
     found.dedup();
@@ -65,15 +91,18 @@ mod tests {
 
     #[test]
     fn guards_that_do_not_exist_are_named() {
-        let page = "## Invariants\n\n`no_row`\n\n| what | guarded by |\n|---|---|\n\
+        let page = PAGES[0];
+        let text = "## Invariants\n\n`no_row`\n\n| what | guarded by |\n|---|---|\n\
                     | `first_column` | `it_holds`, `it_is_gone`; suite `faults` in `e2e/tests` |\n\
                     | pure | `cargo xtask tidy`; writes in `api.rs`; `e2e/gone` |\n\
                     \n## Boundaries\n\n| `later` | `later_still` |\n";
         let tests = ["it_holds", "faults"].map(str::to_owned).into();
-        let found = violations(page, &tests, |path| path == "e2e/tests");
-        let gone = |name: &str| format!("{PAGE}: {name} guards an invariant and does not exist");
+        let found = violations(page, text, &tests, |path| path == "e2e/tests");
+        let gone = |name: &str| {
+            format!("ARCHITECTURE.md: {name} is said to prove something and does not exist")
+        };
         assert_eq!(found, [gone("e2e/gone"), gone("it_is_gone")]);
-        let nothing = violations("# Architecture\n", &tests, |_| true);
+        let nothing = violations(page, "# Architecture\n", &tests, |_| true);
         assert_eq!(
             nothing,
             ["ARCHITECTURE.md: has no table under ## Invariants"]

@@ -44,10 +44,12 @@ pub(crate) fn run() -> Result<()> {
             tests.extend(module.strip_prefix(SUITES).map(str::to_owned));
         }
     }
-    let page = fs::read_to_string(root.join(invariants::PAGE))
-        .with_context(|| format!("cannot read {}", invariants::PAGE))?;
     let is_path = |name: &str| root.join(name).exists();
-    violations.extend(invariants::violations(&page, &tests, is_path));
+    for page in invariants::PAGES {
+        let text = fs::read_to_string(root.join(page.path))
+            .with_context(|| format!("cannot read {}", page.path))?;
+        violations.extend(invariants::violations(page, &text, &tests, is_path));
+    }
     violations.extend(check_decisions(root)?);
     if violations.is_empty() {
         progress(&format!(

@@ -1,0 +1,171 @@
+//! Accounts of players on a laptop: auth over SQLite, in a folder beside the data.
+//!
+//! Keys are in the same folder as what they seal, so that neither is of use without the other and
+//! both move together. Where nothing is kept, the folder is in the instance's own directory, and
+//! accounts of the run before are removed.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use auth::config::Config as AuthConfig;
+use auth::service::Verification;
+use clap::Parser as _;
+use runtime::admin::Admin;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::args::{self, Config};
+use super::run;
+
+/// The folder.
+const FOLDER: &str = "accounts";
+/// The database in it.
+const DATABASE: &str = "accounts.sqlite";
+/// What SQLite adds to the name of a database for the files beside it.
+const BESIDE: [&str; 3] = ["", "-wal", "-shm"];
+
+/// Accounts that are ready to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Accounts {
+    config: AuthConfig,
+    folder: PathBuf,
+}
+
+impl Accounts {
+    /// Makes the folder; none where accounts do not run. `own` is the instance's directory.
+    pub(crate) fn prepare(config: &Config, own: &Path) -> Result<Option<Self>> {
+        let Some(ports) = config.ports.accounts() else {
+            return Ok(None);
+        };
+        let folder = config.data.as_deref().unwrap_or(own).join(FOLDER);
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| format!("make the directory {}", folder.display()))?;
+        if config.data.is_none() {
+            forget(&folder)?;
+        }
+        let config = auth_config(ports, &folder, config.auth_config.as_deref())?;
+        Ok(Some(Self { config, folder }))
+    }
+
+    /// Where clients reach it.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.config.settings.issuer
+    }
+
+    /// Where mails go; nowhere else unless the configuration file names a server.
+    pub(crate) fn mails(&self) -> PathBuf {
+        self.folder.join("mails")
+    }
+
+    /// Serves until the token is cancelled.
+    pub(crate) async fn run(
+        self,
+        http: TcpListener,
+        grpc: TcpListener,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let served = auth::run::serve(self.config, Admin::default(), http, grpc, stop).await;
+        served.with_context(|| format!("accounts in {}", self.folder.display()))
+    }
+}
+
+/// Removes the accounts of an earlier run, and nothing else: the folder may be the user's.
+fn forget(folder: &Path) -> Result<()> {
+    for end in BESIDE {
+        let path = folder.join(format!("{DATABASE}{end}"));
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn auth_config(ports: args::Accounts, folder: &Path, file: Option<&Path>) -> Result<AuthConfig> {
+    // Passkeys need a name, and `localhost` is one that browsers trust without TLS.
+    let issuer = if ports.http.ip().is_loopback() {
+        format!("http://localhost:{}", ports.http.port())
+    } else {
+        format!("http://{}", ports.http)
+    };
+    let mut words = vec![
+        "auth".to_owned(),
+        format!("--address={}", ports.http),
+        format!("--grpc-address={}", ports.grpc),
+        format!("--admin-address={}", ports.admin),
+        format!("--issuer={issuer}"),
+        format!("--sqlite={}", folder.join(DATABASE).display()),
+        format!("--secrets-dir={}", folder.join("secrets").display()),
+        "--shutdown-delay-seconds=0".to_owned(),
+        "--drain-timeout-seconds=5".to_owned(),
+    ];
+    words.extend(file.map(|file| format!("--config={}", file.display())));
+    let args = auth::args::Args::try_parse_from(words)?;
+    let mut config = AuthConfig::try_from(args).map_err(run::told("accounts"))?;
+    if file.is_none() {
+        config.settings.verification = Verification::Optional;
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::tests::config;
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("muster-accounts-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn what_is_not_kept_is_forgotten_with_nothing_beside_it() {
+        let own = folder("forgotten");
+        let accounts = own.join(FOLDER);
+        std::fs::create_dir_all(&accounts).unwrap();
+        for name in ["accounts.sqlite", "accounts.sqlite-wal", "notes.txt"] {
+            std::fs::write(accounts.join(name), "x").unwrap();
+        }
+        let config = config(&format!("--dir {}", own.display())).unwrap();
+        let prepared = Accounts::prepare(&config, &own).unwrap().unwrap();
+        let left: Vec<_> = std::fs::read_dir(&accounts)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["notes.txt"]);
+        assert_eq!(prepared.issuer(), "http://localhost:16448");
+        std::fs::remove_dir_all(&own).unwrap();
+    }
+
+    #[test]
+    fn a_file_says_whether_addresses_are_verified_and_mistakes_in_it_are_told() {
+        let own = folder("file");
+        std::fs::create_dir_all(&own).unwrap();
+        let file = own.join("auth.json");
+        let prepare = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            let line = format!("--dir {} --auth-config {}", own.display(), file.display());
+            Accounts::prepare(&config(&line).unwrap(), &own)
+        };
+        let accounts = prepare("{}").unwrap().unwrap();
+        assert_eq!(
+            accounts.config.settings.verification,
+            Verification::Required
+        );
+        let error = format!("{:#}", prepare(r#"{"game":1}"#).unwrap_err());
+        assert!(error.contains("game"), "{error}");
+        let line = format!("--dir {} --no-auth", own.display());
+        assert!(
+            Accounts::prepare(&config(&line).unwrap(), &own)
+                .unwrap()
+                .is_none()
+        );
+        std::fs::remove_dir_all(&own).unwrap();
+    }
+}
