@@ -48,7 +48,7 @@ impl Accounts {
         if config.data.is_none() {
             forget(&folder)?;
         }
-        let config = auth_config(ports, &folder, config.auth_config.as_deref())?;
+        let config = auth_config(ports, &folder, config.accounts_file.as_deref())?;
         Ok(Some(Self { config, folder }))
     }
 
@@ -57,9 +57,10 @@ impl Accounts {
         &self.config.settings.issuer
     }
 
-    /// Where mails go; nowhere else unless the configuration file names a server.
-    pub(crate) fn mails(&self) -> PathBuf {
-        self.folder.join("mails")
+    /// Where mails go, unless the configuration file names a server.
+    pub(crate) fn mails(&self) -> Option<PathBuf> {
+        let is_sent = self.config.file.mail.is_some();
+        (!is_sent).then(|| self.folder.join("mails"))
     }
 
     /// Serves until the token is cancelled.
@@ -158,6 +159,12 @@ mod tests {
             accounts.config.settings.verification,
             Verification::Required
         );
+        assert_eq!(accounts.mails(), Some(own.join("accounts/mails")));
+        let sent = prepare(
+            r#"{"mail":{"url":"smtps://mail.example.com","from":"noreply@example.com",
+                "verifyPage":"https://example.com/v","resetPage":"https://example.com/r"}}"#,
+        );
+        assert_eq!(sent.unwrap().unwrap().mails(), None);
         let error = format!("{:#}", prepare(r#"{"game":1}"#).unwrap_err());
         assert!(error.contains("game"), "{error}");
         let line = format!("--dir {} --no-auth", own.display());

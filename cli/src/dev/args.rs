@@ -90,7 +90,7 @@ pub(crate) struct Config {
     pub(crate) game_ports: String,
     pub(crate) http: bool,
     /// Configuration file of accounts.
-    pub(crate) auth_config: Option<PathBuf>,
+    pub(crate) accounts_file: Option<PathBuf>,
 }
 
 /// What is applied at the start.
@@ -284,7 +284,7 @@ impl TryFrom<Args> for Config {
                 },
                 game_ports: args.game_ports,
                 http: args.http,
-                auth_config: args.auth_config,
+                accounts_file: args.auth_config,
             }),
             _ => Err(Problems(problems)),
         }

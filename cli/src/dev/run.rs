@@ -164,8 +164,8 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         let runtime = tokio::runtime::Handle::current();
         // On a thread of its own: the compiler cannot tell that this future may change threads.
         control.spawn_blocking(move || {
-            let served = runtime.block_on(accounts.run(http, grpc, stopping));
-            ("accounts", served)
+            let outcome = runtime.block_on(accounts.run(http, grpc, stopping));
+            ("accounts", outcome)
         });
     }
     let (storyteller, stopping) = (client(ADMIN), control_stop.clone());

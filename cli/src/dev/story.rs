@@ -58,13 +58,15 @@ fn welcome(ports: Ports, kubeconfig: &Path, accounts: Option<&Accounts>, took: D
          Then send UDP to the address and port in the answer.\n"
     );
     if let Some(accounts) = accounts {
+        let issuer = accounts.issuer();
+        let mails = accounts.mails().map_or_else(String::new, |folder| {
+            format!(", and mails to them in {}", folder.display())
+        });
         let _ = write!(
             text,
-            "\nAccounts of players are at {}, and mails to them in {}:\n\n  \
-             curl --json '{{\"email\":\"ada@example.com\",\"password\":\"{PASSWORD}\"}}' {}/register\n",
-            accounts.issuer(),
-            accounts.mails().display(),
-            accounts.issuer()
+            "\nAccounts of players are at {issuer}{mails}:\n\n  \
+             curl --json '{{\"email\":\"ada@example.com\",\"password\":\"{PASSWORD}\"}}' \
+             {issuer}/register\n"
         );
     }
     text
