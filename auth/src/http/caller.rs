@@ -92,6 +92,8 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
+        // Of what is no JSON, only the place is known.
+        let is_data = inner.classify() == serde_json::error::Category::Data;
         let message = match inner.classify() {
             serde_json::error::Category::Data => {
                 let text = inner.to_string();
@@ -108,7 +110,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
             ),
         };
         Failure {
-            field: (path != ".").then(|| path.into()),
+            field: (is_data && path != ".").then(|| path.into()),
             ..Failure::new(Code::InvalidRequest, message)
         }
     })?;
@@ -268,7 +270,7 @@ mod tests {
             (r#"{"client":{"name":12345678}}"#, Some("client.name")),
             (r#"{"client":{"nmae":"hunter22"}}"#, Some("client.nmae")),
             (r#"{"client":{"name":"hunter22"}} x"#, None),
-            (r#"{"client":{"name":"hunter22""#, Some("client")),
+            (r#"{"client":{"name":"hunter22""#, None),
             ("hunter22", None),
             ("", None),
         ] {
