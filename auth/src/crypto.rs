@@ -1,7 +1,7 @@
 //! What is secret at rest: sealed columns, keyed hashes by which sealed values are found, hashes of
 //! secrets that only ever come back from outside.
 //!
-//! Everything here is a pure function of a key, except [`random`] and the shell of [`column`] that
+//! Everything here is a pure function of a key, except [`random`] and the shell of [`mod@column`] that
 //! draws nonces by it.
 
 use aws_lc_rs::{constant_time, digest, hmac, rand};

@@ -2,7 +2,7 @@
 //! given.
 //!
 //! The roles of a client, and who plays them: the *client* is [`Valkey`], whose `execute` is the
-//! only way in; the *connection pool* is [`Pool`], one multiplexed connection to each node that
+//! only way in; the *connection pool* is `Pool`, one multiplexed connection to each node that
 //! reconnects by itself, with a bound of calls in flight instead of connections to hand out; a
 //! *command* is [`redis::Cmd`]. News come over a second connection, which [`Valkey::listen`] holds.
 //!
