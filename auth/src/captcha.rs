@@ -13,7 +13,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::error::{Code, Failure};
-use crate::outward::{self, Outward};
+use crate::outward::{self, Outward, with_form};
 use crate::secrets::Secrets;
 
 /// The secret that the service knows us by.
@@ -76,7 +76,7 @@ impl Siteverify {
     /// A service; asks it nothing yet.
     pub fn new(config: Config, secrets: Arc<Secrets>) -> Result<Self, outward::Error> {
         Ok(Self {
-            outward: Outward::new(config.timeout)?,
+            outward: Outward::new(config.timeout, config.timeout)?,
             config,
             secrets,
         })
@@ -96,7 +96,7 @@ impl Siteverify {
         let request = self.outward.client().post(self.config.url.clone());
         let answer = self
             .outward
-            .post_form(request, &fields, MAX_ANSWER_BYTES)
+            .send(with_form(request, &fields), MAX_ANSWER_BYTES)
             .await
             .map_err(|error| error.to_string())?;
         // Turnstile refuses with 400 and says why in the same shape.

@@ -4,7 +4,7 @@
 //! Everything here is a pure function of a key, except [`random`] and the shell of [`mod@column`] that
 //! draws nonces by it.
 
-use aws_lc_rs::{constant_time, digest, hmac, rand};
+use aws_lc_rs::{constant_time, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -18,9 +18,7 @@ pub mod column;
 ///
 /// For secrets of many random bits alone; what people choose goes through a KDF.
 pub fn hash(secret: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, secret).as_ref());
-    hash
+    access::jws::sha256(secret)
 }
 
 /// The SHA-256 of something that a key or a column is named after; two names never meet.

@@ -23,7 +23,8 @@ impl From<reqwest::Error> for Error {
         if error.is_timeout() {
             Self::Late
         } else {
-            Self::Connection(error.without_url().to_string())
+            // Its own text is only "error sending request".
+            Self::Connection(runtime::service::chain(&error.without_url()))
         }
     }
 }
@@ -33,6 +34,8 @@ impl From<reqwest::Error> for Error {
 pub struct Answer {
     /// The status.
     pub status: http::StatusCode,
+    /// What stands before the body.
+    pub headers: http::HeaderMap,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -44,9 +47,11 @@ pub struct Outward {
 }
 
 impl Outward {
-    /// A client whose calls end within `timeout`, bodies included.
-    pub fn new(timeout: Duration) -> Result<Self, Error> {
+    /// A client whose connections stand within `connect`, and whose calls end within `timeout`,
+    /// bodies included.
+    pub fn new(connect: Duration, timeout: Duration) -> Result<Self, Error> {
         let client = reqwest::Client::builder()
+            .connect_timeout(connect)
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("muster-auth/", env!("CARGO_PKG_VERSION")))
@@ -67,6 +72,7 @@ impl Outward {
     ) -> Result<Answer, Error> {
         let mut response = request.send().await?;
         let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > max_bytes {
@@ -74,25 +80,26 @@ impl Outward {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body })
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
     }
+}
 
-    /// Sends a form.
-    pub async fn post_form(
-        &self,
-        request: reqwest::RequestBuilder,
-        fields: &[(&str, &str)],
-        max_bytes: usize,
-    ) -> Result<Answer, Error> {
-        let form = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(fields)
-            .finish();
-        let request = request
-            .header(
-                http::header::CONTENT_TYPE,
-                "application/x-www-form-urlencoded",
-            )
-            .body(form);
-        self.send(request, max_bytes).await
-    }
+/// A request with a form as its body.
+pub fn with_form(
+    request: reqwest::RequestBuilder,
+    fields: &[(&str, &str)],
+) -> reqwest::RequestBuilder {
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish();
+    request
+        .header(
+            http::header::CONTENT_TYPE,
+            "application/x-www-form-urlencoded",
+        )
+        .body(form)
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use url::Url;
 
 use super::{Deliver, Text, Undelivered};
-use crate::outward::{self, Outward};
+use crate::outward::{self, Outward, with_form};
 use crate::secrets::Secrets;
 
 /// The secret with the account's token.
@@ -51,7 +51,7 @@ impl Sms {
     /// A provider; asks it nothing yet.
     pub fn new(config: Config, secrets: Arc<Secrets>) -> Result<Self, outward::Error> {
         Ok(Self {
-            outward: Outward::new(config.timeout)?,
+            outward: Outward::new(config.timeout, config.timeout)?,
             config,
             secrets,
         })
@@ -97,7 +97,7 @@ impl Deliver<Text> for Sms {
         ];
         let answer = self
             .outward
-            .post_form(request, &fields, MAX_ANSWER_BYTES)
+            .send(with_form(request, &fields), MAX_ANSWER_BYTES)
             .await
             .map_err(|error| Undelivered::Temporary(error.to_string()))?;
         let status = answer.status;

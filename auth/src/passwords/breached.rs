@@ -59,7 +59,7 @@ impl Ranges {
     pub fn new(base: Url, timeout: Duration) -> Result<Self, outward::Error> {
         Ok(Self {
             base,
-            outward: Outward::new(timeout)?,
+            outward: Outward::new(timeout, timeout)?,
         })
     }
 }

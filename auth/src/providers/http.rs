@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
-use reqwest::{Client, RequestBuilder, StatusCode, redirect};
+use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::Error;
+use crate::outward::{self, Outward, with_form};
 
 /// What a provider may cost at most.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +39,7 @@ impl Default for Limits {
 /// The client that all providers share. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Http {
-    client: Client,
+    outward: Outward,
     limits: Limits,
 }
 
@@ -61,51 +62,32 @@ const MOST_FRESH: SignedDuration = SignedDuration::from_hours(24);
 impl Http {
     /// A client; fails only if the system's certificates cannot be had.
     pub fn new(limits: Limits) -> Result<Self, Error> {
-        let client = Client::builder()
-            .connect_timeout(limits.connect)
-            .timeout(limits.answer)
-            .redirect(redirect::Policy::none())
-            .pool_max_idle_per_host(4)
-            .user_agent("muster-auth")
-            .build()
-            .map_err(|error| Error::Configuration(chain(&error)))?;
-        Ok(Self { client, limits })
+        let outward = Outward::new(limits.connect, limits.answer)
+            .map_err(|error| Error::Configuration(error.to_string()))?;
+        Ok(Self { outward, limits })
     }
 
     pub(super) fn get(&self, url: Url) -> RequestBuilder {
-        self.client.get(url)
+        self.outward.client().get(url)
     }
 
     pub(super) fn post(&self, url: Url, form: &[(&str, &str)]) -> RequestBuilder {
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(form);
-        self.client
-            .post(url)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body.finish())
+        with_form(self.outward.client().post(url), form)
     }
 
     /// Asks. Whatever is not an answer at all is [`Error::Unreachable`].
     pub(super) async fn ask(&self, request: RequestBuilder) -> Result<Answer, Error> {
-        let failed = |error: reqwest::Error| Error::Unreachable(chain(&error.without_url()));
-        let mut response = request
-            .header(ACCEPT, "application/json")
-            .send()
-            .await
-            .map_err(failed)?;
-        let status = response.status();
-        let fresh = freshness(response.headers());
-        let is_json = is_json(response.headers());
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > self.limits.bytes {
-                return Err(Error::Answer(format!(
-                    "it has more than {} bytes",
-                    self.limits.bytes
-                )));
+        let request = request.header(ACCEPT, "application/json");
+        let most = self.limits.bytes;
+        let answer = match self.outward.send(request, most).await {
+            Ok(answer) => answer,
+            Err(outward::Error::TooLong) => {
+                return Err(Error::Answer(format!("it has more than {most} bytes")));
             }
-            body.extend_from_slice(&chunk);
-        }
+            Err(outward::Error::Late) => return Err(Error::Unreachable("timed out".to_owned())),
+            Err(error) => return Err(Error::Unreachable(error.to_string())),
+        };
+        let status = answer.status;
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Err(Error::Unreachable(format!("status {status}")));
         }
@@ -114,9 +96,9 @@ impl Http {
         }
         Ok(Answer {
             status,
-            fresh,
-            is_json,
-            body,
+            fresh: freshness(&answer.headers),
+            is_json: is_json(&answer.headers),
+            body: answer.body,
         })
     }
 
@@ -149,18 +131,6 @@ impl Answer {
             ))
         })
     }
-}
-
-/// An error with its causes: reqwest's own text is only "error sending request".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -10,8 +10,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
@@ -19,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Begin, Credential};
 use crate::confidential::Confidential;
+use crate::crypto::{equal, hash};
 use crate::live::Key;
 
 /// How long a player may take at the provider.
@@ -111,15 +110,9 @@ pub struct Resumed {
     pub return_to: Option<String>,
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    hash
-}
-
 /// The PKCE challenge of a verifier (RFC 7636, S256).
 fn challenge(verifier: &str) -> String {
-    URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes()))
+    URL_SAFE_NO_PAD.encode(hash(verifier.as_bytes()))
 }
 
 /// Where the sign-in of a handle is remembered; refused when it does not look like one of ours.
@@ -130,7 +123,7 @@ pub fn slot(handle: &str) -> Result<Key, Refusal> {
     if bytes.len() != RANDOM / 4 {
         return Err(Refusal::Handle);
     }
-    Ok(Key::Step(sha256(&bytes)))
+    Ok(Key::Step(hash(&bytes)))
 }
 
 impl Pending {
@@ -149,13 +142,13 @@ impl Pending {
         Begun {
             handle: Confidential::new(URL_SAFE_NO_PAD.encode(handle)),
             client: Confidential::new(URL_SAFE_NO_PAD.encode(client)),
-            slot: Key::Step(sha256(handle)),
+            slot: Key::Step(hash(handle)),
             challenge: challenge(&verifier),
             pending: Self {
                 provider: provider.to_owned(),
                 nonce: URL_SAFE_NO_PAD.encode(nonce),
                 verifier,
-                client: sha256(client),
+                client: hash(client),
                 key,
                 return_to,
                 expires: now.checked_add(LIFETIME).unwrap_or(Timestamp::MAX),
@@ -189,8 +182,9 @@ impl Pending {
         let client = URL_SAFE_NO_PAD
             .decode(returned.client)
             .map_err(|_error| Refusal::Client)?;
-        verify_slices_are_equal(&sha256(&client), &self.client)
-            .map_err(|_error| Refusal::Client)?;
+        if !equal(&hash(&client), &self.client) {
+            return Err(Refusal::Client);
+        }
         if returned.key != self.key.as_deref() {
             return Err(Refusal::ClientKey);
         }

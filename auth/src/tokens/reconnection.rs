@@ -9,16 +9,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use aws_lc_rs::{digest, hmac};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fastbloom::BloomFilter;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::crypto;
 use crate::ids::{PlayerId, SessionId};
 
 /// How long a token is good.
@@ -148,7 +148,7 @@ impl Token {
         let version = fields.take::<1>()?;
         let key = u32::from_be_bytes(fields.take()?);
         let right = keys.sign(key, signed).ok_or(Invalid)?;
-        if !bool::from(right.as_ref().ct_eq(mac)) || version != [VERSION] {
+        if !crypto::equal(right.as_ref(), mac) || version != [VERSION] {
             return Err(Invalid);
         }
         Ok(Self {
@@ -171,9 +171,7 @@ impl Token {
     }
 
     fn secret_hash(&self) -> [u8; 32] {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, self.secret.as_slice()).as_ref());
-        hash
+        crypto::hash(self.secret.as_slice())
     }
 }
 
@@ -227,8 +225,7 @@ impl Record {
 
     /// Whether the token is the one that was issued, and still good.
     pub fn admits(&self, token: &Token, now: Timestamp) -> Result<(), Refusal> {
-        let same = self.secret_hash.ct_eq(&token.secret_hash());
-        if !bool::from(same) || self.player != token.player {
+        if !crypto::equal(&self.secret_hash, &token.secret_hash()) || self.player != token.player {
             Err(Refusal::Different)
         } else if self.expires <= now {
             Err(Refusal::Expired)
@@ -305,8 +302,7 @@ mod tests {
 
     fn numbered(number: u64) -> Token {
         let mut random = [0; 32];
-        let hash = digest::digest(&digest::SHA256, &number.to_be_bytes());
-        random.copy_from_slice(hash.as_ref());
+        random.copy_from_slice(&crypto::hash(&number.to_be_bytes()));
         token(random)
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use totp_rs::{Algorithm, Builder, Secret};
 
-use crate::phone::{Ask, phone};
-use crate::world::{PASSWORD, World};
+use crate::authenticator::Authenticator;
+use crate::world::{ISSUER, PASSWORD, World};
 
 const ADA: &str = "ada@example.com";
 
@@ -129,14 +129,14 @@ async fn a_passkey_is_added_signs_in_and_is_removed() {
     let world = World::new().await;
     let tokens = world.player(ADA).await;
     let token = &tokens.access_token;
-    let mut phone = phone();
+    let mut phone = Authenticator::new(true);
     let begin = world.post("/passkeys").bearer(token);
     let begun = begin
         .json(&json!({"password": PASSWORD}))
         .send()
         .await
         .good();
-    let response = phone(Ask::Create(&begun["options"])).await;
+    let response = phone.create(ISSUER, &begun["options"]);
     let body = json!({"handle": begun["handle"], "name": "Phone", "response": response});
     let finish = || world.post("/passkeys/finish").bearer(token).json(&body);
     finish().send().await.done();
@@ -153,7 +153,7 @@ async fn a_passkey_is_added_signs_in_and_is_removed() {
     );
 
     let begun = world.post("/passkeys/login").send().await.good();
-    let response = phone(Ask::Get(&begun["options"])).await;
+    let response = phone.get(ISSUER, &begun["options"]);
     let login = |response: &Value| {
         let body = json!({"handle": begun["handle"], "response": response});
         world.post("/passkeys/login/finish").json(&body)
@@ -180,7 +180,7 @@ async fn a_passkey_is_added_signs_in_and_is_removed() {
     let again = world.delete(&path).bearer(token).refused(404).await;
     assert_eq!(again, "not_found");
     let begun = world.post("/passkeys/login").send().await.good();
-    let response = phone(Ask::Get(&begun["options"])).await;
+    let response = phone.get(ISSUER, &begun["options"]);
     let body = json!({"handle": begun["handle"], "response": response});
     let removed = world.post("/passkeys/login/finish").json(&body);
     assert_eq!(removed.refused(401).await, "invalid_credentials");

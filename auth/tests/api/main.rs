@@ -14,6 +14,8 @@
 )]
 
 mod accounts;
+#[path = "../../src/factors/passkey/tests/authenticator.rs"]
+mod authenticator;
 mod bodies;
 mod document;
 mod elsewhere;
@@ -29,7 +31,6 @@ mod idp;
 mod key;
 mod mutual;
 mod operations;
-mod phone;
 mod sessions;
 mod socket;
 mod tokens;

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
+use crate::authenticator::Authenticator;
 use crate::elsewhere;
 use crate::idp::Idp;
-use crate::phone::{Ask, phone};
-use crate::world::{PASSWORD, World, secret};
+use crate::world::{ISSUER, PASSWORD, World, secret};
 
 const ADA: &str = "ada@example.com";
 
@@ -64,14 +64,14 @@ async fn factors(world: &World) {
     let body = json!({"code": made["recovery_codes"][0]});
     let remove = world.delete("/totp").bearer(token).json(&body);
     remove.send().await.done();
-    let mut phone = phone();
+    let mut phone = Authenticator::new(true);
     let begun = world.post("/passkeys").bearer(token).send().await.good();
-    let response = phone(Ask::Create(&begun["options"])).await;
+    let response = phone.create(ISSUER, &begun["options"]);
     let body = json!({"handle": begun["handle"], "name": "Phone", "response": response});
     let finish = world.post("/passkeys/finish").bearer(token).json(&body);
     finish.send().await.done();
     let begun = world.post("/passkeys/login").send().await.good();
-    let response = phone(Ask::Get(&begun["options"])).await;
+    let response = phone.get(ISSUER, &begun["options"]);
     let body = json!({"handle": begun["handle"], "response": response});
     let finish = world.post("/passkeys/login/finish").json(&body);
     finish.send().await.tokens();

@@ -1,134 +1,38 @@
-//! Ceremonies with an authenticator that somebody else wrote.
+//! Ceremonies with an authenticator, as a browser leads them.
 
-use async_trait::async_trait;
+mod authenticator;
+
 use base64::Engine as _;
-use passkey::authenticator::{Authenticator, UiHint, UserCheck, UserValidationMethod};
-use passkey::client::{Client, DefaultClientData, WebauthnError};
-use passkey::crypto::aws_lc_rs::AwsLcRsBackend;
-use passkey::types::ctap2::{Aaguid, Ctap2Error};
-use passkey::types::webauthn::{CredentialCreationOptions, CredentialRequestOptions};
 use serde_json::Value;
 
+use self::authenticator::Authenticator;
 use super::*;
-
-/// A person who touches and shows a finger whenever asked, or never a finger.
-struct Person {
-    verifies: bool,
-}
-
-#[async_trait]
-impl UserValidationMethod for Person {
-    type PasskeyItem = passkey::types::Passkey;
-
-    async fn check_user<'hint>(
-        &self,
-        _: UiHint<'hint, Self::PasskeyItem>,
-        presence: bool,
-        _: bool,
-    ) -> Result<UserCheck, Ctap2Error> {
-        Ok(UserCheck {
-            presence,
-            verification: self.verifies,
-        })
-    }
-
-    fn is_presence_enabled(&self) -> bool {
-        true
-    }
-
-    fn is_verification_enabled(&self) -> Option<bool> {
-        Some(self.verifies)
-    }
-}
-
-/// What a page asks of an authenticator.
-enum Ask {
-    Create(CredentialCreationOptions),
-    Get(CredentialRequestOptions),
-}
-
-/// An authenticator behind a browser.
-fn phone(verifies: bool) -> impl AsyncFnMut(Url, Ask) -> Result<Value, WebauthnError> {
-    let mut authenticator = Authenticator::new(
-        Aaguid::new_empty(),
-        None::<passkey::types::Passkey>,
-        Person { verifies },
-        AwsLcRsBackend,
-    );
-    authenticator.set_make_credentials_with_signature_counter(true);
-    let mut browser = Client::new(authenticator);
-    async move |origin, ask| {
-        Ok(match ask {
-            Ask::Create(options) => {
-                let made = browser
-                    .register(&origin, options, DefaultClientData)
-                    .await?;
-                to_json(serde_json::to_value(made).unwrap())
-            }
-            Ask::Get(options) => {
-                let made = browser
-                    .authenticate(&origin, options, DefaultClientData)
-                    .await?;
-                to_json(serde_json::to_value(made).unwrap())
-            }
-        })
-    }
-}
-
-/// As `toJSON` of a browser writes it: bytes in base64url, which the authenticator's crate writes as
-/// numbers.
-fn to_json(value: Value) -> Value {
-    match value {
-        Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_u64) => {
-            let bytes: Vec<u8> = serde_json::from_value(Value::Array(items)).unwrap();
-            base64::engine::general_purpose::URL_SAFE_NO_PAD
-                .encode(bytes)
-                .into()
-        }
-        Value::Object(fields) => fields
-            .into_iter()
-            .map(|(name, value)| (name, to_json(value)))
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
-        other => other,
-    }
-}
-
-/// The type of [`phone`].
-trait Phone: AsyncFnMut(Url, Ask) -> Result<Value, WebauthnError> {}
-impl<Any: AsyncFnMut(Url, Ask) -> Result<Value, WebauthnError>> Phone for Any {}
 
 const ANN: PlayerId = PlayerId(Uuid::from_u128(1));
 const BOB: PlayerId = PlayerId(Uuid::from_u128(2));
 
-fn origin() -> Url {
-    "https://play.example.com".parse().unwrap()
-}
+const ORIGIN: &str = "https://play.example.com";
 
 fn passkeys() -> Passkeys {
-    Passkeys::new("example.com", "Arena", &[origin()]).unwrap()
+    Passkeys::new("example.com", "Arena", &[ORIGIN.parse().unwrap()]).unwrap()
 }
 
 fn now() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
-fn creation(begun: &Begun) -> Ask {
-    Ask::Create(serde_json::from_value(begun.options.clone()).unwrap())
+/// What the page of the game gets.
+fn create(phone: &mut Authenticator, begun: &Begun) -> Value {
+    phone.create(ORIGIN, &begun.options)
 }
 
-async fn create(phone: &mut impl Phone, begun: &Begun) -> Value {
-    phone(origin(), creation(begun)).await.unwrap()
+fn get(phone: &mut Authenticator, begun: &Begun) -> Value {
+    phone.get(ORIGIN, &begun.options)
 }
 
-async fn get(phone: &mut impl Phone, begun: &Begun) -> Value {
-    let ask = Ask::Get(serde_json::from_value(begun.options.clone()).unwrap());
-    phone(origin(), ask).await.unwrap()
-}
-
-async fn registered(passkeys: &Passkeys, phone: &mut impl Phone, player: PlayerId) -> Passkey {
+fn registered(passkeys: &Passkeys, phone: &mut Authenticator, player: PlayerId) -> Passkey {
     let begun = passkeys.begin_registration(player, "ann", &[]).unwrap();
-    let answer = create(phone, &begun).await;
+    let answer = create(phone, &begun);
     passkeys
         .finish_registration(player, &begun.state, &answer, "Phone", now())
         .unwrap()
@@ -138,15 +42,15 @@ fn is_refused<T>(result: &Result<T, Error>) -> bool {
     matches!(result, Err(Error::Refused(_) | Error::State))
 }
 
-#[tokio::test]
-async fn a_passkey_signs_in_without_a_name() {
-    let (passkeys, mut phone) = (passkeys(), phone(true));
-    let stored = registered(&passkeys, &mut phone, ANN).await;
+#[test]
+fn a_passkey_signs_in_without_a_name() {
+    let (passkeys, mut phone) = (passkeys(), Authenticator::new(true));
+    let stored = registered(&passkeys, &mut phone, ANN);
     assert_eq!((stored.name.as_str(), stored.used), ("Phone", None));
 
     let begun = passkeys.begin_discoverable().unwrap();
     assert!(!begun.options.to_string().contains(&ANN.to_string()));
-    let answer = get(&mut phone, &begun).await;
+    let answer = get(&mut phone, &begun);
     let claimed = passkeys.claimed(&begun.state, &answer).unwrap();
     assert_eq!(
         claimed,
@@ -200,14 +104,14 @@ async fn a_passkey_signs_in_without_a_name() {
     }
 }
 
-#[tokio::test]
-async fn a_passkey_confirms_a_known_account() {
-    let (passkeys, mut phone) = (passkeys(), phone(true));
-    let stored = registered(&passkeys, &mut phone, ANN).await;
+#[test]
+fn a_passkey_confirms_a_known_account() {
+    let (passkeys, mut phone) = (passkeys(), Authenticator::new(true));
+    let stored = registered(&passkeys, &mut phone, ANN);
     let begun = passkeys
         .begin_known(ANN, std::slice::from_ref(&stored))
         .unwrap();
-    let answer = get(&mut phone, &begun).await;
+    let answer = get(&mut phone, &begun);
     assert_eq!(passkeys.claimed(&begun.state, &answer).unwrap().player, ANN);
     passkeys
         .finish(&begun.state, &answer, &[stored], now())
@@ -215,11 +119,11 @@ async fn a_passkey_confirms_a_known_account() {
     assert!(is_refused(&passkeys.begin_known(ANN, &[])));
 }
 
-#[tokio::test]
-async fn a_registration_belongs_to_its_account_page_and_ceremony() {
-    let (passkeys, mut phone) = (passkeys(), phone(true));
+#[test]
+fn a_registration_belongs_to_its_account_page_and_ceremony() {
+    let (passkeys, mut phone) = (passkeys(), Authenticator::new(true));
     let begun = passkeys.begin_registration(ANN, "ann", &[]).unwrap();
-    let answer = create(&mut phone, &begun).await;
+    let answer = create(&mut phone, &begun);
     let finish =
         |player, state: &[u8]| passkeys.finish_registration(player, state, &answer, "Phone", now());
     assert!(is_refused(&finish(BOB, &begun.state)));
@@ -233,8 +137,7 @@ async fn a_registration_belongs_to_its_account_page_and_ceremony() {
 
     // A page elsewhere under the domain is not ours.
     let begun = passkeys.begin_registration(ANN, "ann", &[]).unwrap();
-    let elsewhere = "https://forum.example.com".parse().unwrap();
-    let answer = phone(elsewhere, creation(&begun)).await.unwrap();
+    let answer = phone.create("https://forum.example.com", &begun.options);
     assert!(is_refused(&passkeys.finish_registration(
         ANN,
         &begun.state,
@@ -244,10 +147,10 @@ async fn a_registration_belongs_to_its_account_page_and_ceremony() {
     )));
 }
 
-#[tokio::test]
-async fn an_authenticator_is_told_of_its_passkeys_and_an_account_has_a_few() {
-    let (passkeys, mut phone) = (passkeys(), phone(true));
-    let stored = registered(&passkeys, &mut phone, ANN).await;
+#[test]
+fn an_authenticator_is_told_of_its_passkeys_and_an_account_has_a_few() {
+    let (passkeys, mut phone) = (passkeys(), Authenticator::new(true));
+    let stored = registered(&passkeys, &mut phone, ANN);
     let begun = passkeys
         .begin_registration(ANN, "ann", std::slice::from_ref(&stored))
         .unwrap();
@@ -261,15 +164,22 @@ async fn an_authenticator_is_told_of_its_passkeys_and_an_account_has_a_few() {
     ));
 }
 
-#[tokio::test]
-async fn an_authenticator_that_verifies_nobody_is_not_enough() {
-    let (passkeys, mut phone) = (passkeys(), phone(false));
+#[test]
+fn an_authenticator_that_verifies_nobody_is_not_enough() {
+    let (passkeys, mut phone) = (passkeys(), Authenticator::new(false));
     let begun = passkeys.begin_registration(ANN, "ann", &[]).unwrap();
     assert_eq!(
         begun.options["publicKey"]["authenticatorSelection"]["userVerification"],
         "required"
     );
-    assert!(phone(origin(), creation(&begun)).await.is_err());
+    let answer = create(&mut phone, &begun);
+    assert!(is_refused(&passkeys.finish_registration(
+        ANN,
+        &begun.state,
+        &answer,
+        "Phone",
+        now()
+    )));
 }
 
 #[test]
