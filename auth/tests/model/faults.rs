@@ -150,7 +150,7 @@ impl History {
 
 /// Puts load on two replicas while servers fail.
 async fn under_load(fail: impl AsyncFnOnce(&History, &mut Servers)) {
-    let mut servers = Servers::start().await;
+    let mut servers = Servers::start_hasty().await;
     let policy = Policy::default();
     let replicas = [servers.replica(policy).await, servers.replica(policy).await];
     let history = History::default();
@@ -223,7 +223,7 @@ async fn valkey_stands_still() {
 /// says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_are_validated_without_any_database() {
-    let mut servers = Servers::start().await;
+    let mut servers = Servers::start_hasty().await;
     let replica = servers.replica(Policy::default()).await;
     let (email, tokens) = replica.register().await;
     let (_, ended) = replica.register().await;

@@ -132,6 +132,8 @@ impl Drop for Embedded {
 pub(crate) struct Servers {
     pub(crate) postgres: Cluster,
     pub(crate) valkey: Server,
+    /// Whether calls give up early: for tests that stop a server and wait for what comes of it.
+    is_hasty: bool,
     listeners: JoinSet<()>,
 }
 
@@ -142,18 +144,28 @@ impl Servers {
         Self {
             postgres,
             valkey: Server::start(),
+            is_hasty: false,
             listeners: JoinSet::new(),
         }
     }
 
-    /// A store and live state of a replica of its own, with limits that a test waits for gladly.
+    /// The same for replicas whose calls give up early.
+    pub(crate) async fn start_hasty() -> Self {
+        Self {
+            is_hasty: true,
+            ..Self::start().await
+        }
+    }
+
+    /// A store and live state of a replica of its own.
     pub(crate) async fn clients(&mut self) -> (Arc<dyn Store>, Arc<dyn Live>) {
-        let store = Postgres::new(postgres::Config {
-            acquire_timeout: Duration::from_millis(400),
-            statement_timeout: Duration::from_millis(400),
-            call_timeout: Duration::from_millis(800),
-            ..postgres::Config::new(self.postgres.url("auth"))
-        });
+        let mut config = postgres::Config::new(self.postgres.url("auth"));
+        if self.is_hasty {
+            config.acquire_timeout = Duration::from_millis(400);
+            config.statement_timeout = Duration::from_millis(400);
+            config.call_timeout = Duration::from_millis(800);
+        }
+        let store = Postgres::new(config);
         let valkey = Valkey::new(&valkey::Config::new(vec![self.valkey.url()])).unwrap();
         let valkey = Arc::new(valkey);
         let listener = Arc::clone(&valkey);
