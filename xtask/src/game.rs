@@ -35,11 +35,12 @@ const WARM: Duration = Duration::from_mins(1);
 /// their network.
 const MARGIN: Duration = Duration::from_mins(2);
 /// The table's columns.
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "players",
     "profile",
     "tick p99",
     "server CPU",
+    "in the kernel",
     "RSS",
     "debt",
     "starved",
@@ -251,12 +252,14 @@ impl Server {
         let (_, fields) = stat
             .rsplit_once(") ")
             .context("the kernel tells no times")?;
-        let ticks: f64 = fields
+        let mut ticks = fields
             .split(' ')
             .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<f64>().ok())
-            .sum();
+            .map_while(|field| field.parse::<f64>().ok());
+        let (user, kernel) = ticks
+            .next()
+            .zip(ticks.next())
+            .context("the kernel tells no times")?;
         let status = fs::read_to_string(folder.join("status")).context("cannot read its memory")?;
         let resident = status
             .lines()
@@ -266,7 +269,8 @@ impl Server {
             .context("the kernel tells no memory")?;
         // The kernel counts hundredths of a second for programs, on every architecture.
         Ok(Usage {
-            seconds: ticks / 100.0,
+            seconds: (user + kernel) / 100.0,
+            kernel: kernel / 100.0,
             memory: resident / 1024,
         })
     }
@@ -285,6 +289,8 @@ impl Drop for Server {
 struct Usage {
     /// Seconds of CPU time.
     seconds: f64,
+    /// Those of them that the kernel took, most of them for packets.
+    kernel: f64,
     /// MiB of memory.
     memory: u64,
 }
@@ -473,6 +479,11 @@ fn row(run: &Run) -> String {
             "{:.0} %",
             100.0 * (run.after.seconds - run.before.seconds) / seconds
         ),
+        format!(
+            "{:.0} %",
+            100.0 * (run.after.kernel - run.before.kernel)
+                / (run.after.seconds - run.before.seconds).max(0.01)
+        ),
         format!("{} MiB", run.after.memory),
         report["server"]["debt_dropped"].to_string(),
         format!("{:.3} %", 100.0 * starved),
@@ -615,8 +626,8 @@ mod tests {
         assert_eq!(soaked(&soak), None);
         soak.report["server"] = json!({ "tick_p99_ms": 2.5 });
         soak.warm = Some(Usage {
-            seconds: 1.0,
             memory: 20,
+            ..Usage::default()
         });
         soak.after.memory = 21;
         assert_eq!(
