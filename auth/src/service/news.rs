@@ -35,6 +35,9 @@ const UNKNOWN_KEY: Duration = Duration::from_millis(50);
 /// How long a token of an unknown key may wait for such a reading.
 const UNKNOWN_KEY_LIMIT: Duration = Duration::from_secs(1);
 
+/// How many revocations the store tells at once.
+const PAGE: u32 = 1000;
+
 /// How many news a slow follower may be behind before it must begin anew.
 const BEHIND: usize = 4096;
 
@@ -139,17 +142,16 @@ impl Service {
 
     /// Every revocation since then, however many: the store tells so many at once.
     async fn revocations_since(&self, since: Timestamp) -> Result<Vec<Revocation>, store::Error> {
-        let mut from = since;
+        let (mut from, mut after) = (since, Uuid::nil());
         let mut all = Vec::new();
         loop {
-            let page = self.parts().store.revocations_since(from).await?;
-            let (count, last) = (page.len(), page.last().map(|last| last.at));
+            let store = &self.parts().store;
+            let page = store.revocations_since(from, after, PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(all);
+            };
+            (from, after) = (last.at, last.id);
             all.extend(page);
-            match last {
-                // Those of the last moment come twice, and are known by their ids.
-                Some(last) if count >= store::REVOCATIONS && last > from => from = last,
-                _ => return Ok(all),
-            }
         }
     }
 

@@ -149,6 +149,7 @@ impl Service {
         let now = now();
         let device = self.device(caller)?;
         let ip = caller.address.to_string();
+        let expires = now + self.settings().session_lifetime;
         let session = Session {
             player: player.id,
             id: SessionId(Uuid::new_v4()),
@@ -161,7 +162,8 @@ impl Service {
             methods: methods.iter().map(|&method| method.to_owned()).collect(),
             created: now,
             used: now,
-            expires: now + self.settings().session_lifetime,
+            expires,
+            lapses: expires.min(now + self.settings().refresh_lifetime),
             revoked: None,
             game_server: None,
         };
@@ -172,26 +174,22 @@ impl Service {
             &ip,
             &serde_json::json!({ "session": session.id, "methods": methods, "client": session.client }),
         );
-        if !self.parts().store.open_session(&session, &audit).await? {
-            return Err(Failure::credentials());
+        let opened = self
+            .parts()
+            .store
+            .open_session(&session, device.as_ref(), &audit)
+            .await?
+            .ok_or_else(Failure::credentials)?;
+        if opened.is_new_device {
+            self.note(
+                Event::NewDevice,
+                Outcome::Success,
+                player.id,
+                &ip,
+                &serde_json::Value::Null,
+            );
         }
-        if let Some(device) = &device {
-            let before = self
-                .parts()
-                .store
-                .touch_device(player.id, device, now)
-                .await?;
-            if before.is_none() {
-                self.note(
-                    Event::NewDevice,
-                    Outcome::Success,
-                    player.id,
-                    &ip,
-                    &serde_json::Value::Null,
-                );
-            }
-        }
-        self.remember(&session, player).await;
+        self.tell(opened.ended).await;
         self.tokens(&session, player, 0)
     }
 

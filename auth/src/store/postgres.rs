@@ -27,8 +27,8 @@ use zeroize::Zeroizing;
 
 use super::rows::{failure, migration_failure};
 use super::{
-    Audit, Device, Error, Identity, NewPlayer, OneTime, Passkey, Player, Purged, Purpose, Rotate,
-    Rotated, Session, SigningKey, Status, Store, Totp, Which,
+    Audit, Device, Error, Identity, NewPlayer, OneTime, Opened, Passkey, Player, Purged, Purpose,
+    Rotate, Rotated, Session, SigningKey, Status, Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
 use crate::live::Revocation;
@@ -448,16 +448,6 @@ impl Store for Postgres {
             .await
     }
 
-    async fn touch_device(
-        &self,
-        player: PlayerId,
-        device: &Device,
-        at: Timestamp,
-    ) -> Result<Option<Device>, Error> {
-        self.call(|pool| factors::touch_device(pool, player, device, at))
-            .await
-    }
-
     async fn device(
         &self,
         player: PlayerId,
@@ -467,8 +457,14 @@ impl Store for Postgres {
             .await
     }
 
-    async fn open_session(&self, session: &Session, line: &Audit) -> Result<bool, Error> {
-        self.call(|pool| sessions::open(pool, session, line)).await
+    async fn open_session(
+        &self,
+        session: &Session,
+        device: Option<&Device>,
+        line: &Audit,
+    ) -> Result<Option<Opened>, Error> {
+        self.call(|pool| sessions::open(pool, session, device, line))
+            .await
     }
 
     async fn session(
@@ -523,9 +519,16 @@ impl Store for Postgres {
             .await
     }
 
-    async fn revocations_since(&self, since: Timestamp) -> Result<Vec<Revocation>, Error> {
-        self.call(|pool| sessions::revocations_since(pool, since))
-            .await
+    async fn revocations_since(
+        &self,
+        since: Timestamp,
+        after: Uuid,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, Error> {
+        self.call_on(&self.news, |pool| {
+            sessions::revocations_since(pool, since, after, limit)
+        })
+        .await
     }
 
     async fn signing_keys(&self) -> Result<Vec<SigningKey>, Error> {
