@@ -346,7 +346,9 @@ impl wire::auth_server::Auth for Api {
                 })),
                 Ok(News::KeysChanged) => Ok(Event::Keys(service.jwks())),
                 // Missed some: a new call begins with everything.
-                Err(_) => Err(Status::data_loss("too slow; follow anew")),
+                Ok(News::Missed) | Err(_) => {
+                    Err(Status::data_loss("news were missed; follow anew"))
+                }
             }
         });
         let stream = futures::stream::iter(first.map(Ok).collect::<Vec<_>>())

@@ -37,6 +37,8 @@ pub const VALUE_LIMIT: usize = 64 * 1024;
 pub enum Key {
     /// A session that is live: `session:{<player>}:<session>`.
     Session(PlayerId, SessionId),
+    /// How often sessions of a player were forgotten: `mark:{<player>}`.
+    Mark(PlayerId),
     /// A reconnection token, by its id: `reconnection:{<player>}:<id>`.
     Reconnection(PlayerId, uuid::Uuid),
     /// Something that one client holds until its next step, by the hash of its handle:
@@ -56,6 +58,7 @@ impl fmt::Display for Key {
             Self::Session(player, session) => {
                 return write!(formatter, "session:{{{player}}}:{session}");
             }
+            Self::Mark(player) => return write!(formatter, "mark:{{{player}}}"),
             Self::Reconnection(player, id) => {
                 return write!(formatter, "reconnection:{{{player}}}:{id}");
             }
@@ -113,7 +116,22 @@ pub enum News {
     },
     /// Signing keys changed; the store has them.
     KeysChanged,
+    /// News may have been missed, whatever they were. It is told within a process alone.
+    #[serde(skip)]
+    Missed,
 }
+
+/// What is known of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cached {
+    /// Its value, if it was put and neither forgotten nor lost.
+    pub value: Option<Vec<u8>>,
+    /// The mark of its player, which changes whenever sessions of the player are forgotten.
+    pub mark: u64,
+}
+
+/// How long a mark is remembered: far longer than between a look at it and what is put by it.
+const MARK: Duration = Duration::from_hours(1);
 
 /// Access tokens that are void although their time is not over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,16 +174,23 @@ pub trait Live: fmt::Debug + Send + Sync {
     /// Counts one attempt against a rate.
     async fn throttle(&self, key: &Key, rate: Rate) -> Result<Throttle, Error>;
 
-    /// Puts a session (`Key::Session`) and notes it among its player's (`user:{<player>}:sessions`).
+    /// A session (`Key::Session`), and by which mark it may be put when it is not there.
+    async fn session(&self, player: PlayerId, session: SessionId) -> Result<Cached, Error>;
+
+    /// Puts a session and notes it among its player's (`user:{<player>}:sessions`), unless sessions
+    /// of the player were forgotten since `mark` was the player's: whoever read it elsewhere may
+    /// have read what was changed since.
     async fn put_session(
         &self,
         player: PlayerId,
         session: SessionId,
+        mark: u64,
         value: &[u8],
         lifetime: Duration,
     ) -> Result<(), Error>;
 
-    /// Forgets sessions of a player: those named, or all that are noted.
+    /// Forgets sessions of a player: those named, or all that are noted. None that was read before
+    /// is put after.
     async fn forget_sessions(
         &self,
         player: PlayerId,
@@ -175,12 +200,9 @@ pub trait Live: fmt::Debug + Send + Sync {
     /// Tells every replica, this one included.
     async fn publish(&self, news: &News) -> Result<(), Error>;
 
-    /// What is told from now on. A receiver that lags, or a connection that broke, may have missed
-    /// some: [`Live::gaps`] counts those.
+    /// What is told from now on. After a connection broke, [`News::Missed`] comes when news are
+    /// heard again.
     fn subscribe(&self) -> NewsReceiver;
-
-    /// How often news may have been missed so far.
-    fn gaps(&self) -> u64;
 
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;
@@ -195,6 +217,7 @@ mod tests {
         let id = uuid::Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_7777_8888);
         let names: Vec<String> = [
             Key::Session(PlayerId(id), SessionId(uuid::Uuid::nil())),
+            Key::Mark(PlayerId(id)),
             Key::Reconnection(PlayerId(id), uuid::Uuid::nil()),
             Key::Step([0xab; 32]),
             Key::Once([1; 32]),
@@ -207,6 +230,7 @@ mod tests {
         expect_test::expect![[r#"
             [
                 "session:{11112222-3333-4444-5555-666677778888}:00000000-0000-0000-0000-000000000000",
+                "mark:{11112222-3333-4444-5555-666677778888}",
                 "reconnection:{11112222-3333-4444-5555-666677778888}:00000000-0000-0000-0000-000000000000",
                 "step:{abababababababababababababababababababababababababababababababab}",
                 "once:{0101010101010101010101010101010101010101010101010101010101010101}",

@@ -175,7 +175,8 @@ async fn bring_back(
         let store = Arc::clone(&store);
         async move {
             let found = store.session(player, session).await?;
-            Ok(found.is_some_and(|(session, _)| session.revoked.is_none()))
+            let now = runtime::clock::now();
+            Ok(found.is_some_and(|(session, _)| session.is_live(now)))
         }
         .boxed()
     };

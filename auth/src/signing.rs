@@ -27,8 +27,9 @@ use crate::error::{Code, Failure};
 use crate::live::{Live, News, NewsReceiver};
 use crate::store::{self, SigningKey, Store};
 
-/// How often the keys are read, whether there is news of them or not.
-const REFRESH: Duration = Duration::from_secs(30);
+/// How often the keys are read, whether there is news of them or not: a stolen key must be refused
+/// within a second, and the news of its revocation may be lost. They are a handful of rows.
+const REFRESH: Duration = Duration::from_millis(500);
 
 /// How long one reading may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -364,7 +365,9 @@ fn context(id: &str) -> Vec<u8> {
 async fn keys_changed(news: &mut NewsReceiver) {
     loop {
         match news.recv().await {
-            Ok(News::KeysChanged) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+            Ok(News::KeysChanged | News::Missed) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                return;
+            }
             Ok(News::Revoked(_) | News::PlayerChanged { .. }) => {}
             // No more news: the clock remains.
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,

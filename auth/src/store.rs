@@ -168,10 +168,28 @@ pub struct Session {
     pub used: Timestamp,
     /// No token is made from then on, whatever is refreshed.
     pub expires: Timestamp,
+    /// Its end if it is not refreshed any more; never after `expires`.
+    pub lapses: Timestamp,
     /// When it was ended.
     pub revoked: Option<Timestamp>,
     /// Where its player plays: an address and a port.
     pub game_server: Option<String>,
+}
+
+impl Session {
+    /// Whether it has neither ended nor lapsed.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.revoked.is_none() && now < self.lapses
+    }
+}
+
+/// What beginning a session changed beside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// The account did not know the device.
+    pub is_new_device: bool,
+    /// The oldest sessions of an account that had as many as it may: they have ended.
+    pub ended: Vec<Revocation>,
 }
 
 /// Which sessions of a player.
@@ -346,8 +364,12 @@ impl Purged {
     }
 }
 
-/// How many revocations one call tells.
-pub const REVOCATIONS: usize = 10_000;
+/// The most live sessions of an account: the oldest end for a new one.
+pub const MOST_SESSIONS: u32 = 100;
+
+/// The most devices that an account knows, beside those that it signs in with: the ones that were
+/// away for longest are forgotten for a new one.
+pub const MOST_DEVICES: u32 = 100;
 
 /// What must not be lost.
 #[async_trait]
@@ -362,7 +384,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn player(&self, id: PlayerId) -> Result<Option<Player>, Error>;
 
     /// Removes an account with everything of it but its audit log; its sessions end by one
-    /// revocation for all of them.
+    /// revocation for all of them, of a time no earlier than that of any token of theirs.
     async fn delete_player(&self, id: PlayerId, at: Timestamp) -> Result<Vec<Revocation>, Error>;
 
     /// Gives an account one more way to sign in; false when it is taken by anybody.
@@ -403,7 +425,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     ) -> Result<bool, Error>;
 
     /// Allows or forbids the use of an account; its sessions end when it is disabled, by one
-    /// revocation for all of them.
+    /// revocation for all of them, of a time no earlier than that of any token of theirs.
     async fn set_status(
         &self,
         player: PlayerId,
@@ -448,15 +470,6 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Removes a passkey; false when there was none.
     async fn remove_passkey(&self, player: PlayerId, credential: &[u8]) -> Result<bool, Error>;
 
-    /// Notes a sign-in of a device; returns the device as it was known before. A device without a
-    /// key keeps the one that it had.
-    async fn touch_device(
-        &self,
-        player: PlayerId,
-        device: &Device,
-        at: Timestamp,
-    ) -> Result<Option<Device>, Error>;
-
     /// A device that the account knows.
     async fn device(
         &self,
@@ -464,9 +477,15 @@ pub trait Store: fmt::Debug + Send + Sync {
         device: &IdentityHash,
     ) -> Result<Option<Device>, Error>;
 
-    /// Begins a session and its family of refresh tokens (generation 0); false when the account
-    /// was removed or disabled meanwhile, and then nothing is written.
-    async fn open_session(&self, session: &Session, audit: &Audit) -> Result<bool, Error>;
+    /// Begins a session and its family of refresh tokens (generation 0), and notes the device that
+    /// signs in, which keeps the key that it had if it comes without. None when the account was
+    /// removed or disabled meanwhile, and then nothing is written.
+    async fn open_session(
+        &self,
+        session: &Session,
+        device: Option<&Device>,
+        audit: &Audit,
+    ) -> Result<Option<Opened>, Error>;
 
     /// A session with its account, whether it is live or not.
     async fn session(
@@ -475,7 +494,7 @@ pub trait Store: fmt::Debug + Send + Sync {
         session: SessionId,
     ) -> Result<Option<(Session, Player)>, Error>;
 
-    /// The live sessions of an account, newest first, at most 100.
+    /// The live sessions of an account, newest first, at most [`MOST_SESSIONS`].
     async fn sessions(&self, player: PlayerId, now: Timestamp) -> Result<Vec<Session>, Error>;
 
     /// Ends sessions and their families; returns a revocation for each that was live.
@@ -510,9 +529,15 @@ pub trait Store: fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<bool, Error>;
 
-    /// Revocations since then, at most [`REVOCATIONS`], oldest first. One may be committed a moment after
-    /// its time: callers ask again for the last seconds and know them by their ids.
-    async fn revocations_since(&self, since: Timestamp) -> Result<Vec<Revocation>, Error>;
+    /// Revocations since then, by time and then by id, at most `limit`; of those of that very time
+    /// the ones whose ids come after `after`. One may be committed a moment after its time: callers
+    /// ask again for the last seconds and know them by their ids.
+    async fn revocations_since(
+        &self,
+        since: Timestamp,
+        after: Uuid,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, Error>;
 
     /// Every signing key.
     async fn signing_keys(&self) -> Result<Vec<SigningKey>, Error>;
@@ -535,8 +560,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     ) -> Result<Vec<Audit>, Error>;
 
     /// Removes what nothing can need any more, at most `limit` rows of each: sessions and mailed
-    /// secrets that ended before `before`, revocations and keys likewise, audit lines before
-    /// `audit_before`.
+    /// secrets that ended or expired before `before`, revocations and keys likewise, audit lines
+    /// before `audit_before`.
     async fn purge(
         &self,
         before: Timestamp,

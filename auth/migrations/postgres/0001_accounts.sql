@@ -97,7 +97,12 @@ CREATE TABLE refresh_families (
     spent_at bigint,
     -- By what a retry of the client that spent the token before is recognized.
     spent_by bytea,
+    -- The end of the session, however often it is refreshed.
     expires_at bigint NOT NULL,
+    -- Its end if it is not refreshed any more. A session is live that has not ended and has not
+    -- lapsed: no statement asks for anything else. A refresh changes it, so it is in no index, and
+    -- the rows of what has lapsed stay until the session expires.
+    lapses_at bigint NOT NULL CHECK (lapses_at <= expires_at),
     ended_at bigint,
     -- Where the player plays.
     game_server text,

@@ -76,6 +76,7 @@ CREATE TABLE refresh_families (
     spent_at INTEGER,
     spent_by BLOB,
     expires_at INTEGER NOT NULL,
+    lapses_at INTEGER NOT NULL CHECK (lapses_at <= expires_at),
     ended_at INTEGER,
     game_server TEXT,
     PRIMARY KEY (user_id, family_id),

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Beside answers come `{"type":"revoked",…}`, `{"type":"player_changed",…}` and
-//! `{"type":"missed"}`: the socket was too slow, and what it caches may be old.
+//! `{"type":"missed"}`: the socket was too slow, or other replicas were not heard for a while, and
+//! what it caches may be old.
 
 use std::time::Duration;
 
@@ -272,6 +273,7 @@ fn push(news: &News) -> Option<Message> {
             player_data: user_data,
             roles,
         }),
+        News::Missed => text(&Push::Missed),
         News::KeysChanged => None,
     }
 }

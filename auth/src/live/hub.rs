@@ -6,8 +6,8 @@ use tokio::sync::broadcast;
 
 use super::{News, NewsReceiver};
 
-/// How much news a receiver may lag behind before it misses some; a power of two, as the channel
-/// would round it up.
+/// How much news a receiver may lag behind before it misses some, which it is told by the channel;
+/// a power of two, as the channel would round it up.
 const CAPACITY: usize = 1024;
 
 /// Hands news to every receiver of this process.
@@ -25,18 +25,15 @@ impl Hub {
         }
     }
 
-    /// Hands it on. A receiver so far behind that it loses older news for this is a gap.
     pub(super) fn tell(&self, news: News) {
-        if self.sender.len() >= CAPACITY {
-            self.gap();
-        }
         // Nobody listens: that is no failure.
         self.sender.send(news).ok();
     }
 
-    /// Notes that news may have been missed.
+    /// Tells that news may have been missed.
     pub(super) fn gap(&self) {
         self.gaps.fetch_add(1, Ordering::Relaxed);
+        self.tell(News::Missed);
     }
 
     pub(super) fn subscribe(&self) -> NewsReceiver {
@@ -50,21 +47,22 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::broadcast::error::RecvError;
+
     use super::*;
 
     #[tokio::test]
-    async fn a_receiver_that_lags_is_a_gap_and_one_that_keeps_up_is_none() {
+    async fn a_gap_is_told_and_who_lags_hears_of_it() {
         let hub = Hub::new();
         hub.tell(News::KeysChanged);
-        let mut quick = hub.subscribe();
-        for _ in 0..2 * CAPACITY {
-            hub.tell(News::KeysChanged);
-            assert_eq!(quick.recv().await, Ok(News::KeysChanged));
-        }
-        assert_eq!(hub.gaps(), 0);
+        let mut receiver = hub.subscribe();
+        hub.gap();
+        assert_eq!(receiver.recv().await, Ok(News::Missed));
+        assert_eq!(hub.gaps(), 1);
         for _ in 0..=CAPACITY {
             hub.tell(News::KeysChanged);
         }
-        assert_eq!(hub.gaps(), 1);
+        assert_eq!(receiver.recv().await, Err(RecvError::Lagged(1)));
+        assert_eq!(receiver.recv().await, Ok(News::KeysChanged));
     }
 }

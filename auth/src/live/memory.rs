@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::gcra::gcra;
 use super::hub::Hub;
-use super::{Error, Key, Live, News, NewsReceiver, Rate, Throttle, VALUE_LIMIT};
+use super::{Cached, Error, Key, Live, MARK, News, NewsReceiver, Rate, Throttle, VALUE_LIMIT};
 use crate::ids::{PlayerId, SessionId};
 
 /// Live state in memory.
@@ -99,16 +99,36 @@ impl Live for Memory {
         Ok(throttle)
     }
 
+    async fn session(&self, player: PlayerId, session: SessionId) -> Result<Cached, Error> {
+        let now = runtime::clock::now();
+        let mut tables = self.tables();
+        let mark = tables.mark(now, player)?;
+        let value = tables.kept.get(now, &Key::Session(player, session));
+        Ok(Cached {
+            value: value.map(<[u8]>::to_vec),
+            mark,
+        })
+    }
+
     async fn put_session(
         &self,
         player: PlayerId,
         session: SessionId,
+        mark: u64,
         value: &[u8],
         lifetime: Duration,
     ) -> Result<(), Error> {
+        if value.len() > VALUE_LIMIT {
+            return Err(Error::too_large());
+        }
+        let now = runtime::clock::now();
+        let mut tables = self.tables();
+        if tables.mark(now, player)? != mark {
+            return Ok(());
+        }
         // Keys are in order: a player's sessions are side by side, which notes them well enough.
-        self.put(&Key::Session(player, session), value, lifetime)
-            .await
+        let key = Key::Session(player, session);
+        tables.set(now, &key, value.to_vec(), lifetime)
     }
 
     async fn forget_sessions(
@@ -117,7 +137,10 @@ impl Live for Memory {
         sessions: Option<&[SessionId]>,
     ) -> Result<(), Error> {
         let now = runtime::clock::now();
-        let kept = &mut self.tables().kept;
+        let mut tables = self.tables();
+        let mark = tables.mark(now, player)?.wrapping_add(1);
+        tables.set(now, &Key::Mark(player), mark.to_string().into_bytes(), MARK)?;
+        let kept = &mut tables.kept;
         let keys: Vec<Key> = if let Some(sessions) = sessions {
             let named = sessions.iter();
             named.map(|id| Key::Session(player, *id)).collect()
@@ -142,10 +165,6 @@ impl Live for Memory {
         self.hub.subscribe()
     }
 
-    fn gaps(&self) -> u64 {
-        self.hub.gaps()
-    }
-
     async fn ping(&self) -> Result<(), Error> {
         Ok(())
     }
@@ -167,7 +186,7 @@ fn number<T: std::str::FromStr>(value: Option<&[u8]>) -> Result<Option<T>, Error
 struct Tables {
     /// What is never displaced.
     kept: Table,
-    /// Counts and rates.
+    /// Counts, rates and marks.
     counted: Table,
 }
 
@@ -177,8 +196,14 @@ impl Tables {
             Key::Session(..) | Key::Reconnection(..) | Key::Step(_) | Key::Once(_) => {
                 &mut self.kept
             }
-            Key::Failures(_) | Key::Rate(_) => &mut self.counted,
+            Key::Mark(_) | Key::Failures(_) | Key::Rate(_) => &mut self.counted,
         }
+    }
+
+    /// How often sessions of a player were forgotten.
+    fn mark(&mut self, now: Timestamp, player: PlayerId) -> Result<u64, Error> {
+        let mark = number(self.counted.get(now, &Key::Mark(player)))?;
+        Ok(mark.unwrap_or_default())
     }
 
     fn set(
@@ -188,7 +213,7 @@ impl Tables {
         value: Vec<u8>,
         lifetime: Duration,
     ) -> Result<(), Error> {
-        let displaces = matches!(key, Key::Failures(_) | Key::Rate(_));
+        let displaces = matches!(key, Key::Mark(_) | Key::Failures(_) | Key::Rate(_));
         let table = self.table(key);
         table.remove(now, key);
         if table.entries.len() >= table.capacity {

@@ -1,6 +1,10 @@
--- Puts a session and notes it, by its end, among its player's; notes that are over go.
--- KEYS: the session, the player's sessions; ARGV: the value, the lifetime in milliseconds, the
--- session's id.
+-- Puts a session and notes it, by its end, among its player's; notes that are over go. Nothing is
+-- put if sessions of the player were forgotten since the mark was read.
+-- KEYS: the session, the player's sessions, the player's mark; ARGV: the value, the lifetime in
+-- milliseconds, the session's id, the mark that was read.
+if (redis.call('GET', KEYS[3]) or '0') ~= ARGV[4] then
+    return
+end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local lifetime = tonumber(ARGV[2])

@@ -32,7 +32,7 @@ use zeroize::Zeroizing;
 
 use super::gcra::{parts, span};
 use super::hub::Hub;
-use super::{Error, Key, Live, News, NewsReceiver, Rate, Throttle, VALUE_LIMIT};
+use super::{Cached, Error, Key, Live, MARK, News, NewsReceiver, Rate, Throttle, VALUE_LIMIT};
 use crate::ids::{PlayerId, SessionId};
 
 /// Where replicas tell each other news.
@@ -248,6 +248,12 @@ impl Valkey {
         })
     }
 
+    /// How often news of other replicas may have been missed so far, the time before the first
+    /// included.
+    pub fn gaps(&self) -> u64 {
+        self.hub.gaps()
+    }
+
     /// Hears news until it is stopped. Without it, only this replica's own news are heard.
     pub async fn listen(&self, stop: &CancellationToken) {
         let mut attempt = 0;
@@ -457,25 +463,42 @@ impl Live for Valkey {
         self.within(self.count_attempt(key, rate)).await
     }
 
+    async fn session(&self, player: PlayerId, session: SessionId) -> Result<Cached, Error> {
+        let mut get = cmd("MGET");
+        get.arg(Key::Session(player, session).to_string())
+            .arg(Key::Mark(player).to_string());
+        let (value, mark): (Option<Vec<u8>>, Option<u64>) = self.call(&get).await?;
+        Ok(Cached {
+            value,
+            mark: mark.unwrap_or_default(),
+        })
+    }
+
     async fn put_session(
         &self,
         player: PlayerId,
         session: SessionId,
+        mark: u64,
         value: &[u8],
         lifetime: Duration,
     ) -> Result<(), Error> {
         if value.len() > VALUE_LIMIT {
             return Err(Error::too_large());
         }
-        let key = Key::Session(player, session).to_string();
-        let lifetime = millis(lifetime).to_string();
-        let arguments = [
-            value,
-            lifetime.as_bytes(),
-            &session.to_string().into_bytes(),
+        let keys = [
+            Key::Session(player, session).to_string(),
+            notes(player),
+            Key::Mark(player).to_string(),
         ];
+        let keys = keys.each_ref().map(String::as_str);
+        let arguments = [
+            millis(lifetime).to_string(),
+            session.to_string(),
+            mark.to_string(),
+        ];
+        let [lifetime, session, mark] = arguments.each_ref().map(String::as_bytes);
         let script = &self.scripts.put_session;
-        self.within(self.run(script, &[&key, &notes(player)], &arguments))
+        self.within(self.run(script, &keys, &[value, lifetime, session, mark]))
             .await
     }
 
@@ -489,18 +512,21 @@ impl Live for Valkey {
             return Ok(());
         }
         let prefix = format!("session:{{{player}}}:");
+        let lifetime = millis(MARK).to_string();
         let ids: Vec<String> = sessions
             .unwrap_or_default()
             .iter()
             .map(ToString::to_string)
             .collect();
-        let arguments: Vec<&[u8]> = std::iter::once(&prefix)
+        let arguments: Vec<&[u8]> = [&prefix, &lifetime]
+            .into_iter()
             .chain(&ids)
             .map(String::as_bytes)
             .collect();
+        let keys = [notes(player), Key::Mark(player).to_string()];
+        let keys = keys.each_ref().map(String::as_str);
         let script = &self.scripts.forget_sessions;
-        self.within(self.run(script, &[&notes(player)], &arguments))
-            .await
+        self.within(self.run(script, &keys, &arguments)).await
     }
 
     async fn publish(&self, news: &News) -> Result<(), Error> {
@@ -530,10 +556,6 @@ impl Live for Valkey {
 
     fn subscribe(&self) -> NewsReceiver {
         self.hub.subscribe()
-    }
-
-    fn gaps(&self) -> u64 {
-        self.hub.gaps()
     }
 
     async fn ping(&self) -> Result<(), Error> {

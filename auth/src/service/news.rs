@@ -1,7 +1,8 @@
 //! What every replica and verifier must hear: revocations, changed players, changed keys.
 //!
 //! News come by three ways: from calls to this replica at once, from other replicas by Valkey
-//! within milliseconds, and from the store, which is asked twice a second and misses nothing.
+//! within milliseconds, and from the store, which is asked twice a second and misses nothing. None
+//! of them waits for another.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -34,6 +35,9 @@ const UNKNOWN_KEY: Duration = Duration::from_millis(50);
 
 /// How long a token of an unknown key may wait for such a reading.
 const UNKNOWN_KEY_LIMIT: Duration = Duration::from_secs(1);
+
+/// How many revocations the store tells at once.
+const PAGE: u32 = 1000;
 
 /// How many news a slow follower may be behind before it must begin anew.
 const BEHIND: usize = 4096;
@@ -139,17 +143,16 @@ impl Service {
 
     /// Every revocation since then, however many: the store tells so many at once.
     async fn revocations_since(&self, since: Timestamp) -> Result<Vec<Revocation>, store::Error> {
-        let mut from = since;
+        let (mut from, mut after) = (since, Uuid::nil());
         let mut all = Vec::new();
         loop {
-            let page = self.parts().store.revocations_since(from).await?;
-            let (count, last) = (page.len(), page.last().map(|last| last.at));
+            let store = &self.parts().store;
+            let page = store.revocations_since(from, after, PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(all);
+            };
+            (from, after) = (last.at, last.id);
             all.extend(page);
-            match last {
-                // Those of the last moment come twice, and are known by their ids.
-                Some(last) if count >= store::REVOCATIONS && last > from => from = last,
-                _ => return Ok(all),
-            }
         }
     }
 
@@ -200,6 +203,9 @@ impl Service {
                     .await;
             }
             News::PlayerChanged { user_id, .. } => self.0.sessions.forget(*user_id, None).await,
+            // Revocations and keys are in the store, which is asked anyway; what this process has
+            // cached of players is gone within a second.
+            News::Missed => {}
             // Told when they have been read: see `follow_keys`.
             News::KeysChanged => return,
         }
@@ -226,34 +232,41 @@ impl Service {
 
     /// Listens until `stop`.
     pub(super) async fn listen(&self, stop: CancellationToken) {
+        // A database that is slow must not hold up what Valkey tells.
+        let both = async { tokio::join!(self.hear_others(), self.ask_store()) };
+        stop.run_until_cancelled(both).await;
+    }
+
+    /// Hears other replicas.
+    async fn hear_others(&self) {
         let mut news = self.parts().live.subscribe();
+        loop {
+            match news.recv().await {
+                Ok(heard) => self.hear(&heard).await,
+                Err(broadcast::error::RecvError::Lagged(_)) => self.hear(&News::Missed).await,
+                // It lives as long as the service.
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Asks the store for revocations.
+    async fn ask_store(&self) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // At first everything that still matters.
         let mut since = now() - MATTERS;
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                heard = news.recv() => match heard {
-                    Ok(heard) => self.hear(&heard).await,
-                    // The store has what was missed.
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => {
-                        news = self.parts().live.subscribe();
+            poll.tick().await;
+            let asked = now();
+            match self.revocations_since(since - OVERLAP).await {
+                Ok(revocations) => {
+                    for revocation in revocations {
+                        self.hear(&News::Revoked(revocation)).await;
                     }
-                },
-                _ = poll.tick() => {
-                    let asked = now();
-                    match self.revocations_since(since - OVERLAP).await {
-                        Ok(revocations) => {
-                            for revocation in revocations {
-                                self.hear(&News::Revoked(revocation)).await;
-                            }
-                            since = asked;
-                        }
-                        Err(error) => tracing::warn!(%error, "Revocations cannot be read"),
-                    }
+                    since = asked;
                 }
+                Err(error) => tracing::warn!(%error, "Revocations cannot be read"),
             }
         }
     }

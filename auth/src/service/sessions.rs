@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::error::{Code, Failure};
 use crate::ids::{FamilyId, PlayerId, SessionId};
 use crate::limits::{What, Who};
-use crate::live::{Key, News, Revocation};
+use crate::live::{Cached, News, Revocation};
 use crate::secrets::keyring::Purpose;
 use crate::service::audit::{Event, Outcome};
 use crate::service::caller::{Caller, Terms};
@@ -26,7 +26,7 @@ const CACHED: Duration = Duration::from_secs(1);
 /// How many sessions are remembered for that long.
 const MOST_CACHED: u64 = 100_000;
 
-/// How long Valkey keeps a session that nobody refreshes.
+/// How long Valkey keeps a session before the store is asked again.
 ///
 /// No longer than revocations are remembered: what is cached too late is known to have ended.
 const LIVE_SESSION: Duration = Duration::from_mins(5);
@@ -149,6 +149,7 @@ impl Service {
         let now = now();
         let device = self.device(caller)?;
         let ip = caller.address.to_string();
+        let expires = now + self.settings().session_lifetime;
         let session = Session {
             player: player.id,
             id: SessionId(Uuid::new_v4()),
@@ -161,7 +162,8 @@ impl Service {
             methods: methods.iter().map(|&method| method.to_owned()).collect(),
             created: now,
             used: now,
-            expires: now + self.settings().session_lifetime,
+            expires,
+            lapses: expires.min(now + self.settings().refresh_lifetime),
             revoked: None,
             game_server: None,
         };
@@ -172,26 +174,22 @@ impl Service {
             &ip,
             &serde_json::json!({ "session": session.id, "methods": methods, "client": session.client }),
         );
-        if !self.parts().store.open_session(&session, &audit).await? {
-            return Err(Failure::credentials());
+        let opened = self
+            .parts()
+            .store
+            .open_session(&session, device.as_ref(), &audit)
+            .await?
+            .ok_or_else(Failure::credentials)?;
+        if opened.is_new_device {
+            self.note(
+                Event::NewDevice,
+                Outcome::Success,
+                player.id,
+                &ip,
+                &serde_json::Value::Null,
+            );
         }
-        if let Some(device) = &device {
-            let before = self
-                .parts()
-                .store
-                .touch_device(player.id, device, now)
-                .await?;
-            if before.is_none() {
-                self.note(
-                    Event::NewDevice,
-                    Outcome::Success,
-                    player.id,
-                    &ip,
-                    &serde_json::Value::Null,
-                );
-            }
-        }
-        self.remember(&session, player).await;
+        self.tell(opened.ended).await;
         self.tokens(&session, player, 0)
     }
 
@@ -225,7 +223,6 @@ impl Service {
                 player,
             } => {
                 self.notice_change(caller, &session, &player);
-                self.remember(&session, &player).await;
                 self.tokens(&session, &player, generation)
             }
             Rotated::Again {
@@ -346,38 +343,60 @@ impl Service {
         player: PlayerId,
         session: SessionId,
     ) -> Result<Option<Arc<LiveSession>>, Failure> {
-        let key = Key::Session(player, session);
-        match self.parts().live.get(&key).await {
-            Ok(Some(bytes)) => match serde_json::from_slice(&bytes) {
-                Ok(session) => return Ok(Some(Arc::new(session))),
-                Err(error) => tracing::warn!(%error, "Valkey holds a session that cannot be read"),
-            },
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "Sessions are read from the database"),
-        }
+        let mark = match self.parts().live.session(player, session).await {
+            Ok(Cached { value, mark }) => {
+                match value
+                    .map(|bytes| serde_json::from_slice(&bytes))
+                    .transpose()
+                {
+                    Ok(Some(session)) => return Ok(Some(Arc::new(session))),
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "Valkey holds a session that cannot be read");
+                    }
+                }
+                Some(mark)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "Sessions are read from the database");
+                None
+            }
+        };
         let Some((found, player)) = self.parts().store.session(player, session).await? else {
             return Ok(None);
         };
-        if found.revoked.is_some() || player.status != Status::Active {
+        let now = now();
+        if !found.is_live(now) || player.status != Status::Active {
             return Ok(None);
         }
-        self.remember(&found, &player).await;
-        Ok(Some(Arc::new(LiveSession::of(&found, &player))))
+        let live = LiveSession::of(&found, &player);
+        if let Some(mark) = mark {
+            self.remember(now, &found, mark, &live).await;
+        }
+        Ok(Some(Arc::new(live)))
     }
 
-    /// Puts a session where validation finds it. Its loss costs a look into the store.
+    /// Puts a session where validation finds it, for no longer than it is live. Its loss costs a
+    /// look into the store.
     ///
-    /// A session that ends between the look into the store and this write would live on in Valkey:
-    /// revocations are therefore checked beside it ([`super::validate`]).
-    async fn remember(&self, session: &Session, player: &Player) {
-        let live = LiveSession::of(session, player);
-        let Ok(bytes) = serde_json::to_vec(&live) else {
+    /// Whoever changes a session or its player has it forgotten, and by that voids the `mark`: what
+    /// was read before the change is not put after it. That may fail; revocations are therefore
+    /// checked beside it ([`super::validate`]).
+    async fn remember(&self, now: Timestamp, session: &Session, mark: u64, live: &LiveSession) {
+        let Ok(bytes) = serde_json::to_vec(live) else {
             return;
         };
+        let left = Duration::try_from(session.lapses.duration_since(now)).unwrap_or_default();
         let put = self
             .parts()
             .live
-            .put_session(player.id, session.id, &bytes, LIVE_SESSION)
+            .put_session(
+                session.player,
+                session.id,
+                mark,
+                &bytes,
+                LIVE_SESSION.min(left),
+            )
             .await;
         if let Err(error) = put {
             tracing::debug!(%error, "A session was not cached");

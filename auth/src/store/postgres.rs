@@ -27,8 +27,8 @@ use zeroize::Zeroizing;
 
 use super::rows::{failure, migration_failure};
 use super::{
-    Audit, Device, Error, Identity, NewPlayer, OneTime, Passkey, Player, Purged, Purpose, Rotate,
-    Rotated, Session, SigningKey, Status, Store, Totp, Which,
+    Audit, Device, Error, Identity, NewPlayer, OneTime, Opened, Passkey, Player, Purged, Purpose,
+    Rotate, Rotated, Session, SigningKey, Status, Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
 use crate::live::Revocation;
@@ -40,6 +40,13 @@ const MIGRATION_LIMIT: Duration = Duration::from_mins(2);
 
 /// How often a transaction is tried that the database took back because of another one.
 const TRIES: u32 = 3;
+
+/// A connection that was idle for so long is asked whether it still answers before it is used. One
+/// that was used just now answered just now: to ask each time would cost a turn for each call.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Connections for what every replica must hear within a second: it does not wait behind calls.
+const NEWS_CONNECTIONS: u32 = 2;
 
 /// The URL is none of a PostgreSQL database; it is not shown, for it may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,10 +91,10 @@ impl fmt::Debug for Url {
 pub struct Config {
     /// The database that is written to.
     pub primary: Url,
-    /// One that follows it: answers whose an identity is, which sessions there are, and what the
-    /// audit log says, all of them a moment late.
+    /// One that follows it: answers which sessions there are and what the audit log says, both a
+    /// moment late. Never whose an identity is: an account that was made just now must be found.
     pub replica: Option<Url>,
-    /// Connections at most, to each.
+    /// Connections at most, to each; two more are for revocations and keys alone.
     pub connections: u32,
     /// Longest wait for a free connection.
     pub acquire_timeout: Duration,
@@ -131,22 +138,33 @@ impl Config {
         Ok(options.disable_statement_logging())
     }
 
-    fn pool(&self, url: &Url) -> Result<PgPool, InvalidUrl> {
+    fn pool(&self, url: &Url, connections: u32) -> Result<PgPool, InvalidUrl> {
         let limit = self.acquire_timeout;
         Ok(PgPoolOptions::new()
-            .max_connections(self.connections)
+            .max_connections(connections)
             .acquire_timeout(limit)
-            // The pool waits without a limit for a connection that a call gave up, and a database
-            // that vanished from the network would cost every connection for a quarter of an hour.
-            .after_release(move |connection, _| {
+            .test_before_acquire(false)
+            // Half of the limit, so that another connection can be made in the other half.
+            .before_acquire(move |connection, about| {
                 Box::pin(async move {
-                    match tokio::time::timeout(limit, connection.ping()).await {
-                        Ok(answer) => answer.map(|()| true),
-                        Err(_) => Err(sqlx::Error::PoolTimedOut),
+                    if about.idle_for < IDLE {
+                        return Ok(true);
                     }
+                    ping(connection, limit / 2).await
                 })
             })
+            // The pool waits without a limit for a connection that a call gave up, and a database
+            // that vanished from the network would cost every connection for a quarter of an hour.
+            .after_release(move |connection, _| Box::pin(ping(connection, limit)))
             .connect_lazy_with(self.options(url)?))
+    }
+}
+
+/// Whether a connection answers in time; it is dropped if not.
+async fn ping(connection: &mut PgConnection, limit: Duration) -> sqlx::Result<bool> {
+    match tokio::time::timeout(limit, connection.ping()).await {
+        Ok(answer) => answer.map(|()| true),
+        Err(_) => Err(sqlx::Error::PoolTimedOut),
     }
 }
 
@@ -169,6 +187,8 @@ fn collides(error: &sqlx::Error) -> bool {
 /// The store of production.
 pub struct Postgres {
     primary: PgPool,
+    /// The primary, for what must not wait behind calls.
+    news: PgPool,
     replica: Option<PgPool>,
     config: Config,
 }
@@ -187,8 +207,11 @@ impl Postgres {
     pub fn new(config: Config) -> Result<Self, InvalidUrl> {
         let replica = config.replica.as_ref();
         Ok(Self {
-            primary: config.pool(&config.primary)?,
-            replica: replica.map(|url| config.pool(url)).transpose()?,
+            primary: config.pool(&config.primary, config.connections)?,
+            news: config.pool(&config.primary, NEWS_CONNECTIONS)?,
+            replica: replica
+                .map(|url| config.pool(url, config.connections))
+                .transpose()?,
             config,
         })
     }
@@ -213,8 +236,9 @@ impl Postgres {
 
     /// Uses another URL of the same database for new connections: a password was changed.
     pub fn renew(&self, primary: &Url, replica: Option<&Url>) -> Result<(), InvalidUrl> {
-        self.primary
-            .set_connect_options(self.config.options(primary)?);
+        for pool in [&self.primary, &self.news] {
+            pool.set_connect_options(self.config.options(primary)?);
+        }
         if let (Some(pool), Some(url)) = (&self.replica, replica) {
             pool.set_connect_options(self.config.options(url)?);
         }
@@ -224,6 +248,7 @@ impl Postgres {
     /// Closes every connection when what is under way on it has ended.
     pub async fn close(&self) {
         self.primary.close().await;
+        self.news.close().await;
         if let Some(replica) = &self.replica {
             replica.close().await;
         }
@@ -306,7 +331,7 @@ impl Store for Postgres {
     }
 
     async fn player_by(&self, identity: &IdentityHash) -> Result<Option<PlayerId>, Error> {
-        self.read(|pool| players::by(pool, identity)).await
+        self.call(|pool| players::by(pool, identity)).await
     }
 
     async fn player(&self, id: PlayerId) -> Result<Option<Player>, Error> {
@@ -423,16 +448,6 @@ impl Store for Postgres {
             .await
     }
 
-    async fn touch_device(
-        &self,
-        player: PlayerId,
-        device: &Device,
-        at: Timestamp,
-    ) -> Result<Option<Device>, Error> {
-        self.call(|pool| factors::touch_device(pool, player, device, at))
-            .await
-    }
-
     async fn device(
         &self,
         player: PlayerId,
@@ -442,8 +457,14 @@ impl Store for Postgres {
             .await
     }
 
-    async fn open_session(&self, session: &Session, line: &Audit) -> Result<bool, Error> {
-        self.call(|pool| sessions::open(pool, session, line)).await
+    async fn open_session(
+        &self,
+        session: &Session,
+        device: Option<&Device>,
+        line: &Audit,
+    ) -> Result<Option<Opened>, Error> {
+        self.call(|pool| sessions::open(pool, session, device, line))
+            .await
     }
 
     async fn session(
@@ -498,13 +519,20 @@ impl Store for Postgres {
             .await
     }
 
-    async fn revocations_since(&self, since: Timestamp) -> Result<Vec<Revocation>, Error> {
-        self.call(|pool| sessions::revocations_since(pool, since))
-            .await
+    async fn revocations_since(
+        &self,
+        since: Timestamp,
+        after: Uuid,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, Error> {
+        self.call_on(&self.news, |pool| {
+            sessions::revocations_since(pool, since, after, limit)
+        })
+        .await
     }
 
     async fn signing_keys(&self) -> Result<Vec<SigningKey>, Error> {
-        self.call(keys::all).await
+        self.call_on(&self.news, keys::all).await
     }
 
     async fn add_signing_key(&self, key: &SigningKey, expected: &[String]) -> Result<bool, Error> {

@@ -16,17 +16,14 @@ pub(super) struct Family {
     pub(super) spent_at: Option<Timestamp>,
     /// By whom.
     pub(super) spent_by: Option<[u8; 32]>,
-    /// Neither ended nor expired, and its account is active.
+    /// Neither ended nor lapsed, and its account is active.
     pub(super) is_live: bool,
 }
 
 impl Rotate {
-    /// A token that was made then or before is too old.
-    pub(super) fn oldest(&self) -> Timestamp {
-        SignedDuration::try_from(self.idle)
-            .ok()
-            .and_then(|idle| self.now.checked_sub(idle).ok())
-            .unwrap_or(Timestamp::MIN)
+    /// When the next token lapses, unless its session expires before that.
+    pub(super) fn lapses(&self) -> Timestamp {
+        self.now.checked_add(self.idle).unwrap_or(Timestamp::MAX)
     }
 }
 

@@ -171,6 +171,7 @@ pub(super) struct SessionRow {
     pub(super) spent_at: Option<i64>,
     pub(super) spent_by: Option<Vec<u8>>,
     pub(super) expires_at: i64,
+    pub(super) lapses_at: i64,
     pub(super) ended_at: Option<i64>,
     pub(super) game_server: Option<String>,
 }
@@ -184,8 +185,7 @@ impl SessionRow {
             spent_by: self.spent_by.as_deref().map(hash).transpose()?,
             is_live: player == Status::Active
                 && self.ended_at.is_none()
-                && self.expires_at > micros(rotate.now)
-                && self.spent_at.unwrap_or(self.created_at) > micros(rotate.oldest()),
+                && self.lapses_at > micros(rotate.now),
         })
     }
 }
@@ -209,6 +209,7 @@ impl TryFrom<SessionRow> for Session {
             // A token is made at the sign-in and at every refresh, and at no other time.
             used: timestamp(row.spent_at.unwrap_or(row.created_at))?,
             expires: timestamp(row.expires_at)?,
+            lapses: timestamp(row.lapses_at)?,
             revoked: optional(row.ended_at)?,
             game_server: row.game_server,
         })
@@ -314,6 +315,17 @@ pub(super) fn revocation(
         session,
         at: timestamp(micros(at))?,
     })
+}
+
+/// A new revocation of everything of a player. The last token of the player's may be of a replica
+/// whose clock is ahead: the revocation is no earlier, or whoever compares them would let it pass.
+pub(super) fn revocation_of_all(
+    player: PlayerId,
+    at: Timestamp,
+    last: Option<i64>,
+) -> sqlx::Result<Revocation> {
+    let last = optional(last)?;
+    revocation(player, None, last.map_or(at, |last| last.max(at)))
 }
 
 /// A row of `signing_keys`.

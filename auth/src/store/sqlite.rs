@@ -24,8 +24,8 @@ use uuid::Uuid;
 
 use super::rows::{failure, migration_failure};
 use super::{
-    Audit, Device, Error, Identity, NewPlayer, OneTime, Passkey, Player, Purged, Purpose, Rotate,
-    Rotated, Session, SigningKey, Status, Store, Totp, Which,
+    Audit, Device, Error, Identity, NewPlayer, OneTime, Opened, Passkey, Player, Purged, Purpose,
+    Rotate, Rotated, Session, SigningKey, Status, Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
 use crate::live::Revocation;
@@ -228,15 +228,6 @@ impl Store for Sqlite {
         answer(factors::remove_passkey(&self.pool, player, credential)).await
     }
 
-    async fn touch_device(
-        &self,
-        player: PlayerId,
-        device: &Device,
-        at: Timestamp,
-    ) -> Result<Option<Device>, Error> {
-        answer(factors::touch_device(&self.pool, player, device, at)).await
-    }
-
     async fn device(
         &self,
         player: PlayerId,
@@ -245,8 +236,13 @@ impl Store for Sqlite {
         answer(factors::device(&self.pool, player, device)).await
     }
 
-    async fn open_session(&self, session: &Session, line: &Audit) -> Result<bool, Error> {
-        answer(sessions::open(&self.pool, session, line)).await
+    async fn open_session(
+        &self,
+        session: &Session,
+        device: Option<&Device>,
+        line: &Audit,
+    ) -> Result<Option<Opened>, Error> {
+        answer(sessions::open(&self.pool, session, device, line)).await
     }
 
     async fn session(
@@ -308,8 +304,13 @@ impl Store for Sqlite {
         .await
     }
 
-    async fn revocations_since(&self, since: Timestamp) -> Result<Vec<Revocation>, Error> {
-        answer(sessions::revocations_since(&self.pool, since)).await
+    async fn revocations_since(
+        &self,
+        since: Timestamp,
+        after: Uuid,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, Error> {
+        answer(sessions::revocations_since(&self.pool, since, after, limit)).await
     }
 
     async fn signing_keys(&self) -> Result<Vec<SigningKey>, Error> {

@@ -55,7 +55,8 @@ impl Issuer {
         &self.name
     }
 
-    /// Makes a token for a live session; [`Failure::token`] when it is not.
+    /// Makes a token for a live session; [`Failure::token`] when it is not. It is of the time that
+    /// the store has noted for it: a revocation of everything of a player is no earlier than that.
     pub fn issue(
         &self,
         now: Timestamp,
@@ -66,7 +67,8 @@ impl Issuer {
         aws_lc_rs::rand::fill(&mut id)
             .map_err(|_| Failure::new(Code::Internal, "internal error"))?;
         let jti = uuid::Builder::from_random_bytes(id).into_uuid();
-        let claims = claims(now, &self.name, jti, session, player).ok_or_else(Failure::token)?;
+        let claims =
+            claims(session.used, &self.name, jti, session, player).ok_or_else(Failure::token)?;
         let token = self.signing.sign(now, &claims)?;
         if token.len() > MAX_TOKEN {
             tracing::error!(player = %player.id, "The player has too many roles for a token");
@@ -80,7 +82,7 @@ impl Issuer {
     }
 }
 
-/// What a token of the session says now. None when the session is over, or so nearly that no
+/// What a token of the session says that is made then. None when the session is over, or so nearly that no
 /// second is left, or the account is disabled.
 pub fn claims(
     now: Timestamp,
@@ -153,6 +155,7 @@ mod tests {
             created: at(0),
             used: at(0),
             expires: at(NOW + 1000),
+            lapses: at(NOW + 1000),
             revoked: None,
         }
     }

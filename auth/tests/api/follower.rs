@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use access::follow::{Follower, Settings};
 use access::{Refusal, Verifier};
+use auth::live::News;
 use runtime::clock::now;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +66,12 @@ async fn a_follower_knows_keys_revocations_and_changes_at_once() {
     world.signing.rotate(now()).await.unwrap();
     let fresh = world.guest("a device of nobody").await.access_token;
     until(AT_ONCE, "a key", || verifier.check(now(), &fresh).is_ok()).await;
+
+    // News were missed: it begins anew, and by that knows everything again.
+    assert_eq!(status.borrow_and_update().ended, 0);
+    world.live.publish(&News::Missed).await.unwrap();
+    let again = status.wait_for(|status| status.ended == 1 && status.is_synced);
+    tokio::time::timeout(SOON, again).await.unwrap().unwrap();
     assert_eq!(status.borrow().malformed, 0);
     stop.cancel();
     following.await.unwrap();

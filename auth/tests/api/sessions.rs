@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proto::muster::auth::v1 as wire;
 use serde_json::{Value, json};
 
@@ -13,6 +15,13 @@ const DEVICE: &str = "a device of nobody";
 fn refresh<'world>(world: &'world World, token: &str, request: Option<&str>) -> Call<'world> {
     let body = json!({"refresh_token": token, "request_id": request});
     world.post("/token/refresh").json(&body)
+}
+
+/// When an access token was made, as it says.
+fn made(tokens: &Tokens) -> i64 {
+    let payload = tokens.access_token.split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+    claims["iat"].as_i64().unwrap()
 }
 
 #[tokio::test]
@@ -41,8 +50,11 @@ async fn a_retry_by_its_request_gets_the_same_successor() {
     let world = World::new().await;
     let first = world.guest(DEVICE).await.refresh_token;
     let once = refresh(&world, &first, Some("r1")).send().await.tokens();
+    world.pass(Duration::from_secs(3)).await;
     let again = refresh(&world, &first, Some("r1")).send().await.tokens();
     assert_eq!(once.refresh_token, again.refresh_token);
+    // Of the time that the store knows, which a revocation of everything covers.
+    assert_eq!(made(&once), made(&again));
     let next = refresh(&world, &once.refresh_token, Some("r2"))
         .send()
         .await;

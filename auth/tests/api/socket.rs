@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use auth::live::News;
 use futures::{SinkExt as _, StreamExt as _};
 use proto::muster::auth::v1 as wire;
 use serde_json::{Value, json};
@@ -150,6 +151,16 @@ async fn what_ends_and_changes_is_told_to_every_socket() {
         let after = socket.ask(&token(2, &guest)).await;
         assert_eq!(after["error"]["code"], "invalid_token");
     }
+}
+
+#[tokio::test]
+async fn a_gap_in_the_news_is_told() {
+    let world = World::new().await;
+    let mut socket = Socket::new(&world).await;
+    socket.send("{}").await;
+    socket.json().await;
+    world.live.publish(&News::Missed).await.unwrap();
+    assert_eq!(socket.json().await, json!({"type": "missed"}));
 }
 
 #[tokio::test]

@@ -54,6 +54,7 @@ pub(crate) struct World {
     pub(crate) grpc: SocketAddr,
     pub(crate) service: Service,
     pub(crate) signing: std::sync::Arc<auth::signing::Signing>,
+    pub(crate) live: std::sync::Arc<dyn auth::live::Live>,
     pub(crate) document: Document,
     /// Operations that were done well.
     done: Mutex<BTreeSet<Operation>>,
@@ -131,6 +132,7 @@ impl World {
         let stop = CancellationToken::new();
         let assembled = assemble(&config, metrics, &stop).await.unwrap();
         let (service, signing) = (assembled.service.clone(), assembled.signing.clone());
+        let live = assembled.live.clone();
         let host_stop = stop.clone();
         let serving = tokio::spawn(async move {
             auth::run::host(config, assembled, admin, http, grpc, host_stop).await
@@ -141,6 +143,7 @@ impl World {
             grpc: grpc_address,
             service,
             signing,
+            live,
             document: Document::new(),
             done: Mutex::default(),
             read: Mutex::default(),

@@ -21,6 +21,7 @@ pub(crate) async fn is_kept(live: &dyn Live) {
     counts(live).await;
     rates(live).await;
     sessions(live).await;
+    what_was_read_before_it_was_forgotten(live).await;
     news(live).await;
 }
 
@@ -41,6 +42,7 @@ fn session() -> SessionId {
 async fn values(live: &dyn Live) {
     let keys = [
         Key::Session(player(), session()),
+        Key::Mark(player()),
         Key::Reconnection(player(), Uuid::new_v4()),
         Key::Step(hash()),
         Key::Once(hash()),
@@ -159,19 +161,20 @@ async fn rates(live: &dyn Live) {
 async fn sessions(live: &dyn Live) {
     let (one, other) = (player(), player());
     let ids: Vec<SessionId> = (0..4).map(|_| session()).collect();
+    let put = async |player, id, value: &'static [u8], lifetime| {
+        let mark = live.session(player, id).await.unwrap().mark;
+        live.put_session(player, id, mark, value, lifetime)
+            .await
+            .unwrap();
+    };
     for id in &ids {
-        live.put_session(one, *id, b"one", HOUR).await.unwrap();
-        live.put_session(other, *id, b"other", HOUR).await.unwrap();
+        put(one, *id, b"one", HOUR).await;
+        put(other, *id, b"other", HOUR).await;
     }
     let left = async |player| {
         let mut left = Vec::new();
         for (index, id) in ids.iter().enumerate() {
-            if live
-                .get(&Key::Session(player, *id))
-                .await
-                .unwrap()
-                .is_some()
-            {
+            if live.session(player, *id).await.unwrap().value.is_some() {
                 left.push(index);
             }
         }
@@ -185,14 +188,41 @@ async fn sessions(live: &dyn Live) {
     assert_eq!(left(one).await, [0; 0]);
     assert_eq!(left(other).await, [0, 1, 2, 3]);
     // A brief session takes nothing from the notes of the others.
-    live.put_session(other, ids[0], b"other", BRIEF)
-        .await
-        .unwrap();
+    put(other, ids[0], b"other", BRIEF).await;
     until("its end", async || left(other).await == [1, 2, 3]).await;
     live.forget_sessions(other, None).await.unwrap();
     assert_eq!(left(other).await, [0; 0]);
     let large = vec![7; VALUE_LIMIT + 1];
-    assert!(live.put_session(one, ids[0], &large, HOUR).await.is_err());
+    let mark = live.session(one, ids[0]).await.unwrap().mark;
+    let put_large = live.put_session(one, ids[0], mark, &large, HOUR).await;
+    assert!(put_large.is_err());
+}
+
+async fn what_was_read_before_it_was_forgotten(live: &dyn Live) {
+    let (player, other, id) = (player(), player(), session());
+    let value = async |player| live.session(player, id).await.unwrap().value;
+    for named in [Some([id]), None] {
+        let (before, others) = (
+            live.session(player, id).await.unwrap(),
+            live.session(other, id).await.unwrap(),
+        );
+        assert_eq!(before.value, None);
+        let named = named.as_ref().map(<[_; 1]>::as_slice);
+        live.forget_sessions(player, named).await.unwrap();
+        let put = live.put_session(player, id, before.mark, b"old", HOUR);
+        put.await.unwrap();
+        assert_eq!(value(player).await, None);
+        // Nobody else's.
+        let put = live.put_session(other, id, others.mark, b"other", HOUR);
+        put.await.unwrap();
+        assert_eq!(value(other).await.unwrap(), b"other");
+        live.forget_sessions(other, None).await.unwrap();
+        let after = live.session(player, id).await.unwrap();
+        let put = live.put_session(player, id, after.mark, b"new", HOUR);
+        put.await.unwrap();
+        assert_eq!(value(player).await.unwrap(), b"new");
+        live.forget_sessions(player, None).await.unwrap();
+    }
 }
 
 async fn news(live: &dyn Live) {

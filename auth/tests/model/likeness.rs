@@ -15,8 +15,8 @@ use auth::service::register::Registered;
 use auth::service::{Service, Verification};
 use auth::signing::plan::Policy;
 use auth::store::{
-    Audit, Device, Error, Identity, NewPlayer, OneTime, Passkey, Player, Purged, Purpose, Rotate,
-    Rotated, Session, SigningKey, Status, Store, Totp, Which,
+    Audit, Device, Error, Identity, NewPlayer, OneTime, Opened, Passkey, Player, Purged, Purpose,
+    Rotate, Rotated, Session, SigningKey, Status, Store, Totp, Which,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -62,9 +62,8 @@ noting! {
     fn put_passkey(player: PlayerId, passkey: &Passkey) -> ();
     fn passkeys(player: PlayerId) -> Vec<Passkey>;
     fn remove_passkey(player: PlayerId, credential: &[u8]) -> bool;
-    fn touch_device(player: PlayerId, device: &Device, at: Timestamp) -> Option<Device>;
     fn device(player: PlayerId, device: &IdentityHash) -> Option<Device>;
-    fn open_session(session: &Session, audit: &Audit) -> bool;
+    fn open_session(session: &Session, device: Option<&Device>, audit: &Audit) -> Option<Opened>;
     fn session(player: PlayerId, session: SessionId) -> Option<(Session, Player)>;
     fn sessions(player: PlayerId, now: Timestamp) -> Vec<Session>;
     fn end_sessions(player: PlayerId, which: Which, at: Timestamp) -> Vec<Revocation>;
@@ -76,7 +75,7 @@ noting! {
     fn spend_one_time(
         player: PlayerId, purpose: Purpose, hash: &[u8; 32], now: Timestamp
     ) -> bool;
-    fn revocations_since(since: Timestamp) -> Vec<Revocation>;
+    fn revocations_since(since: Timestamp, after: Uuid, limit: u32) -> Vec<Revocation>;
     fn signing_keys() -> Vec<SigningKey>;
     fn add_signing_key(key: &SigningKey, expected: &[String]) -> bool;
     fn revoke_signing_key(id: &str, at: Timestamp) -> bool;

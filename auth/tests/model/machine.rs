@@ -16,6 +16,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 use tokio::runtime::Runtime;
+use uuid::Uuid;
 
 use crate::replica::{Embedded, Replica, Servers};
 
@@ -317,8 +318,9 @@ impl Machine {
 
     /// Compares every token and session with the model.
     async fn compare(&self) {
-        let revocations = self.store.revocations_since(Timestamp::UNIX_EPOCH);
-        let revocations = revocations.await.unwrap();
+        let store = &self.store;
+        let all = store.revocations_since(Timestamp::UNIX_EPOCH, Uuid::nil(), 10_000);
+        let revocations = all.await.unwrap();
         // Tokens count whole seconds: of the second in which an account is disabled none is good.
         let floor = |player: PlayerId| {
             let all = revocations.iter();

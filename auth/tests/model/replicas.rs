@@ -1,19 +1,25 @@
 //! What one replica does, another knows: with Valkey, without it, and when it hangs.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use auth::ids::PlayerId;
-use auth::live::News;
+use auth::live::{News, Revocation};
+use auth::service::login::SignIn;
 use auth::service::validate::Holder;
 use auth::signing::plan::Policy;
 use auth::store::Which;
+use auth::store::postgres::{self, Postgres};
 use futures::future::join_all;
 use jiff::SignedDuration;
+use rustix::process::Signal;
 use tokio::sync::broadcast;
+use uuid::Uuid;
 
+use crate::cluster::Cluster;
 use crate::replica::{LIMIT, Replica, Servers, until};
-use crate::world::signing;
+use crate::world::{caller, signing};
 
 /// How long a revocation may take, and what a busy machine may add to it.
 const SOON: Duration = Duration::from_secs(1);
@@ -79,6 +85,7 @@ async fn a_new_replica_knows_what_ended_before_it_began() {
     let mut servers = Servers::start().await;
     let one = servers.replica(Policy::default()).await;
     let (email, ended) = one.register().await;
+    assert!(one.accepts(&ended.access).await);
     // In Valkey a session stays that the store has ended: the end was not told there.
     servers.valkey.pause();
     let end = one.service.end_sessions(ended.player, Which::All, "").await;
@@ -88,6 +95,109 @@ async fn a_new_replica_knows_what_ended_before_it_began() {
     assert!(!other.accepts(&ended.access).await);
     let good = one.login(&email).await.unwrap();
     assert!(other.accepts(&good.access).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn news_do_not_wait_for_a_database_that_stands_still() {
+    let mut servers = Servers::start().await;
+    let replica = servers.replica(Policy::default()).await;
+    let (_, there) = servers.clients().await;
+    let mut news = replica.service.follow().await.unwrap().news;
+    servers.postgres.signal(Signal::STOP);
+    // Until long after the store was asked, and does not answer.
+    let began = Instant::now();
+    let mut pause = tokio::time::interval(Duration::from_millis(50));
+    while began.elapsed() < Duration::from_secs(2) {
+        pause.tick().await;
+        let player = PlayerId(Uuid::new_v4());
+        let revocation = Revocation {
+            id: Uuid::new_v4(),
+            player,
+            session: None,
+            at: runtime::clock::now(),
+        };
+        there.publish(&News::Revoked(revocation)).await.unwrap();
+        heard(&mut news, player).await;
+    }
+    servers.postgres.signal(Signal::CONT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_key_is_given_up_without_any_news() {
+    let mut servers = Servers::start().await;
+    let policy = Policy::default();
+    let (one, other) = (servers.replica(policy).await, servers.replica(policy).await);
+    let (_, tokens) = one.register().await;
+    assert!(other.accepts(&tokens.access).await);
+    servers.valkey.kill();
+    let mut keys = other.signing.published();
+    let stolen = keys.borrow().ids().next().unwrap().to_owned();
+    let revoked = one.signing.revoke(runtime::clock::now(), &stolen).await;
+    assert!(revoked.unwrap());
+    let given_up = keys.wait_for(|keys| keys.ids().all(|id| id != stolen));
+    let given_up = tokio::time::timeout(SOON + SLACK, given_up).await;
+    given_up.expect("it is given up soon").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_is_told_that_news_were_missed() {
+    let mut servers = Servers::start().await;
+    let replica = servers.replica(Policy::default()).await;
+    let mut news = replica.service.follow().await.unwrap().news;
+    servers.valkey.kill();
+    assert!(servers.valkey.run());
+    let told = tokio::time::timeout(LIMIT, async {
+        while news.recv().await.unwrap() != News::Missed {}
+    });
+    told.await.expect("it is told when Valkey is heard again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_sign_in_does_not_ask_the_database_that_follows() {
+    let mut servers = Servers::start().await;
+    // It never hears of anything.
+    let follower = Cluster::start();
+    follower.migrate("auth").await.close().await;
+    let config = postgres::Config {
+        replica: Some(follower.url("auth")),
+        ..postgres::Config::new(servers.postgres.url("auth"))
+    };
+    let store = Arc::new(Postgres::new(config).unwrap());
+    let (_, live) = servers.clients().await;
+    let replica = Replica::start(store, live, Policy::default()).await;
+    let mut caller = caller();
+    caller.client.device_id = Some("a device of nobody".to_owned());
+    let mut players = Vec::new();
+    for _ in 0..2 {
+        let entered = replica.service.login_by_device(&caller).await.unwrap();
+        let SignIn::Tokens(tokens) = entered else {
+            panic!("guests have no second factor");
+        };
+        players.push(tokens.player);
+    }
+    assert_eq!(players[0], players[1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_replica_read_before_a_change_is_not_cached_after_it() {
+    const SERVER: &str = "203.0.113.7:7012";
+    let mut servers = Servers::start().await;
+    let policy = Policy::default();
+    let (one, other) = (servers.replica(policy).await, servers.replica(policy).await);
+    let (_, tokens) = one.register().await;
+    let (player, session) = (tokens.player, tokens.session);
+    assert!(one.accepts(&tokens.access).await);
+    // A replica reads the session, and stands still before it caches what it has read.
+    let (_, live) = servers.clients().await;
+    let cached = live.session(player, session).await.unwrap();
+    let service = &one.service;
+    let assigned = service.assign_server(player, session, Some(SERVER)).await;
+    assigned.unwrap();
+    let value = cached.value.unwrap();
+    let put = live.put_session(player, session, cached.mark, &value, LIMIT);
+    put.await.unwrap();
+    let known = other.service.validate_session(player, session, SERVER);
+    assert_eq!(known.await.unwrap().player, player);
 }
 
 /// Players that sign in at one replica and are validated at once at the other.

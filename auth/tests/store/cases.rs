@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::ids::{FamilyId, IdentityHash, IdentityKind, PlayerId, SessionId};
+use auth::live::Revocation;
 use auth::store::{
     Audit, Device, Identity, NewPlayer, OneTime, Passkey, Purpose, Rotate, Session, Store, Totp,
 };
@@ -39,14 +40,17 @@ cases! {
         a_recovery_code_is_spent_once,
         passkeys_come_change_and_go,
         devices_are_known_with_their_keys,
+        an_account_knows_so_many_devices,
         a_mailed_secret_is_good_once,
     ;
     sessions:
         a_session_is_as_it_was_opened,
+        an_account_has_so_many_sessions,
         sessions_end_as_asked,
         a_family_ends_with_its_session,
         a_live_session_plays_somewhere,
         a_token_that_nobody_uses_lapses,
+        an_end_of_everything_covers_clocks_that_are_ahead,
         a_disabled_account_has_no_session,
         a_removed_account_leaves_its_log_alone,
         a_token_is_good_once,
@@ -57,6 +61,7 @@ cases! {
     ;
     system:
         revocations_are_listed_in_order,
+        revocations_of_one_moment_come_page_by_page,
         a_key_is_added_to_the_keys_that_are_known,
         keys_are_revoked_once,
         the_log_is_read_backwards,
@@ -131,6 +136,7 @@ fn new_session(player: PlayerId, seconds: i64) -> Session {
         created: at(seconds),
         used: at(seconds),
         expires: at(seconds + 1_000),
+        lapses: at(seconds + 1_000),
         revoked: None,
         game_server: None,
     }
@@ -139,9 +145,16 @@ fn new_session(player: PlayerId, seconds: i64) -> Session {
 /// A session that began.
 pub(crate) async fn session(store: &dyn Store, player: PlayerId, seconds: i64) -> Session {
     let session = new_session(player, seconds);
-    let opened = store.open_session(&session, &line(player, seconds)).await;
-    assert!(opened.unwrap());
+    let line = line(player, seconds);
+    let opened = store.open_session(&session, None, &line).await;
+    assert!(opened.unwrap().is_some());
     session
+}
+
+/// Every revocation since then.
+pub(crate) async fn revocations(store: &dyn Store, seconds: i64) -> Vec<Revocation> {
+    let all = store.revocations_since(at(seconds), Uuid::nil(), 10_000);
+    all.await.unwrap()
 }
 
 /// A token of a session that comes back.

@@ -7,6 +7,7 @@ use auth::store::sqlite::Sqlite;
 use auth::store::{Error, Rotated, Store};
 use rustix::process::Signal;
 use sqlx::{Connection as _, Row as _};
+use uuid::Uuid;
 
 use crate::cases;
 use crate::cluster::{Cluster, LIMIT};
@@ -59,10 +60,53 @@ async fn what_was_acknowledged_survives_a_crash() {
         .await
         .unwrap();
     assert_eq!(refused, Rotated::Refused);
-    assert_eq!(
-        store.revocations_since(cases::at(0)).await.unwrap().len(),
-        1
-    );
+    assert_eq!(cases::revocations(&store, 0).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_ended_while_it_was_idle_is_not_used() {
+    let cluster = Cluster::start();
+    let store = cluster.migrate("auth").await;
+    let player = cases::player(&store).await;
+    // Nobody uses it for longer than it is believed to be as it was.
+    let end = "SELECT pg_terminate_backend(pid), pg_sleep(1.1) FROM pg_stat_activity \
+        WHERE application_name = 'muster-auth'";
+    cluster.execute("postgres", end).await;
+    assert!(store.player(player).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn revocations_and_keys_do_not_wait_behind_calls() {
+    let cluster = Cluster::start();
+    cluster.migrate("auth").await;
+    let patient = Config {
+        statement_timeout: LIMIT,
+        call_timeout: LIMIT,
+        ..impatient(&cluster, "auth")
+    };
+    let store = Postgres::new(patient).unwrap();
+    let player = cases::player(&store).await;
+    let mut other = cluster.connect("auth").await;
+    let hold = "BEGIN; SELECT FROM users FOR UPDATE";
+    sqlx::raw_sql(hold).execute(&mut other).await.unwrap();
+    let data = serde_json::json!({});
+    // They take every connection.
+    let calls = async {
+        futures::join!(
+            store.set_data(player, &[], &data),
+            store.set_data(player, &[], &data)
+        )
+    };
+    let meanwhile = async {
+        while store.player(player).await.is_ok() {}
+        let told = store.revocations_since(cases::at(0), Uuid::nil(), 9).await;
+        let keys = store.signing_keys().await;
+        other.close().await.unwrap();
+        (told, keys)
+    };
+    let (calls, (told, keys)) = futures::join!(calls, meanwhile);
+    assert_eq!(calls, (Ok(true), Ok(true)));
+    assert_eq!((told, keys), (Ok(Vec::new()), Ok(Vec::new())));
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! What a player proves to be itself with, beside the password: codes, passkeys, devices, mails.
 
 use jiff::Timestamp;
-use sqlx::postgres::PgPool;
-use sqlx::{query, query_as};
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{query, query_as, query_scalar};
 
 use super::turn;
 use crate::ids::{IdentityHash, PlayerId};
 use crate::store::rows::{self, DeviceRow, PasskeyRow, micros};
-use crate::store::{Device, OneTime, Passkey, Purpose, Totp};
+use crate::store::{Device, MOST_DEVICES, OneTime, Passkey, Purpose, Totp};
 
 pub(super) async fn set_totp(
     pool: &PgPool,
@@ -127,41 +127,44 @@ pub(super) async fn remove_passkey(
     Ok(done.rows_affected() == 1)
 }
 
+/// Notes a sign-in of a device, in the turn of its player; whether it was not known.
 pub(super) async fn touch_device(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     player: PlayerId,
     device: &Device,
     at: Timestamp,
-) -> sqlx::Result<Option<Device>> {
-    let mut transaction = pool.begin().await?;
-    if turn(&mut transaction, player).await?.is_none() {
-        return Ok(None);
-    }
-    let known = query_as!(
-        DeviceRow,
-        "SELECT device_hash, device_id, bound_key FROM devices \
-        WHERE user_id = $1 AND device_hash = $2",
-        player.0,
-        device.hash.0.as_slice(),
-    )
-    .fetch_optional(&mut *transaction)
-    .await?;
-    query!(
+) -> sqlx::Result<bool> {
+    let known_since = query_scalar!(
         "INSERT INTO devices (user_id, device_hash, device_id, bound_key, created_at, last_login) \
         VALUES ($1, $2, $3, $4, $5, $5) \
         ON CONFLICT (user_id, device_hash) DO UPDATE SET device_id = excluded.device_id, \
             bound_key = coalesce(excluded.bound_key, devices.bound_key), \
-            last_login = excluded.last_login",
+            last_login = excluded.last_login \
+        RETURNING created_at",
         player.0,
         device.hash.0.as_slice(),
         device.sealed,
         device.key,
         micros(at),
     )
-    .execute(&mut *transaction)
+    .fetch_one(&mut *connection)
     .await?;
-    transaction.commit().await?;
-    known.map(Device::try_from).transpose()
+    if known_since != micros(at) {
+        return Ok(false);
+    }
+    // What an account signs in with stays: the key that must come with it is in the row.
+    query!(
+        "DELETE FROM devices WHERE user_id = $1 AND device_hash IN ( \
+            SELECT device.device_hash FROM devices AS device \
+            WHERE device.user_id = $1 AND NOT EXISTS (SELECT FROM user_identities AS identity \
+                WHERE identity.user_id = $1 AND identity.identity_hash = device.device_hash) \
+            ORDER BY device.last_login DESC, device.device_hash OFFSET $2)",
+        player.0,
+        i64::from(MOST_DEVICES),
+    )
+    .execute(connection)
+    .await?;
+    Ok(true)
 }
 
 pub(super) async fn device(

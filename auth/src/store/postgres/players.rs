@@ -119,8 +119,7 @@ pub(super) async fn delete(
     )
     .execute(&mut *transaction)
     .await?;
-    let revocations = vec![rows::revocation(id, None, at)?];
-    sessions::revoke(&mut transaction, &revocations).await?;
+    let revocations = sessions::end_all(&mut transaction, id, at).await?;
     // Everything else of the account goes with it.
     query!("DELETE FROM users WHERE user_id = $1", id.0)
         .execute(&mut *transaction)
@@ -249,19 +248,8 @@ pub(super) async fn set_status(
     .await?;
     let revocations = match status {
         Status::Active => Vec::new(),
-        Status::Disabled => {
-            query!(
-                "UPDATE refresh_families SET ended_at = $2 \
-                WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2",
-                player.0,
-                micros(at),
-            )
-            .execute(&mut *transaction)
-            .await?;
-            vec![rows::revocation(player, None, at)?]
-        }
+        Status::Disabled => sessions::end_all(&mut transaction, player, at).await?,
     };
-    sessions::revoke(&mut transaction, &revocations).await?;
     transaction.commit().await?;
     Ok(revocations)
 }

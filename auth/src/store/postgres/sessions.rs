@@ -5,14 +5,16 @@ use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{query, query_as, query_scalar};
 use uuid::Uuid;
 
-use super::{audit, turn};
+use super::{audit, factors, turn};
 use crate::ids::{FamilyId, PlayerId, SessionId};
 use crate::live::Revocation;
 use crate::store::rotation::{Verdict, judge};
 use crate::store::rows::{
     self, PlayerRow, RevocationRow, SessionRow, generation, micros, status_name,
 };
-use crate::store::{Audit, Player, Rotate, Rotated, Session, Status, Which};
+use crate::store::{
+    Audit, Device, MOST_SESSIONS, Opened, Player, Rotate, Rotated, Session, Status, Which,
+};
 
 /// A session with its family and its account, in one row: a refresh is one question.
 struct LiveRow {
@@ -30,6 +32,7 @@ struct LiveRow {
     spent_at: Option<i64>,
     spent_by: Option<Vec<u8>>,
     expires_at: i64,
+    lapses_at: i64,
     ended_at: Option<i64>,
     game_server: Option<String>,
     status: String,
@@ -62,6 +65,7 @@ impl LiveRow {
             spent_at: self.spent_at,
             spent_by: self.spent_by,
             expires_at: self.expires_at,
+            lapses_at: self.lapses_at,
             ended_at: self.ended_at,
             game_server: self.game_server,
         };
@@ -83,12 +87,17 @@ impl LiveRow {
     }
 }
 
-pub(super) async fn open(pool: &PgPool, session: &Session, line: &Audit) -> sqlx::Result<bool> {
+pub(super) async fn open(
+    pool: &PgPool,
+    session: &Session,
+    device: Option<&Device>,
+    line: &Audit,
+) -> sqlx::Result<Option<Opened>> {
     let mut transaction = pool.begin().await?;
     // Whoever disables the account waits for this, or this for them: no session slips through.
     if turn(&mut transaction, session.player).await?.as_deref() != Some(status_name(Status::Active))
     {
-        return Ok(false);
+        return Ok(None);
     }
     query!(
         "INSERT INTO sessions (user_id, session_id, client, device_hash, ip, bound_key, \
@@ -107,18 +116,53 @@ pub(super) async fn open(pool: &PgPool, session: &Session, line: &Audit) -> sqlx
     .execute(&mut *transaction)
     .await?;
     query!(
-        "INSERT INTO refresh_families (user_id, family_id, session_id, expires_at) \
-        VALUES ($1, $2, $3, $4)",
+        "INSERT INTO refresh_families (user_id, family_id, session_id, expires_at, lapses_at) \
+        VALUES ($1, $2, $3, $4, $5)",
         session.player.0,
         session.family.0,
         session.id.0,
         micros(session.expires),
+        micros(session.lapses),
     )
     .execute(&mut *transaction)
     .await?;
+    let is_new_device = match device {
+        Some(device) => {
+            factors::touch_device(&mut transaction, session.player, device, session.created).await?
+        }
+        None => false,
+    };
+    let ended = end_oldest(&mut transaction, session.player, session.created).await?;
     audit::write(&mut transaction, std::slice::from_ref(line)).await?;
     transaction.commit().await?;
-    Ok(true)
+    Ok(Some(Opened {
+        is_new_device,
+        ended,
+    }))
+}
+
+/// Ends the oldest sessions of a player who has more than there may be.
+async fn end_oldest(
+    connection: &mut PgConnection,
+    player: PlayerId,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let ended = query_scalar!(
+        "UPDATE refresh_families SET ended_at = $2 \
+        WHERE user_id = $1 AND session_id IN ( \
+            SELECT session.session_id FROM sessions AS session \
+                JOIN refresh_families AS family ON family.user_id = session.user_id \
+                    AND family.session_id = session.session_id \
+            WHERE session.user_id = $1 AND family.ended_at IS NULL AND family.lapses_at > $2 \
+            ORDER BY session.created_at DESC, session.session_id DESC OFFSET $3) \
+        RETURNING session_id",
+        player.0,
+        micros(at),
+        i64::from(MOST_SESSIONS),
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    note_ends(connection, player, ended, at).await
 }
 
 pub(super) async fn get(
@@ -145,8 +189,8 @@ async fn find(
         "SELECT session.user_id, session.session_id, family.family_id, session.client, \
             session.device_hash, session.ip, session.bound_key, session.audiences, \
             session.methods, session.created_at AS session_created_at, family.generation, \
-            family.spent_at, family.spent_by, family.expires_at, family.ended_at, \
-            family.game_server, player.status, \
+            family.spent_at, family.spent_by, family.expires_at, family.lapses_at, \
+            family.ended_at, family.game_server, player.status, \
             player.email, player.email_verified, player.password_hash, player.totp_secret, \
             player.totp_confirmed, player.totp_last_step, player.guest, player.roles, \
             player.data, player.created_at \
@@ -173,13 +217,15 @@ pub(super) async fn live(
         "SELECT session.user_id, session.session_id, family.family_id, session.client, \
             session.device_hash, session.ip, session.bound_key, session.audiences, \
             session.methods, session.created_at, family.generation, family.spent_at, \
-            family.spent_by, family.expires_at, family.ended_at, family.game_server \
+            family.spent_by, family.expires_at, family.lapses_at, family.ended_at, \
+            family.game_server \
         FROM sessions AS session JOIN refresh_families AS family \
             ON family.user_id = session.user_id AND family.session_id = session.session_id \
-        WHERE session.user_id = $1 AND family.ended_at IS NULL AND family.expires_at > $2 \
-        ORDER BY session.created_at DESC, session.session_id DESC LIMIT 100",
+        WHERE session.user_id = $1 AND family.ended_at IS NULL AND family.lapses_at > $2 \
+        ORDER BY session.created_at DESC, session.session_id DESC LIMIT $3",
         player.0,
         micros(now),
+        i64::from(MOST_SESSIONS),
     )
     .fetch_all(pool)
     .await?;
@@ -207,7 +253,7 @@ pub(super) async fn end(
     };
     let ended = query_scalar!(
         "UPDATE refresh_families SET ended_at = $2 \
-        WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 \
+        WHERE user_id = $1 AND ended_at IS NULL AND lapses_at > $2 \
             AND ($3::uuid IS NULL OR (session_id = $3) = $4::boolean) \
             AND ($5::uuid IS NULL OR family_id = $5) \
         RETURNING session_id",
@@ -219,20 +265,50 @@ pub(super) async fn end(
     )
     .fetch_all(&mut *transaction)
     .await?;
-    let revocations: Vec<Revocation> = ended
-        .into_iter()
-        .map(|session| rows::revocation(player, Some(SessionId(session)), at))
-        .collect::<sqlx::Result<_>>()?;
-    revoke(&mut transaction, &revocations).await?;
+    let revocations = note_ends(&mut transaction, player, ended, at).await?;
     transaction.commit().await?;
     Ok(revocations)
 }
 
-/// Writes revocations.
-pub(super) async fn revoke(
+/// Ends every session of a player by one revocation.
+pub(super) async fn end_all(
     connection: &mut PgConnection,
-    revocations: &[Revocation],
-) -> sqlx::Result<()> {
+    player: PlayerId,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let last = query_scalar!(
+        "UPDATE refresh_families AS family SET ended_at = $2 FROM sessions AS session \
+        WHERE family.user_id = $1 AND family.ended_at IS NULL AND family.lapses_at > $2 \
+            AND session.user_id = family.user_id AND session.session_id = family.session_id \
+        RETURNING coalesce(family.spent_at, session.created_at)",
+        player.0,
+        micros(at),
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let last = last.into_iter().flatten().max();
+    let revocations = vec![rows::revocation_of_all(player, at, last)?];
+    revoke(connection, &revocations).await?;
+    Ok(revocations)
+}
+
+/// Writes a revocation for each session that has ended.
+async fn note_ends(
+    connection: &mut PgConnection,
+    player: PlayerId,
+    sessions: Vec<Uuid>,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let revocations: Vec<Revocation> = sessions
+        .into_iter()
+        .map(|session| rows::revocation(player, Some(SessionId(session)), at))
+        .collect::<sqlx::Result<_>>()?;
+    revoke(connection, &revocations).await?;
+    Ok(revocations)
+}
+
+/// Writes revocations.
+async fn revoke(connection: &mut PgConnection, revocations: &[Revocation]) -> sqlx::Result<()> {
     if revocations.is_empty() {
         return Ok(());
     }
@@ -265,18 +341,18 @@ pub(super) async fn rotate(pool: &PgPool, rotate: &Rotate) -> sqlx::Result<Rotat
     let next = query_as!(
         LiveRow,
         "UPDATE refresh_families AS family \
-        SET generation = family.generation + 1, spent_at = $4, spent_by = $5 \
+        SET generation = family.generation + 1, spent_at = $4, spent_by = $5, \
+            lapses_at = least(family.expires_at, $6) \
         FROM sessions AS session, users AS player \
         WHERE family.user_id = $1 AND family.family_id = $2 AND family.generation = $3 \
-            AND family.ended_at IS NULL AND family.expires_at > $4 \
-            AND coalesce(family.spent_at, session.created_at) > $6 \
+            AND family.ended_at IS NULL AND family.lapses_at > $4 \
             AND session.user_id = family.user_id AND session.session_id = family.session_id \
             AND player.user_id = family.user_id AND player.status = 'active' \
         RETURNING session.user_id, session.session_id, family.family_id, session.client, \
             session.device_hash, session.ip, session.bound_key, session.audiences, \
             session.methods, session.created_at AS session_created_at, family.generation, \
-            family.spent_at, family.spent_by, family.expires_at, family.ended_at, \
-            family.game_server, player.status, \
+            family.spent_at, family.spent_by, family.expires_at, family.lapses_at, \
+            family.ended_at, family.game_server, player.status, \
             player.email, player.email_verified, player.password_hash, player.totp_secret, \
             player.totp_confirmed, player.totp_last_step, player.guest, player.roles, \
             player.data, player.created_at",
@@ -285,7 +361,7 @@ pub(super) async fn rotate(pool: &PgPool, rotate: &Rotate) -> sqlx::Result<Rotat
         i64::from(rotate.generation),
         micros(rotate.now),
         rotate.client.as_ref().map(<[u8; 32]>::as_slice),
-        micros(rotate.oldest()),
+        micros(rotate.lapses()),
     )
     .fetch_optional(pool)
     .await?;
@@ -322,7 +398,7 @@ pub(super) async fn assign_server(
 ) -> sqlx::Result<bool> {
     let done = query!(
         "UPDATE refresh_families SET game_server = $3 \
-        WHERE user_id = $1 AND session_id = $2 AND ended_at IS NULL AND expires_at > $4",
+        WHERE user_id = $1 AND session_id = $2 AND ended_at IS NULL AND lapses_at > $4",
         player.0,
         session.0,
         game_server,
@@ -346,12 +422,17 @@ async fn punish(pool: &PgPool, rotate: &Rotate, session: SessionId) -> sqlx::Res
 pub(super) async fn revocations_since(
     pool: &PgPool,
     since: Timestamp,
+    after: Uuid,
+    limit: u32,
 ) -> sqlx::Result<Vec<Revocation>> {
     let rows = query_as!(
         RevocationRow,
         "SELECT user_id, revocation_id, session_id, revoked_at FROM revocations \
-        WHERE revoked_at >= $1 ORDER BY revoked_at, revocation_id LIMIT 10000",
+        WHERE (revoked_at, revocation_id) > ($1, $2) \
+        ORDER BY revoked_at, revocation_id LIMIT $3",
         micros(since),
+        after,
+        i64::from(limit),
     )
     .fetch_all(pool)
     .await?;

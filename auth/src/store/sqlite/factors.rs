@@ -1,14 +1,14 @@
 //! What a player proves to be itself with, beside the password: codes, passkeys, devices, mails.
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{query, query_as};
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::{query, query_as, query_scalar};
 
 use super::BEGIN;
 use super::players::exists;
 use crate::ids::{IdentityHash, PlayerId};
 use crate::store::rows::{self, DeviceRow, PasskeyRow, micros};
-use crate::store::{Device, OneTime, Passkey, Purpose, Totp};
+use crate::store::{Device, MOST_DEVICES, OneTime, Passkey, Purpose, Totp};
 
 pub(super) async fn set_totp(
     pool: &SqlitePool,
@@ -130,40 +130,44 @@ pub(super) async fn remove_passkey(
     Ok(done.rows_affected() == 1)
 }
 
+/// Notes a sign-in of a device, in the transaction of its session; whether it was not known.
 pub(super) async fn touch_device(
-    pool: &SqlitePool,
+    connection: &mut SqliteConnection,
     player: PlayerId,
     device: &Device,
     at: Timestamp,
-) -> sqlx::Result<Option<Device>> {
-    let mut transaction = pool.begin_with(BEGIN).await?;
-    if !exists(&mut transaction, player).await? {
-        return Ok(None);
-    }
-    let known: Option<DeviceRow> = query_as(
-        "SELECT device_hash, device_id, bound_key FROM devices \
-        WHERE user_id = ? AND device_hash = ?",
-    )
-    .bind(player.0)
-    .bind(device.hash.0.as_slice())
-    .fetch_optional(&mut *transaction)
-    .await?;
-    query(
+) -> sqlx::Result<bool> {
+    let known_since: i64 = query_scalar(
         "INSERT INTO devices (user_id, device_hash, device_id, bound_key, created_at, last_login) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?5) \
         ON CONFLICT (user_id, device_hash) DO UPDATE SET device_id = excluded.device_id, \
             bound_key = coalesce(excluded.bound_key, devices.bound_key), \
-            last_login = excluded.last_login",
+            last_login = excluded.last_login \
+        RETURNING created_at",
     )
     .bind(player.0)
     .bind(device.hash.0.as_slice())
     .bind(&device.sealed)
     .bind(&device.key)
     .bind(micros(at))
-    .execute(&mut *transaction)
+    .fetch_one(&mut *connection)
     .await?;
-    transaction.commit().await?;
-    known.map(Device::try_from).transpose()
+    if known_since != micros(at) {
+        return Ok(false);
+    }
+    // What an account signs in with stays: the key that must come with it is in the row.
+    query(
+        "DELETE FROM devices WHERE user_id = ?1 AND device_hash IN ( \
+            SELECT device.device_hash FROM devices AS device \
+            WHERE device.user_id = ?1 AND NOT EXISTS (SELECT 1 FROM identities AS identity \
+                WHERE identity.user_id = ?1 AND identity.identity_hash = device.device_hash) \
+            ORDER BY device.last_login DESC, device.device_hash LIMIT -1 OFFSET ?2)",
+    )
+    .bind(player.0)
+    .bind(MOST_DEVICES)
+    .execute(connection)
+    .await?;
+    Ok(true)
 }
 
 pub(super) async fn device(

@@ -103,15 +103,14 @@ pub(super) async fn delete(
     at: Timestamp,
 ) -> sqlx::Result<Vec<Revocation>> {
     let mut transaction = pool.begin_with(BEGIN).await?;
-    let done = query("DELETE FROM users WHERE user_id = ?")
+    if !exists(&mut transaction, id).await? {
+        return Ok(Vec::new());
+    }
+    let revocations = sessions::end_all(&mut transaction, id, at).await?;
+    query("DELETE FROM users WHERE user_id = ?")
         .bind(id.0)
         .execute(&mut *transaction)
         .await?;
-    if done.rows_affected() == 0 {
-        return Ok(Vec::new());
-    }
-    let revocations = vec![rows::revocation(id, None, at)?];
-    sessions::revoke(&mut transaction, &revocations).await?;
     transaction.commit().await?;
     Ok(revocations)
 }
@@ -207,19 +206,10 @@ pub(super) async fn set_status(
         .execute(&mut *transaction)
         .await?;
     let revocations = if done.rows_affected() == 1 && status == Status::Disabled {
-        query(
-            "UPDATE refresh_families SET ended_at = ?2 \
-            WHERE user_id = ?1 AND ended_at IS NULL AND expires_at > ?2",
-        )
-        .bind(player.0)
-        .bind(micros(at))
-        .execute(&mut *transaction)
-        .await?;
-        vec![rows::revocation(player, None, at)?]
+        sessions::end_all(&mut transaction, player, at).await?
     } else {
         Vec::new()
     };
-    sessions::revoke(&mut transaction, &revocations).await?;
     transaction.commit().await?;
     Ok(revocations)
 }

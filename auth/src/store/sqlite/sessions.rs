@@ -6,18 +6,25 @@ use sqlx::types::Json;
 use sqlx::{query, query_as, query_scalar};
 use uuid::Uuid;
 
-use super::{BEGIN, players, system};
+use super::{BEGIN, factors, players, system};
 use crate::ids::{FamilyId, PlayerId, SessionId};
 use crate::live::Revocation;
 use crate::store::rotation::{Verdict, judge};
 use crate::store::rows::{self, RevocationRow, SessionRow, generation, micros};
-use crate::store::{Audit, Player, Rotate, Rotated, Session, Status, Which};
+use crate::store::{
+    Audit, Device, MOST_SESSIONS, Opened, Player, Rotate, Rotated, Session, Status, Which,
+};
 
-pub(super) async fn open(pool: &SqlitePool, session: &Session, line: &Audit) -> sqlx::Result<bool> {
+pub(super) async fn open(
+    pool: &SqlitePool,
+    session: &Session,
+    device: Option<&Device>,
+    line: &Audit,
+) -> sqlx::Result<Option<Opened>> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     let player = players::find(&mut transaction, session.player).await?;
     if player.is_none_or(|player| player.status != Status::Active) {
-        return Ok(false);
+        return Ok(None);
     }
     query(
         "INSERT INTO sessions (user_id, session_id, client, device_hash, ip, bound_key, \
@@ -36,18 +43,51 @@ pub(super) async fn open(pool: &SqlitePool, session: &Session, line: &Audit) -> 
     .execute(&mut *transaction)
     .await?;
     query(
-        "INSERT INTO refresh_families (user_id, family_id, session_id, expires_at) \
-        VALUES (?, ?, ?, ?)",
+        "INSERT INTO refresh_families (user_id, family_id, session_id, expires_at, lapses_at) \
+        VALUES (?, ?, ?, ?, ?)",
     )
     .bind(session.player.0)
     .bind(session.family.0)
     .bind(session.id.0)
     .bind(micros(session.expires))
+    .bind(micros(session.lapses))
     .execute(&mut *transaction)
     .await?;
+    let is_new_device = match device {
+        Some(device) => {
+            factors::touch_device(&mut transaction, session.player, device, session.created).await?
+        }
+        None => false,
+    };
+    let ended = end_oldest(&mut transaction, session.player, session.created).await?;
     system::write(&mut transaction, std::slice::from_ref(line)).await?;
     transaction.commit().await?;
-    Ok(true)
+    Ok(Some(Opened {
+        is_new_device,
+        ended,
+    }))
+}
+
+/// Ends the oldest sessions of a player who has more than there may be.
+async fn end_oldest(
+    connection: &mut SqliteConnection,
+    player: PlayerId,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let ended: Vec<Uuid> = query_scalar(
+        "UPDATE refresh_families SET ended_at = ?2 \
+        WHERE user_id = ?1 AND session_id IN ( \
+            SELECT session_id FROM sessions JOIN refresh_families USING (user_id, session_id) \
+            WHERE user_id = ?1 AND ended_at IS NULL AND lapses_at > ?2 \
+            ORDER BY created_at DESC, session_id DESC LIMIT -1 OFFSET ?3) \
+        RETURNING session_id",
+    )
+    .bind(player.0)
+    .bind(micros(at))
+    .bind(MOST_SESSIONS)
+    .fetch_all(&mut *connection)
+    .await?;
+    note_ends(connection, player, ended, at).await
 }
 
 pub(super) async fn get(
@@ -89,11 +129,12 @@ pub(super) async fn live(
 ) -> sqlx::Result<Vec<Session>> {
     let rows: Vec<SessionRow> = query_as(
         "SELECT * FROM sessions JOIN refresh_families USING (user_id, session_id) \
-        WHERE user_id = ? AND ended_at IS NULL AND expires_at > ? \
-        ORDER BY created_at DESC, session_id DESC LIMIT 100",
+        WHERE user_id = ? AND ended_at IS NULL AND lapses_at > ? \
+        ORDER BY created_at DESC, session_id DESC LIMIT ?",
     )
     .bind(player.0)
     .bind(micros(now))
+    .bind(MOST_SESSIONS)
     .fetch_all(pool)
     .await?;
     rows::all(rows)
@@ -128,7 +169,7 @@ async fn end_in(
     };
     let ended: Vec<Uuid> = query_scalar(
         "UPDATE refresh_families SET ended_at = ?2 \
-        WHERE user_id = ?1 AND ended_at IS NULL AND expires_at > ?2 \
+        WHERE user_id = ?1 AND ended_at IS NULL AND lapses_at > ?2 \
             AND (?3 IS NULL OR (session_id = ?3) = ?4) \
             AND (?5 IS NULL OR family_id = ?5) \
         RETURNING session_id",
@@ -140,7 +181,45 @@ async fn end_in(
     .bind(family)
     .fetch_all(&mut *connection)
     .await?;
-    let revocations: Vec<Revocation> = ended
+    note_ends(connection, player, ended, at).await
+}
+
+/// Ends every session of a player by one revocation.
+pub(super) async fn end_all(
+    connection: &mut SqliteConnection,
+    player: PlayerId,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let last: Option<i64> = query_scalar(
+        "SELECT max(coalesce(spent_at, created_at)) \
+        FROM sessions JOIN refresh_families USING (user_id, session_id) \
+        WHERE user_id = ?1 AND ended_at IS NULL AND lapses_at > ?2",
+    )
+    .bind(player.0)
+    .bind(micros(at))
+    .fetch_one(&mut *connection)
+    .await?;
+    query(
+        "UPDATE refresh_families SET ended_at = ?2 \
+        WHERE user_id = ?1 AND ended_at IS NULL AND lapses_at > ?2",
+    )
+    .bind(player.0)
+    .bind(micros(at))
+    .execute(&mut *connection)
+    .await?;
+    let revocations = vec![rows::revocation_of_all(player, at, last)?];
+    revoke(connection, &revocations).await?;
+    Ok(revocations)
+}
+
+/// Writes a revocation for each session that has ended.
+async fn note_ends(
+    connection: &mut SqliteConnection,
+    player: PlayerId,
+    sessions: Vec<Uuid>,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let revocations: Vec<Revocation> = sessions
         .into_iter()
         .map(|session| rows::revocation(player, Some(SessionId(session)), at))
         .collect::<sqlx::Result<_>>()?;
@@ -149,10 +228,7 @@ async fn end_in(
 }
 
 /// Writes revocations.
-pub(super) async fn revoke(
-    connection: &mut SqliteConnection,
-    revocations: &[Revocation],
-) -> sqlx::Result<()> {
+async fn revoke(connection: &mut SqliteConnection, revocations: &[Revocation]) -> sqlx::Result<()> {
     for revocation in revocations {
         query(
             "INSERT INTO revocations (user_id, revocation_id, session_id, revoked_at) \
@@ -181,15 +257,18 @@ pub(super) async fn rotate(pool: &SqlitePool, rotate: &Rotate) -> sqlx::Result<R
                 generation: row.generation + 1,
                 spent_at: Some(micros(rotate.now)),
                 spent_by: rotate.client.map(Vec::from),
+                lapses_at: row.expires_at.min(micros(rotate.lapses())),
                 ..row
             };
             query(
-                "UPDATE refresh_families SET generation = ?, spent_at = ?, spent_by = ? \
+                "UPDATE refresh_families \
+                SET generation = ?, spent_at = ?, spent_by = ?, lapses_at = ? \
                 WHERE user_id = ? AND family_id = ?",
             )
             .bind(row.generation)
             .bind(row.spent_at)
             .bind(&row.spent_by)
+            .bind(row.lapses_at)
             .bind(rotate.player.0)
             .bind(rotate.family.0)
             .execute(&mut *transaction)
@@ -225,7 +304,7 @@ pub(super) async fn assign_server(
 ) -> sqlx::Result<bool> {
     let done = query(
         "UPDATE refresh_families SET game_server = ?3 \
-        WHERE user_id = ?1 AND session_id = ?2 AND ended_at IS NULL AND expires_at > ?4",
+        WHERE user_id = ?1 AND session_id = ?2 AND ended_at IS NULL AND lapses_at > ?4",
     )
     .bind(player.0)
     .bind(session.0)
@@ -239,12 +318,16 @@ pub(super) async fn assign_server(
 pub(super) async fn revocations_since(
     pool: &SqlitePool,
     since: Timestamp,
+    after: Uuid,
+    limit: u32,
 ) -> sqlx::Result<Vec<Revocation>> {
     let rows: Vec<RevocationRow> = query_as(
-        "SELECT * FROM revocations WHERE revoked_at >= ? \
-        ORDER BY revoked_at, revocation_id LIMIT 10000",
+        "SELECT * FROM revocations WHERE (revoked_at, revocation_id) > (?, ?) \
+        ORDER BY revoked_at, revocation_id LIMIT ?",
     )
     .bind(micros(since))
+    .bind(after)
+    .bind(limit)
     .fetch_all(pool)
     .await?;
     rows::all(rows)

@@ -1,14 +1,17 @@
 //! Accounts, and what their owners prove to be themselves with.
 
-use auth::ids::{IdentityKind, PlayerId};
-use auth::store::{Identity, NewPlayer, OneTime, Passkey, Purpose, Rotated, Status, Totp, Which};
+use auth::ids::{IdentityHash, IdentityKind, PlayerId};
+use auth::store::{
+    Device, Identity, MOST_DEVICES, NewPlayer, OneTime, Passkey, Purpose, Rotated, Status, Store,
+    Totp, Which,
+};
 use futures::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
     Shared, at, device, hash, identity, line, new_session, newcomer, one_time, passkey, player,
-    rotate, totp,
+    revocations, rotate, totp,
 };
 
 pub(super) async fn an_account_is_as_it_was_made(store: Shared) {
@@ -127,18 +130,11 @@ pub(super) async fn nobody_is_found_by_nothing(store: Shared) {
     assert_eq!(store.passkeys(nobody).await.unwrap(), []);
     assert!(!store.remove_passkey(nobody, &[1]).await.unwrap());
     let device = device(None);
-    assert_eq!(
-        store.touch_device(nobody, &device, at(0)).await.unwrap(),
-        None
-    );
-    assert_eq!(store.device(nobody, &device.hash).await.unwrap(), None);
     let session = new_session(nobody, 0);
-    assert!(
-        !store
-            .open_session(&session, &line(nobody, 0))
-            .await
-            .unwrap()
-    );
+    let line = line(nobody, 0);
+    let opened = store.open_session(&session, Some(&device), &line).await;
+    assert_eq!(opened.unwrap(), None);
+    assert_eq!(store.device(nobody, &device.hash).await.unwrap(), None);
     assert_eq!(store.session(nobody, session.id).await.unwrap(), None);
     assert_eq!(store.sessions(nobody, at(0)).await.unwrap(), []);
     assert_eq!(
@@ -149,7 +145,7 @@ pub(super) async fn nobody_is_found_by_nothing(store: Shared) {
     assert_eq!(rotated, Rotated::Refused);
     store.put_one_time(&one_time(nobody, 10)).await.unwrap();
     assert_eq!(store.delete_player(nobody, at(0)).await.unwrap(), []);
-    assert_eq!(store.revocations_since(at(-1)).await.unwrap(), []);
+    assert_eq!(revocations(&*store, -1).await, []);
     assert_eq!(store.audit_of(nobody, None, 9).await.unwrap(), []);
     assert!(!store.revoke_signing_key("none", at(0)).await.unwrap());
 }
@@ -277,18 +273,60 @@ pub(super) async fn devices_are_known_with_their_keys(store: Shared) {
     let id = player(&*store).await;
     let bound = device(Some("key"));
     assert_eq!(store.device(id, &bound.hash).await.unwrap(), None);
-    let before = store.touch_device(id, &device(None), at(1)).await.unwrap();
-    assert_eq!(before, None);
-    assert!(store.device(id, &bound.hash).await.unwrap().is_some());
-    let before = store.touch_device(id, &bound, at(2)).await.unwrap();
-    assert_eq!(before, Some(device(None)));
+    assert!(sign_in(&*store, id, &device(None), 1).await);
+    let known = store.device(id, &bound.hash).await.unwrap();
+    assert_eq!(known, Some(device(None)));
+    assert!(!sign_in(&*store, id, &bound, 2).await);
     // A sign-in without the key does not take it away.
-    let before = store.touch_device(id, &device(None), at(3)).await.unwrap();
-    assert_eq!(before, Some(bound.clone()));
-    let before = store.touch_device(id, &device(None), at(4)).await.unwrap();
-    assert_eq!(before, Some(bound.clone()));
+    assert!(!sign_in(&*store, id, &device(None), 3).await);
+    let known = store.device(id, &bound.hash).await.unwrap();
+    assert_eq!(known, Some(bound.clone()));
     let other = player(&*store).await;
     assert_eq!(store.device(other, &bound.hash).await.unwrap(), None);
+}
+
+/// Signs in on a device; whether it was not known.
+async fn sign_in(store: &dyn Store, player: PlayerId, device: &Device, seconds: i64) -> bool {
+    let session = new_session(player, seconds);
+    let line = line(player, seconds);
+    let opened = store.open_session(&session, Some(device), &line).await;
+    opened.unwrap().unwrap().is_new_device
+}
+
+pub(super) async fn an_account_knows_so_many_devices(store: Shared) {
+    let bound = device(Some("key"));
+    let new = NewPlayer {
+        identity: Identity {
+            kind: IdentityKind::Device,
+            hash: bound.hash,
+            label: b"sealed label".to_vec(),
+        },
+        ..newcomer()
+    };
+    assert!(store.create_player(&new).await.unwrap());
+    assert!(sign_in(&*store, new.id, &bound, 0).await);
+    let other = |number: u8| Device {
+        hash: IdentityHash([100 + number; 32]),
+        ..device(None)
+    };
+    let most = u8::try_from(MOST_DEVICES).unwrap();
+    for number in 0..most {
+        assert!(sign_in(&*store, new.id, &other(number), 1 + i64::from(number)).await);
+    }
+    // One that is known makes no room; one more does, of the one that was away for longest.
+    assert!(!sign_in(&*store, new.id, &other(0), 200).await);
+    assert!(sign_in(&*store, new.id, &other(most), 201).await);
+    let mut forgotten = Vec::new();
+    for number in 0..=most {
+        let device = other(number);
+        if store.device(new.id, &device.hash).await.unwrap().is_none() {
+            forgotten.push(number);
+        }
+    }
+    assert_eq!(forgotten, [1]);
+    // What the account signs in with stays, with its key.
+    let known = store.device(new.id, &bound.hash).await.unwrap();
+    assert_eq!(known, Some(bound));
 }
 
 pub(super) async fn a_mailed_secret_is_good_once(store: Shared) {

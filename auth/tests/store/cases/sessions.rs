@@ -2,13 +2,13 @@
 
 use auth::ids::SessionId;
 use auth::live::Revocation;
-use auth::store::{NewPlayer, Rotate, Rotated, Session, Status, Which};
+use auth::store::{MOST_SESSIONS, NewPlayer, Opened, Rotate, Rotated, Session, Status, Which};
 use futures::future::join_all;
 use jiff::SignedDuration;
 
 use super::{
-    Shared, at, device, hash, line, new_session, newcomer, one_time, passkey, player, rotate,
-    session, totp,
+    Shared, at, device, hash, line, new_session, newcomer, one_time, passkey, player, revocations,
+    rotate, session, totp,
 };
 
 pub(super) async fn a_session_is_as_it_was_opened(store: Shared) {
@@ -26,7 +26,8 @@ pub(super) async fn a_session_is_as_it_was_opened(store: Shared) {
         methods: Vec::new(),
         ..new_session(id, 1)
     };
-    assert!(store.open_session(&plain, &line(id, 1)).await.unwrap());
+    let opening = store.open_session(&plain, None, &line(id, 1)).await;
+    assert_eq!(opening.unwrap(), Some(Opened::default()));
     let (known, _) = store.session(id, plain.id).await.unwrap().unwrap();
     assert_eq!(known, plain);
     // Newest first.
@@ -40,10 +41,35 @@ pub(super) async fn a_session_is_as_it_was_opened(store: Shared) {
     // The first has expired by then, to the microsecond.
     assert_eq!(store.sessions(id, opened.expires).await.unwrap(), [plain]);
     assert!(store.session(id, opened.id).await.unwrap().is_some());
-    for seconds in 2..110 {
+}
+
+pub(super) async fn an_account_has_so_many_sessions(store: Shared) {
+    let id = player(&*store).await;
+    let bystander = session(&*store, player(&*store).await, 0).await;
+    let first = session(&*store, id, 0).await;
+    let most = i64::from(MOST_SESSIONS);
+    for seconds in 1..most {
         session(&*store, id, seconds).await;
     }
-    assert_eq!(store.sessions(id, at(110)).await.unwrap().len(), 100);
+    assert_eq!(revocations(&*store, 0).await, []);
+    let open = async |seconds| {
+        let new = new_session(id, seconds);
+        let opened = store.open_session(&new, None, &line(id, seconds)).await;
+        (new, opened.unwrap().unwrap().ended)
+    };
+    let (last, ended) = open(most).await;
+    assert_eq!(sessions_of(&ended), [first.id]);
+    assert_eq!(revocations(&*store, 0).await, ended);
+    let (known, _) = store.session(id, first.id).await.unwrap().unwrap();
+    assert_eq!(known.revoked, Some(at(most)));
+    let live = store.sessions(id, at(most)).await.unwrap();
+    assert_eq!((live.len(), &live[0]), (100, &last));
+    // What has ended makes room.
+    let which = Which::One(last.id);
+    store.end_sessions(id, which, at(most)).await.unwrap();
+    assert_eq!(open(most + 1).await.1, []);
+    let left = store.sessions(bystander.player, at(most)).await.unwrap();
+    assert_eq!(left, [bystander]);
 }
 
 fn sessions_of(revocations: &[Revocation]) -> Vec<SessionId> {
@@ -83,7 +109,7 @@ pub(super) async fn sessions_end_as_asked(store: Shared) {
     assert_eq!(sessions_of(&last), [opened[3].id]);
     assert_eq!(store.sessions(id, at(13)).await.unwrap(), []);
 
-    let written = store.revocations_since(at(10)).await.unwrap();
+    let written = revocations(&*store, 10).await;
     assert_eq!(written.len(), 4);
     assert!(
         ended
@@ -143,7 +169,12 @@ pub(super) async fn a_live_session_plays_somewhere(store: Shared) {
 
 pub(super) async fn a_token_that_nobody_uses_lapses(store: Shared) {
     let id = player(&*store).await;
-    let opened = session(&*store, id, 0).await;
+    let opened = Session {
+        lapses: at(100),
+        ..new_session(id, 0)
+    };
+    let opening = store.open_session(&opened, None, &line(id, 0)).await;
+    assert!(opening.unwrap().is_some());
     let hour = |generation, seconds| Rotate {
         idle: std::time::Duration::from_secs(100),
         ..rotate(&opened, generation, 1, seconds)
@@ -151,15 +182,66 @@ pub(super) async fn a_token_that_nobody_uses_lapses(store: Shared) {
     // Each use begins the time anew; to the microsecond.
     for (generation, seconds) in [(0, 99), (1, 198), (2, 297)] {
         let rotated = store.rotate(&hour(generation, seconds)).await.unwrap();
-        assert!(matches!(rotated, Rotated::Next { .. }), "{rotated:?}");
+        let Rotated::Next { session, .. } = rotated else {
+            panic!("{rotated:?}");
+        };
+        assert_eq!(session.lapses, at(seconds + 100));
     }
     assert_eq!(store.rotate(&hour(3, 397)).await.unwrap(), Rotated::Refused);
+    // It is live for nobody: neither listed, nor assigned, nor ended.
+    let just_before = at(397) - SignedDuration::from_micros(1);
+    let (known, _) = store.session(id, opened.id).await.unwrap().unwrap();
+    assert!(known.is_live(just_before) && !known.is_live(at(397)));
+    assert_eq!(store.sessions(id, just_before).await.unwrap(), [known]);
+    assert_eq!(store.sessions(id, at(397)).await.unwrap(), []);
+    let assigned = store.assign_server(id, opened.id, Some("a"), at(397)).await;
+    assert!(!assigned.unwrap());
+    for which in [
+        Which::All,
+        Which::One(opened.id),
+        Which::Family(opened.family),
+    ] {
+        let ended = store.end_sessions(id, which, at(397)).await.unwrap();
+        assert_eq!(ended, []);
+    }
     let just = Rotate {
-        now: at(397) - SignedDuration::from_micros(1),
+        now: just_before,
         ..hour(3, 0)
     };
     let rotated = store.rotate(&just).await.unwrap();
     assert!(matches!(rotated, Rotated::Next { .. }), "{rotated:?}");
+    // Never beyond the end of the session.
+    let last = Rotate {
+        idle: std::time::Duration::MAX,
+        ..hour(4, 400)
+    };
+    let rotated = store.rotate(&last).await.unwrap();
+    let Rotated::Next { session, .. } = rotated else {
+        panic!("{rotated:?}");
+    };
+    assert_eq!(session.lapses, opened.expires);
+}
+
+pub(super) async fn an_end_of_everything_covers_clocks_that_are_ahead(store: Shared) {
+    for is_removed in [false, true] {
+        let id = player(&*store).await;
+        let refreshed = session(&*store, id, 20).await;
+        session(&*store, id, 30).await;
+        let rotated = store.rotate(&rotate(&refreshed, 0, 1, 40)).await.unwrap();
+        assert!(matches!(rotated, Rotated::Next { .. }), "{rotated:?}");
+        let ended = if is_removed {
+            store.delete_player(id, at(5)).await.unwrap()
+        } else {
+            store.set_status(id, Status::Disabled, at(5)).await.unwrap()
+        };
+        assert_eq!((ended.len(), ended[0].at), (1, at(40)), "{is_removed}");
+        assert!(revocations(&*store, 5).await.contains(&ended[0]));
+    }
+    // A session that has begun and was never refreshed counts, too.
+    let id = player(&*store).await;
+    session(&*store, id, 30).await;
+    let ended = store.set_status(id, Status::Disabled, at(5)).await.unwrap();
+    assert_eq!(ended[0].at, at(30));
 }
 
 pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
@@ -171,7 +253,7 @@ pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
         (ended[0].player, ended[0].session, ended[0].at),
         (id, None, at(5))
     );
-    assert_eq!(store.revocations_since(at(0)).await.unwrap(), ended);
+    assert_eq!(revocations(&*store, 0).await, ended);
     assert_eq!(
         store.player(id).await.unwrap().unwrap().status,
         Status::Disabled
@@ -181,7 +263,8 @@ pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
     assert_eq!(refused, Rotated::Refused);
     // Its owner was just signing in.
     let late = new_session(id, 6);
-    assert!(!store.open_session(&late, &line(id, 6)).await.unwrap());
+    let opening = store.open_session(&late, None, &line(id, 6)).await;
+    assert_eq!(opening.unwrap(), None);
     assert_eq!(store.session(id, late.id).await.unwrap(), None);
 
     // What ended stays so.
@@ -191,7 +274,8 @@ pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
     );
     let refused = store.rotate(&rotate(&opened, 0, 1, 8)).await.unwrap();
     assert_eq!(refused, Rotated::Refused);
-    assert!(store.open_session(&late, &line(id, 9)).await.unwrap());
+    let opening = store.open_session(&late, None, &line(id, 9)).await;
+    assert!(opening.unwrap().is_some());
 
     // Signing in, refreshing and disabling at once: nothing is live in the end.
     for round in 0..8 {
@@ -202,7 +286,7 @@ pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
         let token = rotate(&opened, 0, 1, 2);
         let (ended, opening, rotated) = futures::join!(
             store.set_status(id, Status::Disabled, at(3)),
-            store.open_session(&new, &entry),
+            store.open_session(&new, None, &entry),
             store.rotate(&token),
         );
         assert_eq!(ended.unwrap().len(), 1);
@@ -220,10 +304,13 @@ pub(super) async fn a_removed_account_leaves_its_log_alone(store: Shared) {
     let code = hash();
     store.set_totp(id, Some(&totp), &[code]).await.unwrap();
     store.put_passkey(id, &passkey(1)).await.unwrap();
-    store.touch_device(id, &device(None), at(0)).await.unwrap();
     let secret = one_time(id, 100);
     store.put_one_time(&secret).await.unwrap();
-    let opened = session(&*store, id, 0).await;
+    let opened = new_session(id, 0);
+    let on_a_device = device(None);
+    let entry = line(id, 0);
+    let opening = store.open_session(&opened, Some(&on_a_device), &entry);
+    assert!(opening.await.unwrap().is_some());
     let bystander = player(&*store).await;
 
     let ended = store.delete_player(id, at(5)).await.unwrap();
@@ -232,7 +319,7 @@ pub(super) async fn a_removed_account_leaves_its_log_alone(store: Shared) {
         (ended[0].player, ended[0].session, ended[0].at),
         (id, None, at(5))
     );
-    assert_eq!(store.revocations_since(at(0)).await.unwrap(), ended);
+    assert_eq!(revocations(&*store, 0).await, ended);
     assert_eq!(store.player(id).await.unwrap(), None);
     assert_eq!(store.player_by(&new.identity.hash).await.unwrap(), None);
     assert_eq!(store.identities(id).await.unwrap(), []);
@@ -334,11 +421,11 @@ pub(super) async fn a_thief_ends_the_session(store: Shared) {
     let opened = session(&*store, id, 1).await;
     store.rotate(&rotate(&opened, 0, 1, 20)).await.unwrap();
     let reused = store.rotate(&rotate(&opened, 0, 2, 21)).await.unwrap();
-    let Rotated::Reused(revocations) = reused else {
+    let Rotated::Reused(ended) = reused else {
         panic!("{reused:?}");
     };
-    assert_eq!(sessions_of(&revocations), [opened.id]);
-    assert_eq!(store.revocations_since(at(0)).await.unwrap(), revocations);
+    assert_eq!(sessions_of(&ended), [opened.id]);
+    assert_eq!(revocations(&*store, 0).await, ended);
     for (generation, client) in [(0, 1), (0, 2), (1, 1), (1, 2)] {
         let after = store.rotate(&rotate(&opened, generation, client, 22)).await;
         assert_eq!(after.unwrap(), Rotated::Refused);
@@ -382,9 +469,9 @@ pub(super) async fn of_many_at_once_one_spends_the_token(store: Shared) {
     for one in rotated {
         match one.unwrap() {
             Rotated::Next { .. } => counts[0] += 1,
-            Rotated::Reused(revocations) => {
+            Rotated::Reused(ended) => {
                 counts[1] += 1;
-                assert_eq!(sessions_of(&revocations), [opened.id]);
+                assert_eq!(sessions_of(&ended), [opened.id]);
             }
             Rotated::Refused => counts[2] += 1,
             again @ Rotated::Again { .. } => panic!("{again:?}"),
@@ -393,7 +480,7 @@ pub(super) async fn of_many_at_once_one_spends_the_token(store: Shared) {
     assert_eq!(counts, [1, 1, 14]);
     let refused = store.rotate(&rotate(&opened, 1, 0, 20)).await.unwrap();
     assert_eq!(refused, Rotated::Refused);
-    assert_eq!(store.revocations_since(at(0)).await.unwrap().len(), 1);
+    assert_eq!(revocations(&*store, 0).await.len(), 1);
 }
 
 pub(super) async fn tokens_end_with_their_session(store: Shared) {
@@ -417,7 +504,7 @@ pub(super) async fn tokens_end_with_their_session(store: Shared) {
     assert!(matches!(next, Rotated::Next { .. }));
     // Expired, and nobody's theft.
     assert_eq!(store.rotate(&expired).await.unwrap(), Rotated::Refused);
-    assert_eq!(store.revocations_since(at(0)).await.unwrap(), []);
+    assert_eq!(revocations(&*store, 0).await, []);
 
     let opened = session(&*store, id, 0).await;
     let which = Which::One(opened.id);

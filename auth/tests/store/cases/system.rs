@@ -5,7 +5,7 @@ use auth::store::{Audit, Purged, SigningKey, Which};
 use futures::future::join_all;
 use uuid::Uuid;
 
-use super::{Shared, at, line, one_time, player, session};
+use super::{Shared, at, line, one_time, player, revocations, session};
 
 /// More rows than there are.
 const EVERYTHING: u32 = 10_000;
@@ -19,12 +19,32 @@ pub(super) async fn revocations_are_listed_in_order(store: Shared) {
         expected.extend(store.end_sessions(id, which, at(seconds)).await.unwrap());
     }
     expected.sort_by_key(|one| one.at);
-    assert_eq!(store.revocations_since(at(0)).await.unwrap(), expected);
-    assert_eq!(
-        store.revocations_since(at(20)).await.unwrap(),
-        expected[1..]
-    );
-    assert_eq!(store.revocations_since(at(31)).await.unwrap(), []);
+    assert_eq!(revocations(&*store, 0).await, expected);
+    assert_eq!(revocations(&*store, 20).await, expected[1..]);
+    assert_eq!(revocations(&*store, 31).await, []);
+}
+
+pub(super) async fn revocations_of_one_moment_come_page_by_page(store: Shared) {
+    let id = player(&*store).await;
+    for _ in 0..7 {
+        session(&*store, id, 0).await;
+    }
+    let mut expected = store.end_sessions(id, Which::All, at(1)).await.unwrap();
+    expected.sort_by_key(|one| one.id);
+    let later = session(&*store, id, 0).await;
+    let later = Which::One(later.id);
+    expected.extend(store.end_sessions(id, later, at(2)).await.unwrap());
+    let mut told = Vec::new();
+    let (mut since, mut after) = (at(1), Uuid::nil());
+    for expected in [3, 3, 2, 0] {
+        let page = store.revocations_since(since, after, 3).await.unwrap();
+        assert_eq!(page.len(), expected);
+        if let Some(last) = page.last() {
+            (since, after) = (last.at, last.id);
+        }
+        told.extend(page);
+    }
+    assert_eq!(told, expected);
 }
 
 fn key(id: &str, activates: i64) -> SigningKey {
