@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::metadata::errors::InvalidMetadataValue;
 use tonic::transport::{Channel, Endpoint};
+use tracing::Instrument as _;
 use wire::auth_client::AuthClient;
 use wire::watch_response::Event;
 
@@ -223,13 +224,16 @@ impl Follower {
     async fn stream(&self) -> Ended {
         let opened = Instant::now();
         let mut request = tonic::Request::new(wire::WatchRequest {});
+        let span = runtime::trace::client("muster.auth.v1.Auth", "Watch");
+        span.in_scope(|| runtime::trace::inject(request.metadata_mut().as_mut()));
         if let Some(value) = &self.authorization {
             request
                 .metadata_mut()
                 .insert("authorization", value.clone());
         }
         let call = async { self.client.clone().watch(request).await };
-        let mut stream = match tokio::time::timeout(self.settings.open, call).await {
+        let opened_in_time = tokio::time::timeout(self.settings.open, call);
+        let mut stream = match opened_in_time.instrument(span).await {
             Ok(Ok(response)) => response.into_inner(),
             Ok(Err(status)) => return status.into(),
             Err(_) => return Ended::Late,

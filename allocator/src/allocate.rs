@@ -20,6 +20,7 @@ use kube::{Api, Client};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::call::Limits;
 use crate::commit::{self, Mark, Outcome, Write};
@@ -215,7 +216,8 @@ impl Allocator {
         let seed = mix(crds::names::hash(id.as_bytes()));
         for attempt in 0..TRIES {
             let draw = Draw::of(seed, attempt, self.contention());
-            let reservation = match self.reserve(request, draw).await {
+            let span = runtime::span!("choose game server", muster.attempt = attempt);
+            let reservation = match self.reserve(request, draw).instrument(span).await {
                 Ok(reservation) => reservation,
                 Err(Missing::Stale(choice)) => {
                     self.refresh(&choice.key).await?;
@@ -300,13 +302,25 @@ impl Allocator {
     ) -> oneshot::Receiver<Finished> {
         let (sender, receiver) = oneshot::channel::<Finished>();
         let this = self.clone();
+        // Here, where the request is known that it belongs to.
+        let span = runtime::span!(
+            "write allocation",
+            otel.kind = "client",
+            k8s.namespace.name = &*write.key.namespace,
+            muster.game_server = &*write.key.name,
+            muster.allocation_id = write.id,
+            muster.outcome = tracing::field::Empty,
+        );
         self.0.tasks.spawn(async move {
             let inner = &this.0;
             let in_flight = inner.metrics.commit_began();
             let api = this.api(&write.key.namespace);
             let limits = &inner.bounds.commit;
-            let outcome = commit::commit(&api, &write, limits, || sender.is_closed()).await;
-            drop(in_flight);
+            let outcome = commit::commit(&api, &write, limits, || sender.is_closed())
+                .instrument(span.clone())
+                .await;
+            span.record("muster.outcome", told(&outcome));
+            drop((in_flight, span));
             this.record(&write, reservation, &outcome);
             let (is_committed, is_nothing) = match &outcome {
                 Ok(Outcome::Committed(_)) => (true, false),
@@ -366,14 +380,7 @@ impl Allocator {
             Err(_) => Release::Free,
         };
         reservation.finish(release);
-        self.0.metrics.commit_ended(match outcome {
-            Ok(Outcome::Committed(_)) => "committed",
-            Ok(Outcome::Lost) => "lost",
-            Ok(Outcome::Gone) => "gone",
-            Err(commit::Error::Refused { .. }) => "refused",
-            Err(commit::Error::Unavailable { .. }) => "unavailable",
-            Err(commit::Error::Abandoned { .. }) => "abandoned",
-        });
+        self.0.metrics.commit_ended(told(outcome));
     }
 
     fn abandoned(&self, write: &Write, outcome: &Result<Outcome, commit::Error>) {
@@ -409,6 +416,18 @@ impl Allocator {
         self.0
             .contention
             .update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+}
+
+/// What became of a write, for metrics and traces.
+const fn told(outcome: &Result<Outcome, commit::Error>) -> &'static str {
+    match outcome {
+        Ok(Outcome::Committed(_)) => "committed",
+        Ok(Outcome::Lost) => "lost",
+        Ok(Outcome::Gone) => "gone",
+        Err(commit::Error::Refused { .. }) => "refused",
+        Err(commit::Error::Unavailable { .. }) => "unavailable",
+        Err(commit::Error::Abandoned { .. }) => "abandoned",
     }
 }
 

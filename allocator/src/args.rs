@@ -22,6 +22,7 @@
 //! | `--shutdown-delay-seconds` | `ALLOCATOR_SHUTDOWN_DELAY_SECONDS` | 2 | still serving while the Service forgets this pod |
 //! | `--drain-timeout-seconds` | `ALLOCATOR_DRAIN_TIMEOUT_SECONDS` | 20 | longest time for what is in flight |
 //! | `--log-level` | `LOG_LEVEL` | info | level or directives |
+//! | `--otlp-endpoint` and others | `OTEL_*` | | where traces go; see [`TraceArgs`] |
 //!
 //! How to reach the API server comes from `KUBECONFIG`, `~/.kube/config` or the service account.
 //!
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use runtime::telemetry::LogArgs;
+use runtime::trace::TraceArgs;
 
 /// Hands out game servers.
 #[derive(Clone, Debug, clap::Parser)]
@@ -169,4 +171,8 @@ pub struct Args {
     /// Logs.
     #[command(flatten)]
     pub log: LogArgs,
+
+    /// Traces.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
+use tracing::Instrument as _;
 
 use crate::allocate::once::Had;
 use crate::allocate::{self, Allocated, Allocator};
@@ -95,7 +96,10 @@ impl MatchApi {
         let begin = Instant::now();
         let claim = players::claim(&message.namespace, &message.request_id).map_err(invalid)?;
         let joining = players::players(&message.players).map_err(invalid)?;
-        let of_match = players::of_match(&claim, &message.match_id, &joining).map_err(invalid)?;
+        let mut of_match =
+            players::of_match(&claim, &message.match_id, &joining).map_err(invalid)?;
+        // The game server goes on with the trace of this call.
+        of_match.trace_context = runtime::trace::current();
         let lifetime = players::lifetime(message.token_lifetime.as_ref()).map_err(invalid)?;
         let request = inner.compiler.compile_match(message).map_err(invalid)?;
         let mark = Mark {
@@ -154,7 +158,8 @@ impl MatchApi {
             return Ok(Vec::new());
         }
         let mint = tokens::mint(&self.0.keys, allocation, players, lifetime, deadline);
-        match mint.await {
+        let span = runtime::span!("mint connect tokens", muster.tokens = players.len());
+        match mint.instrument(span).await {
             Ok(tokens) => {
                 self.0.metrics.minted(tokens.len());
                 Ok(tokens)
@@ -217,6 +222,8 @@ fn to_wire(allocation: &Allocation) -> wire::Allocation {
         team: player.team.into(),
         // Those are not among its players: the server learns of them from their tokens alone.
         spectator: false,
+        // Whoever asks has traces of its own.
+        trace_context: String::new(),
     };
     let ports = allocation.ports.iter().map(|port| GameServerStatusPort {
         name: port.name.clone(),

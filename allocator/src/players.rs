@@ -28,6 +28,8 @@ pub struct Joining {
     pub player: Player,
     /// It watches, and does not play.
     pub is_spectator: bool,
+    /// The trace that it comes with, if it has one of its own.
+    pub trace: Option<String>,
 }
 
 /// The request that is meant.
@@ -54,11 +56,14 @@ pub fn of_match(claim: &Claim, match_id: &str, joining: &[Joining]) -> Result<Ma
         None if match_id.is_empty() => ids::named("match", &parts),
         None => return invalid("matchId", Rule::Uuid),
     };
-    let playing = joining.iter().filter(|each| !each.is_spectator);
+    let playing = || joining.iter().filter(|each| !each.is_spectator);
+    let trace = |each: &Joining| Some((each.player.player_id.clone(), each.trace.clone()?));
     Ok(Match {
         match_id: match_id.to_string(),
         request_id: claim.request_id.clone(),
-        players: playing.map(|each| each.player.clone()).collect(),
+        players: playing().map(|each| each.player.clone()).collect(),
+        trace_context: None,
+        player_traces: playing().filter_map(trace).collect(),
     })
 }
 
@@ -85,6 +90,7 @@ pub fn players(players: &[wire::Player]) -> Result<Vec<Joining>, Error> {
                 team,
             },
             is_spectator: player.spectator,
+            trace: runtime::trace::parse(&player.trace_context),
         })
     })
     .collect()
@@ -123,6 +129,7 @@ mod tests {
             player_id: player_id.to_owned(),
             team,
             spectator: false,
+            trace_context: String::new(),
         }
     }
 
@@ -201,6 +208,21 @@ mod tests {
         let claim = claim("games", "r-1").unwrap();
         let expected = of_match(&claim, "", &joining).unwrap().players;
         assert_eq!(expected, [joining[1].player.clone()]);
+    }
+
+    #[test]
+    fn a_player_may_bring_a_trace_of_its_own() {
+        let context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let other = "0190a5b2-7c1e-7d3a-9f00-1234567890ac";
+        let of = |id, trace_context: &str| wire::Player {
+            trace_context: trace_context.to_owned(),
+            ..player(id, 0)
+        };
+        let joining = players(&[of(ID, context), of(other, "00-made-up-01")]).unwrap();
+        let claim = claim("games", "r-1").unwrap();
+        let traces = of_match(&claim, "", &joining).unwrap().player_traces;
+        let expected = [(ID.to_owned(), context.to_owned())];
+        assert_eq!(traces, expected.into());
     }
 
     #[test]

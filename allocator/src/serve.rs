@@ -4,6 +4,7 @@ use axum::Router;
 use proto::allocation::allocation_service_server::AllocationServiceServer;
 use proto::muster::allocation::v1::allocator_server::AllocatorServer;
 use runtime::serve::Count;
+use runtime::trace::ServerSpans;
 use tonic::server::NamedService;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
@@ -36,8 +37,12 @@ pub fn router(api: Api, matches: MatchApi, health: HealthServer<impl Health>) ->
     crate::rest::router(api)
         .route_service(&path(&grpc), grpc)
         .route_service(&path(&matches), matches)
+        .layer(ServerSpans)
+        // Health is asked for all the time, and no part of anybody's trace.
         .route_service(&path(&health), health)
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod traces;

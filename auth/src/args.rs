@@ -19,6 +19,7 @@
 //! | `--shutdown-delay-seconds` | `AUTH_SHUTDOWN_DELAY_SECONDS` | 2 | still serving while the Service forgets this pod |
 //! | `--drain-timeout-seconds` | `AUTH_DRAIN_TIMEOUT_SECONDS` | 20 | longest time for what is in flight |
 //! | `--log-level` | `LOG_LEVEL` | info | level or directives |
+//! | `--otlp-endpoint` and others | `OTEL_*` | | where traces go; see [`TraceArgs`] |
 //!
 //! Addresses of databases hold passwords: they are secrets, named `database.url`,
 //! `database.replica-url`, `database.migration-url` and `valkey.urls`.
@@ -27,6 +28,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use runtime::telemetry::LogArgs;
+use runtime::trace::TraceArgs;
 use url::Url;
 
 /// Accounts, tokens and sessions of players.
@@ -146,6 +148,10 @@ pub struct Args {
     /// Logging.
     #[command(flatten)]
     pub log: LogArgs,
+
+    /// Traces.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// What else it can do, with the same databases and secrets.

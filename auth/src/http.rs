@@ -123,6 +123,7 @@ pub fn router(service: Service, edge: Edge) -> Router {
         .method_not_allowed_fallback(caller::wrong_method)
         .layer(axum::middleware::map_response(harden))
         .layer(DefaultBodyLimit::max(BODY_SIZE))
+        .layer(runtime::trace::ServerSpans)
         .with_state(state)
 }
 

@@ -11,6 +11,7 @@ use proto::muster::auth::v1::auth_server::AuthServer;
 use runtime::admin::Admin;
 use runtime::serve::{Count, Server};
 use runtime::tls::{Files, Reloading};
+use runtime::trace::ServerSpans;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -254,6 +255,8 @@ fn grpc_router(assembled: &Assembled, edge: &Edge) -> Router {
     let (_, health) = tonic_health::server::health_reporter();
     Router::new()
         .route_service(&path(&api), api)
+        .layer(ServerSpans)
+        // Health is asked for all the time, and no part of anybody's trace.
         .route_service(&path(&health), health)
 }
 

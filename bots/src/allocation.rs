@@ -107,6 +107,7 @@ fn request(order: &Order, players: usize) -> Result<AllocateRequest, Error> {
                 player_id: uuid()?,
                 team: 0,
                 spectator: false,
+                trace_context: String::new(),
             })
         })
         .collect::<Result<_, Error>>()?;

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use runtime::service::{self, Threads};
+use runtime::telemetry::Telemetry;
 
 /// Game servers for multiplayer games on Kubernetes, and on a laptop.
 #[derive(Debug, Parser)]
@@ -61,21 +62,23 @@ fn main() -> ExitCode {
         Command::SdkServer(words) => service::main_from(
             words.of("muster sdk-server"),
             Threads::One,
-            |args: &sdk_server::Args| &args.log,
+            |args: &sdk_server::Args| Telemetry::logs(&args.log),
             sdk_server::Config::try_from,
             sdk_server::run,
         ),
         Command::SimpleServer(words) => service::main_from(
             words.of("muster simple-server"),
             Threads::One,
-            |args: &gameserver::echo::args::CommandLine| &args.0.log,
+            |args: &gameserver::echo::args::CommandLine| Telemetry::logs(&args.0.log),
             |args| gameserver::echo::config::Config::try_from(args.0),
             gameserver::echo::run,
         ),
         Command::ArenaServer(words) => service::main_from(
             words.of("muster arena-server"),
             Threads::One,
-            |args: &gameserver::arena::args::Args| &args.log,
+            |args: &gameserver::arena::args::Args| {
+                Telemetry::logs(&args.log).and_traces("arena-server", &args.trace)
+            },
             gameserver::arena::config::Config::try_from,
             gameserver::arena::run,
         ),

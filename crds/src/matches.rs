@@ -21,6 +21,12 @@ pub struct Match {
     /// Whom to expect; others may come later.
     #[serde(default)]
     pub players: Vec<Player>,
+    /// The trace in which the server was allocated, as `traceparent` of W3C Trace Context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_context: Option<String>,
+    /// The same of players who have a trace of their own, by their ids.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub player_traces: BTreeMap<String, String>,
 }
 
 /// A player of a match.

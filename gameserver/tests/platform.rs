@@ -23,6 +23,7 @@ use proto::muster::sdk::v1::{
     Match, Player, PlayerJoinedRequest, PlayerJoinedResponse, PlayerLeftRequest,
     PlayerLeftResponse, WatchMatchRequest, WatchMatchResponse,
 };
+use runtime::trace::collector::Collector;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::Stream;
@@ -30,8 +31,12 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 const MATCH: [u8; 16] = [6; 16];
+
+/// The trace in which the server was allocated.
+const ALLOCATION: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// Longest wait for anything here.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -165,11 +170,13 @@ impl Muster for Fake {
         let player = Player {
             player_id: "00000000-0000-0000-0000-000000000001".to_owned(),
             team: 0,
+            trace_context: String::new(),
         };
         let assigned = Match {
             match_id: MATCH.to_vec(),
             players: vec![player],
             allocation_time: None,
+            trace_context: ALLOCATION.to_owned(),
         };
         for answer in [None, Some(assigned)] {
             let answer = WatchMatchResponse { r#match: answer };
@@ -263,6 +270,25 @@ async fn a_match_that_nobody_comes_to_is_reported_until_the_platform_has_it() {
             "EndMatch \"Abandoned\" Shutdown"
         ]
     );
+}
+
+#[tokio::test]
+async fn a_match_is_a_part_of_the_trace_of_its_allocation() {
+    let collector = Collector::start().await.unwrap();
+    let (layer, exporter) = runtime::trace::pipeline("arena-server", &collector.args()).unwrap();
+    // For this thread, where the control plane is.
+    let subscriber = tracing_subscriber::registry().with(layer);
+    let _traced = tracing::subscriber::set_default(subscriber);
+    let fake = Fake::default();
+    let port = serve(&fake, true).await;
+    let config = config(port, &["--wait-seconds=1"]);
+    let run = gameserver::arena::run(config, CancellationToken::new());
+    let run = exporter.during(run);
+    tokio::time::timeout(LIMIT, run).await.unwrap().unwrap();
+    let span = collector.span("match").unwrap();
+    let trace = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128;
+    assert_eq!(span.trace_id, trace.to_be_bytes());
+    assert_eq!(span.parent_span_id, 0xb7ad_6b71_6920_3331_u64.to_be_bytes());
 }
 
 #[tokio::test]

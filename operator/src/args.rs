@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use runtime::telemetry::LogArgs;
+use runtime::trace::TraceArgs;
 
 /// Controllers and SDK hub of Muster.
 #[derive(Clone, Debug, clap::Parser)]
@@ -12,6 +13,10 @@ pub struct Args {
     /// Settings of the log.
     #[command(flatten)]
     pub log: LogArgs,
+
+    /// Settings of traces.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 
     /// Address of health and metrics.
     #[arg(long, env = "OPERATOR_ADMIN_ADDRESS", default_value = "0.0.0.0:8080")]

@@ -62,6 +62,7 @@ impl TryFrom<Args> for Config {
     fn try_from(args: Args) -> Result<Self, Problems> {
         let Args {
             log: _,
+            trace: _,
             admin_address,
             hub_address,
             hub_endpoint,

@@ -15,10 +15,25 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// What must be true before a service is ready, and its metrics.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Admin {
     gates: Arc<Mutex<BTreeMap<&'static str, Option<String>>>>,
     registry: Registry,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        let registry = Registry::new();
+        #[cfg(feature = "trace")]
+        if let Some(counts) = crate::trace::counts() {
+            // The registry is empty, so that the name is not taken.
+            registry.register(Box::new(counts.clone())).ok();
+        }
+        Self {
+            gates: Arc::default(),
+            registry,
+        }
+    }
 }
 
 impl Admin {

@@ -14,3 +14,5 @@ pub mod shutdown;
 pub mod telemetry;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "trace")]
+pub mod trace;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry::LogArgs;
+use crate::telemetry::Telemetry;
 
 /// Exit code for bad configuration (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
@@ -31,7 +31,7 @@ pub enum Threads {
 /// logged and becomes exit code 1.
 pub fn main<Args, Config, Error>(
     threads: Threads,
-    log: impl FnOnce(&Args) -> &LogArgs,
+    telemetry: impl FnOnce(&Args) -> Telemetry<'_>,
     config: impl FnOnce(Args) -> Result<Config, Problems>,
     run: impl AsyncFnOnce(Config, CancellationToken) -> Result<(), Error>,
 ) -> ExitCode
@@ -39,14 +39,14 @@ where
     Args: Parser,
     Error: std::error::Error + 'static,
 {
-    main_from(std::env::args_os(), threads, log, config, run)
+    main_from(std::env::args_os(), threads, telemetry, config, run)
 }
 
 /// [`main`] with another command line than the process's; its first word is the program's name.
 pub fn main_from<Args, Config, Error>(
     command_line: impl IntoIterator<Item = OsString>,
     threads: Threads,
-    log: impl FnOnce(&Args) -> &LogArgs,
+    telemetry: impl FnOnce(&Args) -> Telemetry<'_>,
     config: impl FnOnce(Args) -> Result<Config, Problems>,
     run: impl AsyncFnOnce(Config, CancellationToken) -> Result<(), Error>,
 ) -> ExitCode
@@ -67,7 +67,7 @@ where
             return code;
         }
     };
-    crate::telemetry::init(log(&args));
+    let sending = crate::telemetry::init(telemetry(&args));
     let config = match config(args) {
         Ok(config) => config,
         Err(Problems(problems)) => {
@@ -91,7 +91,8 @@ where
         .and_then(|runtime| {
             let result = runtime.block_on(async {
                 let token = crate::shutdown::token().map_err(|error| error.to_string())?;
-                run(config, token).await.map_err(|error| chain(&error))
+                let running = sending.during(run(config, token));
+                running.await.map_err(|error| chain(&error))
             });
             // A name lookup that nobody answers must not hold up the end of the process.
             runtime.shutdown_background();

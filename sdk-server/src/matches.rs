@@ -3,6 +3,8 @@
 //! The allocator writes the match into an annotation, as JSON; the names of its fields are those
 //! of `crds::matches`, which this crate leaves out to stay small.
 
+use std::collections::BTreeMap;
+
 use proto::Uuid;
 use proto::agones::dev::sdk::GameServer;
 use proto::muster::sdk::v1::{Match, Player, WatchMatchResponse};
@@ -21,6 +23,10 @@ struct Written {
     match_id: String,
     #[serde(default)]
     players: Vec<WrittenPlayer>,
+    #[serde(default)]
+    trace_context: String,
+    #[serde(default)]
+    player_traces: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -56,12 +62,14 @@ pub(crate) fn annotation<'a>(object: &'a GameServer, key: &str) -> Option<&'a st
 fn parse(text: &str, allocated_at: Option<&str>) -> Option<Match> {
     let parsed = serde_json::from_str::<Written>(text)
         .ok()
-        .and_then(|written| Some((Uuid::parse(&written.match_id)?, written.players)));
-    let Some((match_id, players)) = parsed else {
+        .and_then(|written| Some((Uuid::parse(&written.match_id)?, written)));
+    let Some((match_id, mut written)) = parsed else {
         tracing::warn!("Ignored annotation {MATCH_ANNOTATION}: it holds no match");
         return None;
     };
-    let players = players.into_iter().map(|player| Player {
+    let traces = &mut written.player_traces;
+    let players = written.players.into_iter().map(|player| Player {
+        trace_context: traces.remove(&player.player_id).unwrap_or_default(),
         player_id: player.player_id,
         team: player.team,
     });
@@ -69,6 +77,7 @@ fn parse(text: &str, allocated_at: Option<&str>) -> Option<Match> {
         match_id: match_id.0.to_vec(),
         players: players.collect(),
         allocation_time: None,
+        trace_context: written.trace_context,
     };
     if let Some(time) = allocated_at.and_then(|text| text.parse::<jiff::Timestamp>().ok()) {
         let allocation_time = found.allocation_time.get_or_insert_default();
@@ -110,6 +119,18 @@ mod tests {
         let time = found.allocation_time.unwrap();
         assert_eq!((time.seconds, time.nanos), (1_767_323_045, 500_000_000));
         assert_eq!(current(&text, &object("Shutdown", &at)).r#match, None);
+    }
+
+    #[test]
+    fn traces_are_those_of_the_match_and_of_its_players() {
+        let text = format!(
+            r#"{{"matchId":"{ID}","players":[{{"playerId":"p"}},{{"playerId":"q"}}],
+            "traceContext":"of-match","playerTraces":{{"q":"of-q","r":"of-nobody"}}}}"#
+        );
+        let found = current(&text, &object("Allocated", &[])).r#match.unwrap();
+        assert_eq!(found.trace_context, "of-match");
+        let of_players = found.players.iter().map(|player| &*player.trace_context);
+        assert_eq!(of_players.collect::<Vec<_>>(), ["", "of-q"]);
     }
 
     #[test]

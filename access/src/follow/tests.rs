@@ -4,10 +4,12 @@ use std::io;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use hyper_util::rt::TokioIo;
+use runtime::trace::TraceArgs;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status as Code};
+use tracing_subscriber::layer::SubscriberExt as _;
 use uuid::Uuid;
 use wire::auth_server::{Auth, AuthServer};
 
@@ -22,6 +24,8 @@ type Stream = mpsc::Sender<Result<wire::WatchResponse, Code>>;
 /// An auth whose streams are written by the test.
 struct FakeAuth {
     streams: mpsc::Sender<Stream>,
+    /// The trace of the last stream.
+    trace: watch::Sender<Option<String>>,
 }
 
 macro_rules! fake_auth {
@@ -32,8 +36,10 @@ macro_rules! fake_auth {
 
             async fn watch(
                 &self,
-                _: Request<wire::WatchRequest>,
+                request: Request<wire::WatchRequest>,
             ) -> Result<Response<Self::WatchStream>, Code> {
+                self.trace
+                    .send_replace(runtime::trace::carried(request.metadata().as_ref()));
                 let (stream, messages) = mpsc::channel(16);
                 match self.streams.try_send(stream) {
                     Ok(()) => Ok(Response::new(ReceiverStream::new(messages))),
@@ -72,6 +78,7 @@ struct World {
     status: watch::Receiver<Status>,
     changes: broadcast::Receiver<Arc<PlayerChange>>,
     streams: mpsc::Receiver<Stream>,
+    trace: watch::Receiver<Option<String>>,
     stop: CancellationToken,
     start: Instant,
     _clock: runtime::clock::Guard,
@@ -95,8 +102,9 @@ impl World {
         let clock = runtime::clock::virtual_time(start());
         let (connections, accepted) = mpsc::channel::<io::Result<DuplexStream>>(16);
         let (streams, streams_of_test) = mpsc::channel(waiting);
+        let (trace, trace_of_test) = watch::channel(None);
         let server = tonic::transport::Server::builder()
-            .add_service(AuthServer::new(FakeAuth { streams }))
+            .add_service(AuthServer::new(FakeAuth { streams, trace }))
             .serve_with_incoming(ReceiverStream::new(accepted));
         tokio::spawn(server);
         let connect = tower::service_fn(move |_: http::Uri| {
@@ -119,6 +127,7 @@ impl World {
             status: follower.status(),
             changes: follower.changes(),
             streams: streams_of_test,
+            trace: trace_of_test,
             stop: stop.clone(),
             start: Instant::now(),
             _clock: clock,
@@ -348,4 +357,23 @@ async fn it_ends_when_it_is_told() {
 fn an_address_has_time_limits() {
     assert!(endpoint("http://auth:9000").is_ok());
     assert!(endpoint("not an address").is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn auth_hears_of_the_trace_that_a_stream_is_a_part_of() {
+    let mut world = World::new(1);
+    world.stream().await;
+    assert_eq!(*world.trace.borrow(), None);
+    drop(world);
+
+    let args = TraceArgs {
+        // Nothing is sent: there is nobody who does it.
+        otlp_endpoint: "http://localhost:4317".parse().unwrap(),
+        ..TraceArgs::default()
+    };
+    let (layer, _exporter) = runtime::trace::pipeline("test", &args).unwrap();
+    let _traced = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let mut world = World::new(1);
+    world.stream().await;
+    assert!(world.trace.borrow().is_some());
 }

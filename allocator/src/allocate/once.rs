@@ -14,6 +14,7 @@ use std::time::Duration;
 use crds::allocation::SelectorState;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::{Allocated, Allocator, Cover, Error};
 use crate::commit::{self, Mark, Outcome, Write};
@@ -66,10 +67,13 @@ impl Hold<'_> {
             version: choice.version,
         };
         let (id, until) = (&self.id, self.until);
+        let span = runtime::span!("guard request", otel.kind = "client");
         self.guard = if let Some(guard) = &self.guard {
-            self.guards.change(guard, id, intent, until).await?
+            let change = self.guards.change(guard, id, intent, until);
+            change.instrument(span).await?
         } else {
-            self.guards.create(self.claim, id, intent, until).await?
+            let create = self.guards.create(self.claim, id, intent, until);
+            create.instrument(span).await?
         };
         Ok(self.guard.is_some())
     }
@@ -165,7 +169,12 @@ impl Allocator {
                 }
                 Err(error) => return Err(error),
             }
-            match self.follow(request, mark, &mut hold).await? {
+            let span = runtime::span!("follow other call");
+            match self
+                .follow(request, mark, &mut hold)
+                .instrument(span)
+                .await?
+            {
                 Followed::Had(server) => return self.had(server).map(Had::Before),
                 Followed::Free => {}
             }

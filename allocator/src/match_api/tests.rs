@@ -46,6 +46,7 @@ fn players(ids: &[&str]) -> Vec<wire::Player> {
         player_id: (*id).to_owned(),
         team: 1,
         spectator: false,
+        trace_context: String::new(),
     };
     ids.iter().map(player).collect()
 }

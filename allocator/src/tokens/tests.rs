@@ -47,6 +47,7 @@ fn players() -> Vec<Joining> {
             team,
         },
         is_spectator: team == 1,
+        trace: None,
     };
     (0..).zip(&PLAYERS).map(player).collect()
 }

@@ -23,6 +23,7 @@ use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::confidential::Confidential;
 use crate::error::{Code, Failure};
@@ -110,6 +111,7 @@ pub(super) async fn validate(
     let place = std::sync::Arc::clone(&state.sockets)
         .try_acquire_owned()
         .map_err(|_| Failure::overloaded(Duration::from_secs(5)))?;
+    let trace = runtime::trace::carried(&parts.headers);
     Ok(upgrade
         .read_buffer_size(BUFFER)
         .write_buffer_size(0)
@@ -118,7 +120,7 @@ pub(super) async fn validate(
         .max_frame_size(LARGEST)
         .on_upgrade(move |socket| {
             let tracker = state.edge.sockets.clone();
-            tracker.track_future(serve(state, socket, place))
+            tracker.track_future(serve(state, socket, trace, place))
         }))
 }
 
@@ -130,7 +132,13 @@ enum End {
     Close(u16, &'static str),
 }
 
-async fn serve(state: State, mut socket: WebSocket, _place: OwnedSemaphorePermit) {
+/// What is asked is a part of the trace that the upgrade came with, if it came with one.
+async fn serve(
+    state: State,
+    mut socket: WebSocket,
+    trace: Option<String>,
+    _place: OwnedSemaphorePermit,
+) {
     let mut news = state.service.news();
     let mut heard = Instant::now();
     let mut is_pinged = false;
@@ -142,7 +150,14 @@ async fn serve(state: State, mut socket: WebSocket, _place: OwnedSemaphorePermit
                     heard = Instant::now();
                     is_pinged = false;
                     match message {
-                        Message::Text(text) => Some(answer(&state, text.as_bytes()).await),
+                        Message::Text(text) => {
+                            let span = runtime::span!("WebSocket /validate", otel.kind = "server");
+                            if let Some(context) = &trace {
+                                runtime::trace::continue_from(&span, context);
+                            }
+                            let answer = answer(&state, text.as_bytes());
+                            Some(answer.instrument(span).await)
+                        }
                         Message::Binary(_) => {
                             break End::Close(close_code::UNSUPPORTED, "messages are text");
                         }

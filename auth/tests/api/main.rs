@@ -34,4 +34,5 @@ mod operations;
 mod sessions;
 mod socket;
 mod tokens;
+mod traces;
 mod world;

@@ -81,6 +81,28 @@ capabilities:
     - ALL
 {{- end }}
 
+{{/* The environment of traces; nothing without a collector. */}}
+{{- define "muster.traces" -}}
+{{- with .Values.telemetry -}}
+{{- if .otlpEndpoint -}}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .otlpEndpoint | quote }}
+- name: OTEL_TRACES_SAMPLER
+  value: {{ .sampler | quote }}
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ .samplerArg | quote }}
+{{- range $name, $path := dict "OTEL_POD_NAME" "metadata.name" "OTEL_POD_NAMESPACE" "metadata.namespace" "OTEL_POD_NODE" "spec.nodeName" "OTEL_POD_UID" "metadata.uid" }}
+- name: {{ $name }}
+  valueFrom:
+    fieldRef:
+      fieldPath: {{ $path }}
+{{- end }}
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: k8s.namespace.name=$(OTEL_POD_NAMESPACE),k8s.pod.name=$(OTEL_POD_NAME),k8s.pod.uid=$(OTEL_POD_UID),k8s.node.name=$(OTEL_POD_NODE),service.instance.id=$(OTEL_POD_UID)
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Annotations of a pod. Takes a list: the root context and the component's values. */}}
 {{- define "muster.podAnnotations" -}}
 {{- $root := index . 0 -}}

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use netcode::ProtocolId;
 use runtime::telemetry::LogArgs;
+use runtime::trace::TraceArgs;
 
 use crate::arena::life::AfterMatch;
 
@@ -170,6 +171,10 @@ pub struct Args {
     /// What is logged.
     #[command(flatten)]
     pub log: LogArgs,
+
+    /// What is traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// Who may connect.

@@ -1,10 +1,13 @@
 //! The control plane: what the game and the platform tell each other.
 //!
+//! It is also where the trace of an allocation goes on, see [`traces`].
+//!
 //! Everything here may take its time, so none of it runs on the thread that ticks. Under Muster
 //! the key, the match and its players come by `muster.sdk.v1`; under plain Agones there is none of
 //! that, and the state of the server is all that is told.
 
 mod label;
+mod traces;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::Sender;
@@ -24,8 +27,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
+use tracing::Instrument as _;
 
 use self::label::Label;
+use self::traces::Assigned;
 use crate::arena::host::{Order, Report};
 use crate::arena::life::AfterMatch;
 use crate::arena::sessions::PlayerId;
@@ -236,7 +241,7 @@ async fn watch_matches(
     mut muster: SdkClient<Channel>,
     matches: Option<Streaming<WatchMatchResponse>>,
     orders: Sender<Order>,
-    newest: watch::Sender<Option<[u8; 16]>>,
+    newest: watch::Sender<Option<Assigned>>,
 ) {
     let Some(mut matches) = matches else {
         return std::future::pending().await;
@@ -249,9 +254,11 @@ async fn watch_matches(
                 Some(Order::Assigned { match_id, .. }) => Some(*match_id),
                 _ => None,
             };
-            if id == newest.send_replace(id) {
+            if id == newest.borrow().as_ref().map(Assigned::id) {
                 continue;
             }
+            let of_match = answer.r#match.unwrap_or_default();
+            newest.send_replace(id.map(|id| Assigned::new(id, of_match)));
             if orders.send(assigned.unwrap_or(Order::Withdrawn)).is_err() {
                 return;
             }
@@ -293,7 +300,7 @@ struct Teller {
     muster: Option<SdkClient<Channel>>,
     is_allocated: bool,
     /// The match that the platform assigned last, unless it took it away.
-    assigned: watch::Receiver<Option<[u8; 16]>>,
+    assigned: watch::Receiver<Option<Assigned>>,
 }
 
 impl Teller {
@@ -302,9 +309,11 @@ impl Teller {
         match report {
             Report::Joined(player) => {
                 let player_id = player.to_uuid();
+                let span = traces::joined(self.assigned.borrow().as_ref(), &player_id);
                 self.insist(Some(ATTEMPTS), "player joined", async |this| {
                     this.joined(&player_id).await
                 })
+                .instrument(span)
                 .await;
             }
             Report::Left(player) => {
@@ -385,7 +394,8 @@ impl Teller {
 
     /// Whether the server was assigned another match meanwhile, which Ready would take away again.
     fn is_wanted_elsewhere(&self, match_id: [u8; 16], next: AfterMatch) -> bool {
-        let is_another = self.assigned.borrow().is_some_and(|id| id != match_id);
+        let assigned = self.assigned.borrow();
+        let is_another = assigned.as_ref().is_some_and(|it| it.id() != match_id);
         next == AfterMatch::Ready && is_another
     }
 

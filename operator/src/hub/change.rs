@@ -9,7 +9,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use crds::gameserver::{ConnectStatus, GameServer, GameServerStatusAddress};
-use crds::matches::MatchEnd;
+use crds::matches::{Match, MatchEnd};
 use crds::meta;
 use crds::state::State;
 use jiff::{SignedDuration, Timestamp};
@@ -205,6 +205,13 @@ fn match_in(server: &GameServer, annotation: &str) -> Option<Uuid> {
     let text = server.annotations().get(annotation)?;
     let written: Written = serde_json::from_str(text).ok()?;
     Uuid::parse(&written.match_id)
+}
+
+/// The trace of the match that a server is allocated for.
+pub(super) fn trace_of_match(server: &GameServer) -> Option<String> {
+    let text = server.annotations().get(meta::MATCH_ANNOTATION)?;
+    let of_match: Match = serde_json::from_str(text).ok()?;
+    of_match.trace_context
 }
 
 /// Writes how many players are there, if that is news, and once when the match was claimed.

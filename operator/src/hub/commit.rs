@@ -10,8 +10,9 @@ use kube::Api;
 use proto::muster::hub::v1::state_change::State as Wanted;
 use proto::muster::hub::v1::{Ack, Change};
 use tonic::Code;
+use tracing::{Instrument as _, Span};
 
-use super::change::{Decision, decide, ends_another_match, without_place};
+use super::change::{Decision, decide, ends_another_match, trace_of_match, without_place};
 use super::session::Peer;
 use crate::api::Target;
 use crate::error::Error;
@@ -25,7 +26,8 @@ const ATTEMPTS: usize = 8;
 
 /// Commits a change and says how it went.
 pub(crate) async fn commit(world: &World, peer: &Peer, change: &Change) -> Ack {
-    let (code, message, outcome) = match try_commit(world, peer, change).await {
+    let written = try_commit(world, peer, change).instrument(span(world, peer));
+    let (code, message, outcome) = match written.await {
         Ok(Committed::Wholly) => (Code::Ok, String::new(), format!("{:?}", Code::Ok)),
         Ok(Committed::WithoutMatchEnd) => {
             let (namespace, server) = &peer.key;
@@ -48,6 +50,26 @@ pub(crate) async fn commit(world: &World, peer: &Peer, change: &Change) -> Ack {
         code: code.into(),
         message,
     }
+}
+
+/// A span in the trace of the match that the server is allocated for, if it has one.
+fn span(world: &World, peer: &Peer) -> Span {
+    if !runtime::trace::is_on() {
+        return Span::none();
+    }
+    let (namespace, name) = &peer.key;
+    let server = world.servers.get(namespace, name);
+    let Some(context) = server.as_deref().and_then(trace_of_match) else {
+        return Span::none();
+    };
+    let span = runtime::span!(
+        "write state change",
+        otel.kind = "server",
+        k8s.namespace.name = namespace,
+        muster.game_server = name,
+    );
+    runtime::trace::continue_from(&span, &context);
+    span
 }
 
 /// How much of a change was committed.

@@ -16,6 +16,7 @@ use proto::muster::hub::v1::state_change::State as Wanted;
 use proto::muster::hub::v1::{
     Change, ConnectKeys, ConnectRequest, ConnectResponse, Hello, KeyRequest, StateChange,
 };
+use runtime::trace::collector::Collector;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,8 +24,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Code, Status, Streaming};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::master_keys::Stored;
+use super::session::Peer;
 use super::{keys, serve};
 use crate::fake::NAMESPACE;
 use crate::world::World;
@@ -363,4 +366,48 @@ async fn a_short_boot_id_ends_the_stream() {
     }))
     .await;
     assert_eq!(link.next().await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_state_change_is_a_part_of_the_trace_of_its_match() {
+    let collector = Collector::start().await.unwrap();
+    let (layer, exporter) = runtime::trace::pipeline("operator", &collector.args()).unwrap();
+    let subscriber = tracing_subscriber::registry().with(layer);
+    let _traced = tracing::subscriber::set_default(subscriber);
+    let world = FakeApi::default().world();
+    let peer = Peer {
+        key: ("games".to_owned(), "gs-1".to_owned()),
+        pod_ips: Vec::new(),
+    };
+    let change = Change {
+        id: 1,
+        state: Some(StateChange {
+            state: Wanted::Shutdown.into(),
+            ..StateChange::default()
+        }),
+        ..Change::default()
+    };
+    let of_match = crds::matches::Match {
+        trace_context: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        ..crds::matches::Match::default()
+    };
+    exporter
+        .during(async {
+            // At first it is in no match, and nobody's trace is written on.
+            let annotation = serde_json::to_string(&of_match).unwrap();
+            for (version, annotation) in [("1", None), ("3", Some(annotation))] {
+                let mut server = game_server(version);
+                server["status"]["state"] = "Allocated".into();
+                server["metadata"]["annotations"][crds::meta::MATCH_ANNOTATION] =
+                    annotation.unwrap_or_default().into();
+                world
+                    .servers
+                    .wrote(&serde_json::from_value(server).unwrap());
+                let ack = super::commit::commit(&world, &peer, &change).await;
+                assert_eq!(ack.code, i32::from(Code::Ok), "{}", ack.message);
+            }
+        })
+        .await;
+    let span = collector.span("write state change").unwrap();
+    assert_eq!(span.parent_span_id, 0xb7ad_6b71_6920_3331_u64.to_be_bytes());
 }

@@ -238,6 +238,7 @@ fn to_request(request: &MatchAllocation) -> AllocateRequest {
         player_id: player.player_id.clone(),
         team: player.team.into(),
         spectator: false,
+        trace_context: String::new(),
     };
     AllocateRequest {
         namespace: request.namespace().unwrap_or_default(),

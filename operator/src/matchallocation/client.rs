@@ -7,11 +7,15 @@ use proto::muster::allocation::v1::allocator_client::AllocatorClient;
 use proto::muster::allocation::v1::{AllocateRequest, AllocateResponse, ReleaseRequest};
 use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tracing::Instrument as _;
 
 use crate::config::AllocatorConfig;
 
 /// Time limit of one call: longer than the allocator's own, so that its answer is not missed.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// The service, by its name in traces.
+const ALLOCATOR: &str = "muster.allocation.v1.Allocator";
 
 /// Why the allocator cannot be called.
 #[derive(Debug, thiserror::Error)]
@@ -79,13 +83,20 @@ impl Allocator {
         request: AllocateRequest,
     ) -> Result<AllocateResponse, Status> {
         let mut client = self.client()?;
-        in_time(client.allocate(limited(request))).await
+        let span = runtime::trace::client(ALLOCATOR, "Allocate");
+        let request = span.in_scope(|| limited(request));
+        in_time(client.allocate(request)).instrument(span).await
     }
 
     /// Gives back the server of a request, if it has one.
     pub(crate) async fn release(&self, request: ReleaseRequest) -> Result<(), Status> {
         let mut client = self.client()?;
-        in_time(client.release(limited(request))).await.map(drop)
+        let span = runtime::trace::client(ALLOCATOR, "Release");
+        let request = span.in_scope(|| limited(request));
+        in_time(client.release(request))
+            .instrument(span)
+            .await
+            .map(drop)
     }
 
     fn client(&self) -> Result<AllocatorClient<Channel>, Status> {
@@ -99,10 +110,11 @@ impl Allocator {
     }
 }
 
-/// A request that tells the allocator how long we wait.
+/// A request that tells the allocator how long we wait, and which trace it is a part of.
 fn limited<T>(request: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(request);
     request.set_timeout(LIMIT);
+    runtime::trace::inject(request.metadata_mut().as_mut());
     request
 }
 

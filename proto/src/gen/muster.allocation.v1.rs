@@ -42,6 +42,10 @@ pub struct Player {
     /// `Allocation` names no spectators.
     #[prost(bool, tag = "3")]
     pub spectator: bool,
+    /// The trace of this player, as `traceparent` of W3C Trace Context, where it is not that of the
+    /// call. What is malformed is ignored.
+    #[prost(string, tag = "4")]
+    pub trace_context: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AllocateResponse {

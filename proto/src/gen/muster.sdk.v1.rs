@@ -39,6 +39,10 @@ pub struct Match {
     pub players: ::prost::alloc::vec::Vec<Player>,
     #[prost(message, optional, tag = "3")]
     pub allocation_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    /// The trace in which the server was allocated, as `traceparent` of W3C Trace Context; empty
+    /// without one.
+    #[prost(string, tag = "4")]
+    pub trace_context: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Player {
@@ -47,6 +51,9 @@ pub struct Player {
     pub player_id: ::prost::alloc::string::String,
     #[prost(uint32, tag = "2")]
     pub team: u32,
+    /// The trace of this player; empty where it is that of the match.
+    #[prost(string, tag = "3")]
+    pub trace_context: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PlayerJoinedRequest {

@@ -80,7 +80,18 @@ const ADAPTER: [&str; 4] = [
 ];
 const LATENCY: &str = "name: muster_token_validation_latency_p99";
 
-const PROMISES: [Promise; 9] = [
+const TRACES: [&str; 2] = [
+    "--set",
+    "telemetry.otlpEndpoint=http://collector.observability:4317",
+];
+const TRACED: [&str; 4] = [
+    "value: \"http://collector.observability:4317\"",
+    "value: \"parentbased_traceidratio\"",
+    "- name: OTEL_TRACES_SAMPLER_ARG",
+    "- name: OTEL_RESOURCE_ATTRIBUTES",
+];
+
+const PROMISES: [Promise; 13] = [
     (
         &[],
         ("Deployment", "muster-auth"),
@@ -157,6 +168,21 @@ const PROMISES: [Promise; 9] = [
             "readOnlyRootFilesystem: true",
         ],
         &["secretKeyRef:"],
+    ),
+    // Traces, everywhere or nowhere.
+    (&TRACES, ("Deployment", "muster-auth"), &TRACED, &[]),
+    (&TRACES, ("Deployment", "muster-allocator"), &TRACED, &[]),
+    (&TRACES, ("Deployment", "muster-operator"), &TRACED, &[]),
+    (
+        &[
+            "--set",
+            "networkPolicy.enabled=true",
+            "--set",
+            "telemetry.otlpEndpoint=http://collector.observability:4317",
+        ],
+        ("NetworkPolicy", "muster-auth"),
+        &["- port: 4317"],
+        &[],
     ),
     // What the others need stays.
     (
