@@ -34,4 +34,6 @@ mod operations;
 mod sessions;
 mod socket;
 mod tokens;
+#[path = "../totp/app.rs"]
+mod totp;
 mod world;

@@ -202,7 +202,7 @@ async fn install(test: &Test) -> Result<(Databases, String)> {
     let entries = [
         ("master.v1", key()),
         ("index.v1", key()),
-        ("database.url", databases.postgres_url()),
+        ("database.url", databases.postgres_url()?),
         ("valkey.urls", databases.valkey_url()),
         ("service.test", token.clone()),
     ];
