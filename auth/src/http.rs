@@ -5,6 +5,7 @@
 mod account;
 mod body;
 mod caller;
+pub mod decode;
 mod elsewhere;
 mod factors;
 mod keys;

@@ -4,6 +4,7 @@ pub mod counted;
 
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
@@ -25,79 +26,96 @@ pub struct Metrics {
     connections: IntGaugeVec,
 }
 
+/// Makes numbers that are registered.
+struct Registered<'registry>(&'registry Registry);
+
+impl Registered<'_> {
+    fn with<Number: Collector + Clone + 'static>(
+        &self,
+        number: Result<Number, prometheus::Error>,
+    ) -> Result<Number, prometheus::Error> {
+        let number = number?;
+        self.0.register(Box::new(number.clone()))?;
+        Ok(number)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.with(IntCounter::new(name, help))
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.with(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn times(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+    ) -> Result<Histogram, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.with(Histogram::with_opts(options))
+    }
+}
+
 impl Metrics {
     /// Registers every number.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let metrics = Self {
-            logins: IntCounterVec::new(
-                Opts::new(
-                    "muster_auth_login_attempts_total",
-                    "Attempts to sign in, by method and outcome",
-                ),
+        let all = Registered(registry);
+        Ok(Self {
+            logins: all.counters(
+                "muster_auth_login_attempts_total",
+                "Attempts to sign in, by method and outcome",
                 &["method", "outcome"],
             )?,
-            reconnects: Histogram::with_opts(
-                HistogramOpts::new(
-                    "muster_session_reconnect_time_ms",
-                    "Time to find the session of a reconnection token, in milliseconds",
-                )
-                .buckets(vec![
-                    0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0,
-                ]),
+            reconnects: all.times(
+                "muster_session_reconnect_time_ms",
+                "Time to find the session of a reconnection token, in milliseconds",
+                &[0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0],
             )?,
-            failed_reconnects: IntCounter::new(
+            failed_reconnects: all.counter(
                 "muster_session_reconnects_refused_total",
                 "Reconnection tokens that were refused",
             )?,
-            validations: Histogram::with_opts(
-                HistogramOpts::new(
-                    "muster_token_validation_latency_seconds",
-                    "Time to validate an access token",
-                )
-                .buckets(vec![
+            validations: all.times(
+                "muster_token_validation_latency_seconds",
+                "Time to validate an access token",
+                &[
                     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025,
                     0.1, 1.0,
-                ]),
+                ],
             )?,
-            failed_validations: IntCounter::new(
+            failed_validations: all.counter(
                 "muster_token_validations_refused_total",
                 "Access tokens that were refused",
             )?,
-            events: IntCounterVec::new(
-                Opts::new(
-                    "muster_auth_events_total",
-                    "Lines of the audit log, by event and outcome",
-                ),
+            events: all.counters(
+                "muster_auth_events_total",
+                "Lines of the audit log, by event and outcome",
                 &["event", "outcome"],
             )?,
-            audit_lost: IntCounter::new(
+            audit_lost: all.counter(
                 "muster_auth_audit_lines_lost_total",
                 "Lines that the audit log could not take",
             )?,
-            mails_lost: IntCounter::new(
+            mails_lost: all.counter(
                 "muster_auth_mails_lost_total",
                 "Mails that were asked for and not handed on",
             )?,
-            followers: IntGauge::new(
+            followers: all.with(IntGauge::new(
                 "muster_auth_followers",
                 "Verifiers that follow keys and revocations",
-            )?,
-            connections: IntGaugeVec::new(
+            ))?,
+            connections: all.with(IntGaugeVec::new(
                 Opts::new("muster_auth_connections", "Open connections, by port"),
                 &["port"],
-            )?,
-        };
-        registry.register(Box::new(metrics.logins.clone()))?;
-        registry.register(Box::new(metrics.reconnects.clone()))?;
-        registry.register(Box::new(metrics.failed_reconnects.clone()))?;
-        registry.register(Box::new(metrics.validations.clone()))?;
-        registry.register(Box::new(metrics.failed_validations.clone()))?;
-        registry.register(Box::new(metrics.events.clone()))?;
-        registry.register(Box::new(metrics.audit_lost.clone()))?;
-        registry.register(Box::new(metrics.mails_lost.clone()))?;
-        registry.register(Box::new(metrics.followers.clone()))?;
-        registry.register(Box::new(metrics.connections.clone()))?;
-        Ok(metrics)
+            ))?,
+        })
     }
 
     /// An attempt to sign in.

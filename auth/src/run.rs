@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,18 +14,15 @@ use runtime::trace::ServerSpans;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::server::NamedService;
 
 use crate::assemble::{self, Assembled, assemble};
-use crate::backup::copies::{self, Counts};
-use crate::backup::{self, Archive};
+use crate::backup::copies::Copies;
 use crate::config::Config;
 use crate::edge::Edge;
-use crate::live::{Key, Live};
 use crate::maintenance;
 use crate::metrics::Metrics;
-use crate::metrics::counted::growing;
 
 /// Readiness gate: the process has begun and has not been told to end.
 const RUNNING: &str = "running";
@@ -158,10 +154,8 @@ pub async fn host(
     grpc: TcpListener,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let mut tasks = JoinSet::new();
     assembled.service.export(admin.registry())?;
-    let copies = Copies::open(&config, &assembled, admin.registry())?;
-    let background_stop = CancellationToken::new();
+    let copies = copies(&config, &assembled, admin.registry())?;
     let close = CancellationToken::new();
     let edge = Edge {
         origin: config.settings.issuer.as_str().into(),
@@ -172,12 +166,10 @@ pub async fn host(
         sockets: TaskTracker::new(),
     };
     let sockets = edge.sockets.clone();
-    let service = assembled.service.clone();
-    let metrics = service.metrics().clone();
+    let mut tasks = JoinSet::new();
     let http_tls = certificates(config.tls.clone(), &mut tasks, &stop)?;
     let grpc_tls = certificates(config.grpc_tls.clone(), &mut tasks, &stop)?;
-    let grpc_router = grpc_router(&assembled, &edge);
-    let http_router = crate::http::router(service.clone(), edge);
+    let metrics = assembled.service.metrics();
     let server = |router, tls, name| Server {
         router,
         tls,
@@ -185,11 +177,21 @@ pub async fn host(
         timeout: config.request_timeout,
         count: Connections(metrics.connections(name)),
     };
-    let mut serving = JoinSet::new();
-    serving.spawn(server(http_router, http_tls, "http").serve(http, close.clone()));
-    serving.spawn(server(grpc_router, grpc_tls, "grpc").serve(grpc, close.clone()));
+    let mut servers = JoinSet::new();
+    let router = grpc_router(&assembled, &edge);
+    servers.spawn(server(router, grpc_tls, "grpc").serve(grpc, close.clone()));
+    let router = crate::http::router(assembled.service.clone(), edge);
+    servers.spawn(server(router, http_tls, "http").serve(http, close.clone()));
+    let background_stop = CancellationToken::new();
     let background = background(assembled, copies, admin.clone(), background_stop.clone());
-    let mut background = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(background));
+    let serving = Serving {
+        servers,
+        tasks,
+        background: AbortOnDropHandle::new(tokio::spawn(background)),
+        sockets,
+        close,
+        background_stop,
+    };
     admin.open(RUNNING);
     tracing::info!(
         http = %config.address,
@@ -198,35 +200,60 @@ pub async fn host(
         issuer = config.settings.issuer,
         "Serving accounts"
     );
-    tokio::select! {
-        // Some tasks end by `stop` too.
-        biased;
-        () = stop.cancelled() => {}
-        Some(ended) = tasks.join_next() => {
-            return Err(Error::Ended(ended.unwrap_or("that panicked")));
+    serving.until_told(&config, &admin, stop).await
+}
+
+/// What runs while auth serves, and how each is told to end.
+struct Serving {
+    /// Those of the ports; they end by `close`, as do sockets.
+    servers: JoinSet<()>,
+    /// What follows files; they end by the process's token.
+    tasks: JoinSet<&'static str>,
+    /// What goes on without callers, to the end of the last one.
+    background: AbortOnDropHandle<()>,
+    sockets: TaskTracker,
+    close: CancellationToken,
+    background_stop: CancellationToken,
+}
+
+impl Serving {
+    /// Serves until `stop`, and ends in order; an error where something ends by itself.
+    async fn until_told(
+        mut self,
+        config: &Config,
+        admin: &Admin,
+        stop: CancellationToken,
+    ) -> Result<(), Error> {
+        tokio::select! {
+            // Some tasks end by `stop` too.
+            biased;
+            () = stop.cancelled() => {}
+            Some(ended) = self.tasks.join_next() => {
+                return Err(Error::Ended(ended.unwrap_or("that panicked")));
+            }
+            _ = self.servers.join_next() => return Err(Error::Ended("server")),
+            _ = &mut self.background => return Err(Error::Ended("background")),
         }
-        _ = serving.join_next() => return Err(Error::Ended("server")),
-        _ = &mut background => return Err(Error::Ended("background")),
+        admin.close(RUNNING, "shutting down");
+        tokio::time::sleep(config.shutdown_delay).await;
+        self.close.cancel();
+        let drained = tokio::time::timeout(config.drain_timeout, self.drain()).await;
+        if drained.is_err() {
+            tracing::warn!("Ended with requests in flight");
+        }
+        Ok(())
     }
-    admin.close(RUNNING, "shutting down");
-    tokio::time::sleep(config.shutdown_delay).await;
-    close.cancel();
-    let drain = async {
-        while serving.join_next().await.is_some() {}
+
+    /// Waits for what is in flight.
+    async fn drain(mut self) {
+        while self.servers.join_next().await.is_some() {}
         // A server does not wait for what it has handed on; they say goodbye.
-        sockets.close();
-        sockets.wait().await;
+        self.sockets.close();
+        self.sockets.wait().await;
         // What calls left behind is written when there are no more calls.
-        background_stop.cancel();
-        drop((&mut background).await);
-    };
-    if tokio::time::timeout(config.drain_timeout, drain)
-        .await
-        .is_err()
-    {
-        tracing::warn!("Ended with requests in flight");
+        self.background_stop.cancel();
+        drop(self.background.await);
     }
-    Ok(())
 }
 
 fn certificates(
@@ -260,78 +287,21 @@ fn grpc_router(assembled: &Assembled, edge: &Edge) -> Router {
         .route_service(&path(&health), health)
 }
 
-/// A number of copies: its name, what it is, and where.
-type Number = (&'static str, &'static str, fn(&Counts) -> &AtomicU64);
-
-/// Copies of Valkey's sessions in object storage.
-#[derive(Debug)]
-struct Copies {
-    archive: Archive,
-    valkey: backup::Valkey,
-    live: Arc<dyn Live>,
-    counts: Arc<Counts>,
-}
-
-impl Copies {
-    /// Where the configuration says; none where it says nothing, or without a Valkey.
-    fn open(
-        config: &Config,
-        assembled: &Assembled,
-        registry: &Registry,
-    ) -> Result<Option<Self>, Error> {
-        let Some(place) = &config.file.session_copies else {
-            return Ok(None);
-        };
-        let Some(valkey) = maintenance::valkey(&assembled.secrets)? else {
-            return Ok(None);
-        };
-        let counts = Arc::<Counts>::default();
-        let numbers: [Number; 3] = [
-            (
-                "muster_auth_session_copies_total",
-                "Copies of the sessions that were made",
-                |counts| &counts.made,
-            ),
-            (
-                "muster_auth_session_copies_failed_total",
-                "Copies of the sessions that failed or took too long",
-                |counts| &counts.failed,
-            ),
-            (
-                "muster_auth_session_copies_elsewhere_total",
-                "Times when another replica made the copy of the sessions",
-                |counts| &counts.elsewhere,
-            ),
-        ];
-        for (name, help, number) in numbers {
-            let counts = Arc::clone(&counts);
-            growing(registry, name, help, move || {
-                number(&counts).load(Ordering::Relaxed)
-            })?;
-        }
-        Ok(Some(Self {
-            archive: maintenance::archive(&assembled.secrets, place)?,
-            valkey,
-            live: Arc::clone(&assembled.live),
-            counts,
-        }))
-    }
-
-    async fn run(self, stop: &CancellationToken) {
-        let Self {
-            archive,
-            valkey,
-            live,
-            counts,
-        } = &self;
-        let key = &Key::Once(crate::crypto::named_hash("session copies", b""));
-        // A bit less than the period: the next turn is never refused by the one before it.
-        let turn = copies::PERIOD.mul_f64(0.9);
-        // Without Valkey there is nothing to copy.
-        let is_ours = || async move { live.once(key, turn).await.unwrap_or(false) };
-        let copy = || copies::copy(runtime::clock::now(), archive, valkey, copies::KEPT);
-        copies::run(copies::PERIOD, counts, stop, is_ours, copy).await;
-    }
+/// The copies of sessions that the configuration asks for; none without a Valkey.
+fn copies(
+    config: &Config,
+    assembled: &Assembled,
+    registry: &Registry,
+) -> Result<Option<Copies>, Error> {
+    let Some(place) = &config.file.session_copies else {
+        return Ok(None);
+    };
+    let Some(valkey) = maintenance::valkey(&assembled.secrets)? else {
+        return Ok(None);
+    };
+    let archive = maintenance::archive(&assembled.secrets, place)?;
+    let live = Arc::clone(&assembled.live);
+    Ok(Some(Copies::new(archive, valkey, live, registry)?))
 }
 
 /// Everything that goes on without any caller.

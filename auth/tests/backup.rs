@@ -5,10 +5,6 @@
     reason = "a test fails by panicking, and says where"
 )]
 
-mod backup {
-    pub(crate) mod servers;
-}
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,13 +15,14 @@ use auth::backup::{Archive, Database, Error, File, Valkey, copies};
 use auth::confidential::Confidential;
 use auth::ids::{PlayerId, SessionId};
 use auth::store;
-use backup::servers::{self, BINARIES, Postgres};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, cmd};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+use testing::postgres::Server as Postgres;
+use testing::valkey::Server as Cache;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -62,7 +59,7 @@ impl Drop for Folder {
 
 fn database(server: &Postgres, name: &str) -> Database {
     let url = Confidential::new(server.url(name));
-    Database::new(&url, Some(BINARIES.into()), LIMIT).unwrap()
+    Database::new(&url, Some(server.installation().programs()), LIMIT).unwrap()
 }
 
 async fn sql(server: &Postgres, database: &str, statements: &str) -> Vec<String> {
@@ -104,7 +101,7 @@ const ALL: &str = "
     ) AS all_rows
 ";
 
-async fn valkey(server: &servers::Valkey) -> MultiplexedConnection {
+async fn valkey(server: &Cache) -> MultiplexedConnection {
     let client = Client::open(server.url()).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
 }
@@ -126,7 +123,7 @@ fn keep_all(_: PlayerId, _: SessionId) -> BoxFuture<'static, Result<bool, store:
     async { Ok(true) }.boxed()
 }
 
-fn open(server: &servers::Valkey) -> Valkey {
+fn open(server: &Cache) -> Valkey {
     Valkey::new(vec![server.url()], 10_000, LIMIT).unwrap()
 }
 
@@ -146,8 +143,8 @@ fn whole<'a>(archive: &'a Archive, scratch: &'a Path) -> Restore<'a> {
 async fn what_was_saved_comes_back_after_everything_was_lost() {
     let folder = Folder::new("drill");
     let archive = folder.archive();
-    let postgres = Postgres::start();
-    let cache = servers::Valkey::start();
+    let postgres = Postgres::start().unwrap();
+    let cache = Cache::start().unwrap();
     sql(&postgres, "postgres", SCHEMA).await;
     let before = sql(&postgres, "postgres", ALL).await;
 
@@ -178,7 +175,7 @@ async fn what_was_saved_comes_back_after_everything_was_lost() {
     let (name, manifest) = auth::backup::backup(now, &archive, Some(&db), Some(&open(&cache)))
         .await
         .unwrap();
-    assert_eq!(manifest.postgresql, Some(15));
+    assert_eq!(manifest.postgresql, Some(postgres.installation().version()));
     assert_eq!(manifest.keys, Some(1_503), "and not the rate");
     assert_eq!(manifest.files.len(), 2);
     let wal = manifest.wal.clone().unwrap();
@@ -187,8 +184,8 @@ async fn what_was_saved_comes_back_after_everything_was_lost() {
 
     // Everything is lost; what takes its place is empty.
     drop((connection, cache, postgres));
-    let postgres = Postgres::start();
-    let cache = servers::Valkey::start();
+    let postgres = Postgres::start().unwrap();
+    let cache = Cache::start().unwrap();
     let mut connection = valkey(&cache).await;
     let () = ask(&mut connection, &["SET", &key(1, 7), "newer"]).await;
 
@@ -241,7 +238,7 @@ async fn what_was_saved_comes_back_after_everything_was_lost() {
 async fn nothing_is_touched_unless_the_backup_is_whole_and_the_database_empty() {
     let folder = Folder::new("refusals");
     let archive = folder.archive();
-    let postgres = Postgres::start();
+    let postgres = Postgres::start().unwrap();
     sql(&postgres, "postgres", SCHEMA).await;
     let before = sql(&postgres, "postgres", ALL).await;
     let db = database(&postgres, "postgres");
@@ -310,8 +307,9 @@ async fn nothing_is_touched_unless_the_backup_is_whole_and_the_database_empty() 
 async fn programs_that_are_missing_old_or_fail_are_named() {
     let folder = Folder::new("programs");
     let archive = folder.archive();
-    let postgres = Postgres::start();
+    let postgres = Postgres::start().unwrap();
     let now = runtime::clock::now();
+    let version = postgres.installation().version();
     let url = Confidential::new(postgres.url("postgres"));
 
     let nowhere = Database::new(&url, Some(folder.0.clone()), LIMIT).unwrap();
@@ -320,17 +318,22 @@ async fn programs_that_are_missing_old_or_fail_are_named() {
         .unwrap_err();
     let text = error.to_string();
     assert!(
-        text.contains("pg_dump") && text.contains("server is PostgreSQL 15"),
+        text.contains("pg_dump") && text.contains(&format!("server is PostgreSQL {version}")),
         "{text}"
     );
 
     // Of another version, and one that fails.
     for (script, expected) in [
-        ("echo 'pg_dump (PostgreSQL) 14.2'", "its version is 14"),
         (
-            "if [ \"$1\" = --version ]; then echo 'pg_dump (PostgreSQL) 15.1'; \
-             else echo half a dump; echo it broke >&2; exit 3; fi",
-            "pg_dump failed (exit status: 3): it broke",
+            format!("echo 'pg_dump (PostgreSQL) {}.2'", version - 1),
+            format!("its version is {}", version - 1),
+        ),
+        (
+            format!(
+                "if [ \"$1\" = --version ]; then echo 'pg_dump (PostgreSQL) {version}.1'; \
+                 else echo half a dump; echo it broke >&2; exit 3; fi"
+            ),
+            "pg_dump failed (exit status: 3): it broke".to_owned(),
         ),
     ] {
         use std::os::unix::fs::PermissionsExt as _;
@@ -340,7 +343,7 @@ async fn programs_that_are_missing_old_or_fail_are_named() {
         let error = auth::backup::backup(now, &archive, Some(&nowhere), None)
             .await
             .unwrap_err();
-        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.to_string().contains(&expected), "{error}");
     }
     // What was half written is no backup.
     assert!(matches!(archive.newest().await, Err(Error::NoBackup)));
@@ -349,41 +352,8 @@ async fn programs_that_are_missing_old_or_fail_are_named() {
     assert!(!format!("{wrong:?}").contains("hidden"));
 }
 
-/// A cluster of three primaries that share the slots.
-async fn cluster() -> servers::Cluster {
-    let cluster = servers::Cluster::start();
-    let mut nodes = Vec::new();
-    for url in cluster.urls() {
-        let client = Client::open(url).unwrap();
-        nodes.push(client.get_multiplexed_async_connection().await.unwrap());
-    }
-    let slots = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
-    for (node, (from, to)) in nodes.iter_mut().zip(slots) {
-        let () = ask(node, &["CLUSTER", "ADDSLOTSRANGE", from, to]).await;
-    }
-    for (epoch, node) in ["1", "2", "3"].iter().zip(&mut nodes) {
-        let () = ask(node, &["CLUSTER", "SET-CONFIG-EPOCH", epoch]).await;
-    }
-    // Each meets each: gossip would bring them together too, but takes its time.
-    for node in &mut nodes {
-        for port in servers::Cluster::PORTS {
-            let (port, bus) = (port.to_string(), (port + 100).to_string());
-            let meet = ["CLUSTER", "MEET", &cluster.address(), &port, &bus];
-            let () = ask(node, &meet).await;
-        }
-    }
-    let agreed = async {
-        for node in &mut nodes {
-            loop {
-                let info: String = ask(node, &["CLUSTER", "INFO"]).await;
-                if info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3") {
-                    break;
-                }
-            }
-        }
-    };
-    tokio::time::timeout(LIMIT, agreed).await.unwrap();
-    cluster
+fn urls(cluster: &[Cache]) -> Vec<String> {
+    cluster.iter().map(Cache::url).collect()
 }
 
 #[tokio::test]
@@ -391,28 +361,28 @@ async fn sessions_of_every_node_of_a_cluster_are_saved_and_go_back_to_theirs() {
     let folder = Folder::new("cluster");
     let archive = folder.archive();
     let now = runtime::clock::now();
-    let write = async |cluster: &servers::Cluster, words: &[&str]| {
-        let client = redis::cluster::ClusterClient::new(cluster.urls()).unwrap();
+    let write = async |cluster: &[Cache], words: &[&str]| {
+        let client = redis::cluster::ClusterClient::new(urls(cluster)).unwrap();
         let mut connection = client.get_async_connection().await.unwrap();
         let mut command = cmd(words[0]);
         let command = command.arg(&words[1..]);
         let answer: Option<String> = command.query_async(&mut connection).await.unwrap();
         answer
     };
-    let old = cluster().await;
+    let old = Cache::cluster().unwrap();
     for player in 1..=30 {
         let value = player.to_string();
         write(&old, &["SET", &key(player, 1), &value, "EX", "600"]).await;
     }
-    let valkey = Valkey::new(old.urls(), 100, LIMIT).unwrap();
+    let valkey = Valkey::new(urls(&old), 100, LIMIT).unwrap();
     let (_, manifest) = auth::backup::backup(now, &archive, None, Some(&valkey))
         .await
         .unwrap();
     assert_eq!(manifest.keys, Some(30));
     drop(old);
 
-    let new = cluster().await;
-    let valkey = Valkey::new(new.urls(), 100, LIMIT).unwrap();
+    let new = Cache::cluster().unwrap();
+    let valkey = Valkey::new(urls(&new), 100, LIMIT).unwrap();
     let restored = restore(
         now,
         &Restore {
@@ -433,7 +403,7 @@ async fn sessions_of_every_node_of_a_cluster_are_saved_and_go_back_to_theirs() {
 async fn copies_of_the_sessions_are_bounded_and_the_old_ones_go() {
     let folder = Folder::new("copies");
     let archive = folder.archive().below("sessions");
-    let cache = servers::Valkey::start();
+    let cache = Cache::start().unwrap();
     let mut connection = valkey(&cache).await;
     for session in 1..=10 {
         let () = ask(&mut connection, &["SET", &key(1, session), "x", "EX", "60"]).await;

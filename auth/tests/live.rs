@@ -2,17 +2,12 @@
 //! absence does.
 
 #![expect(
-    clippy::expect_used,
-    clippy::panic,
     clippy::unwrap_used,
     reason = "a test fails by panicking, and says where"
 )]
 
 mod live {
-    mod cluster;
     pub(crate) mod contract;
-    #[path = "../servers/valkey.rs"]
-    pub(crate) mod server;
 
     use std::time::Duration;
 
@@ -44,14 +39,14 @@ use futures::future::join_all;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
-use redis::cmd;
+use redis::{Cmd, FromRedisValue, cmd};
+use testing::valkey::Server;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use live::contract::{self, hash};
-use live::server::Server;
 use live::until;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -59,6 +54,13 @@ const HOUR: Duration = Duration::from_hours(1);
 /// The calls' limit, and what a busy machine may add to it.
 const LIMIT: Duration = Duration::from_millis(250);
 const SLACK: Duration = Duration::from_millis(500);
+
+/// Does one command on a connection of its own.
+async fn ask<T: FromRedisValue>(server: &Server, command: &Cmd) -> T {
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    command.query_async(&mut connection).await.unwrap()
+}
 
 /// A replica that hears news.
 struct Replica {
@@ -91,13 +93,13 @@ async fn memory_keeps_the_contract() {
 
 #[tokio::test]
 async fn valkey_keeps_the_contract() {
-    let server = Server::start();
+    let server = Server::start().unwrap();
     contract::is_kept(&*Replica::of(vec![server.url()]).await.valkey).await;
 }
 
 #[tokio::test]
 async fn a_cluster_keeps_the_contract_and_tells_through_every_node() {
-    let mut servers = Server::start_cluster().await;
+    let mut servers = Server::cluster().unwrap();
     let urls: Vec<String> = servers.iter().map(Server::url).collect();
     let one = Replica::of(urls.clone()).await;
     contract::is_kept(&*one.valkey).await;
@@ -116,13 +118,13 @@ async fn a_cluster_keeps_the_contract_and_tells_through_every_node() {
         r#"{{"origin":"{}","about":{{"news":"keys_changed"}}}}"#,
         Uuid::nil()
     );
-    let _: i64 = servers[2].ask(cmd("PUBLISH").arg(NEWS).arg(envelope)).await;
+    let _: i64 = ask(&servers[2], cmd("PUBLISH").arg(NEWS).arg(envelope)).await;
     assert_eq!(heard.recv().await, Ok(News::KeysChanged));
 }
 
 #[tokio::test]
 async fn keys_of_a_player_are_in_one_slot_and_leave_nothing_behind() {
-    let servers = Server::start_cluster().await;
+    let servers = Server::cluster().unwrap();
     let replica = Replica::of(servers.iter().map(Server::url).collect()).await;
     let (player, session) = (PlayerId(Uuid::new_v4()), SessionId(Uuid::new_v4()));
     replica
@@ -138,7 +140,7 @@ async fn keys_of_a_player_are_in_one_slot_and_leave_nothing_behind() {
         .unwrap();
     let mut found = Vec::new();
     for server in &servers {
-        let names: Vec<String> = server.ask(cmd("KEYS").arg("*")).await;
+        let names: Vec<String> = ask(server, cmd("KEYS").arg("*")).await;
         found.push(names.len());
         for name in names {
             assert!(name.contains(&format!("{{{player}}}")), "{name}");
@@ -151,14 +153,14 @@ async fn keys_of_a_player_are_in_one_slot_and_leave_nothing_behind() {
     // But the mark, for a while.
     let mut left = Vec::new();
     for server in &servers {
-        left.extend(server.ask::<Vec<String>>(cmd("KEYS").arg("*")).await);
+        left.extend(ask::<Vec<String>>(server, cmd("KEYS").arg("*")).await);
     }
     assert_eq!(left, [Key::Mark(player).to_string()]);
 }
 
 #[tokio::test]
 async fn every_key_in_valkey_ends() {
-    let server = Server::start();
+    let server = Server::start().unwrap();
     let replica = Replica::of(vec![server.url()]).await;
     let valkey = &replica.valkey;
     let player = PlayerId(Uuid::new_v4());
@@ -184,8 +186,8 @@ async fn every_key_in_valkey_ends() {
     let other = PlayerId(Uuid::new_v4());
     valkey.forget_sessions(other, None).await.unwrap();
     let mut lifetimes = Vec::new();
-    for name in server.ask::<Vec<String>>(cmd("KEYS").arg("*")).await {
-        let millis: u64 = server.ask(cmd("PTTL").arg(&name)).await;
+    for name in ask::<Vec<String>>(&server, cmd("KEYS").arg("*")).await {
+        let millis: u64 = ask(&server, cmd("PTTL").arg(&name)).await;
         let (kind, _) = name.split_once(':').unwrap();
         let minutes = Duration::from_millis(millis).as_secs().div_ceil(60);
         lifetimes.push(format!("{kind} {minutes}"));
@@ -206,14 +208,13 @@ async fn every_key_in_valkey_ends() {
 
 #[tokio::test]
 async fn the_script_counts_as_the_function_does() {
-    let server = Server::start();
+    let server = Server::start().unwrap();
     let replica = Replica::of(vec![server.url()]).await;
     let valkey = &replica.valkey;
     let mut runner = TestRunner::deterministic();
     let rates = (1_u32..6, 200_000_u64..100_000_000_000);
     let stored = async |key: &Key| -> Option<i64> {
-        server
-            .ask::<Option<String>>(cmd("GET").arg(key.to_string()))
+        ask::<Option<String>>(&server, cmd("GET").arg(key.to_string()))
             .await
             .map(|text| text.parse().unwrap())
     };
@@ -243,7 +244,7 @@ async fn the_script_counts_as_the_function_does() {
             period: HOUR,
         };
         let key = Key::Rate(hash());
-        let _: () = server.ask(cmd("SET").arg(key.to_string()).arg(state)).await;
+        let _: () = ask(&server, cmd("SET").arg(key.to_string()).arg(state)).await;
         let answer = valkey.throttle(&key, rate).await.unwrap();
         assert_eq!(answer.limited, state > 0);
         assert!(answer.retry_after <= HOUR && answer.reset_after <= 3 * HOUR);
@@ -252,7 +253,7 @@ async fn the_script_counts_as_the_function_does() {
 
 #[tokio::test]
 async fn others_hear_of_changed_players_in_the_promised_form() {
-    let server = Server::start();
+    let server = Server::start().unwrap();
     let replica = Replica::of(vec![server.url()]).await;
     let valkey = &replica.valkey;
     let client = redis::Client::open(server.url()).unwrap();
@@ -274,13 +275,13 @@ async fn others_hear_of_changed_players_in_the_promised_form() {
 
 #[tokio::test]
 async fn what_is_not_understood_is_a_gap() {
-    let server = Server::start();
+    let server = Server::start().unwrap();
     let replica = Replica::of(vec![server.url()]).await;
     let valkey = &replica.valkey;
     let mut heard = valkey.subscribe();
     // Nor is it understood that another process has missed something.
     for unknown in ["of another version", r#"{"news":"missed"}"#] {
-        let _: i64 = server.ask(cmd("PUBLISH").arg(NEWS).arg(unknown)).await;
+        let _: i64 = ask(&server, cmd("PUBLISH").arg(NEWS).arg(unknown)).await;
         assert_eq!(heard.recv().await, Ok(News::Missed));
     }
     assert_eq!(valkey.gaps(), 3);
@@ -304,7 +305,7 @@ fn load(valkey: &Arc<Valkey>, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle
 
 #[tokio::test]
 async fn a_server_that_dies_fails_calls_in_time_and_is_found_again() {
-    let mut server = Server::start();
+    let mut server = Server::start().unwrap();
     let (one, other) = (
         Replica::of(vec![server.url()]).await,
         Replica::of(vec![server.url()]).await,
@@ -318,7 +319,7 @@ async fn a_server_that_dies_fails_calls_in_time_and_is_found_again() {
         // What this replica does, it hears, whoever else does not.
         assert!(one.valkey.publish(&News::KeysChanged).await.is_err());
         assert_eq!(heard.recv().await, Ok(News::KeysChanged));
-        assert!(server.run());
+        server.run().unwrap();
         for replica in [&one, &other] {
             until("an answer", async || replica.valkey.ping().await.is_ok()).await;
             until("the news", async || replica.valkey.gaps() > round).await;
@@ -338,7 +339,7 @@ async fn a_server_that_dies_fails_calls_in_time_and_is_found_again() {
 
 #[tokio::test]
 async fn a_server_that_stands_still_fails_calls_in_time() {
-    let server = Server::start();
+    let server = Server::start().unwrap();
     let replica = Replica::of(vec![server.url()]).await;
     let valkey = &replica.valkey;
     server.pause();
@@ -370,7 +371,7 @@ async fn a_server_that_stands_still_fails_calls_in_time() {
 
 #[tokio::test]
 async fn calls_beyond_the_bound_fail_at_once() {
-    let server = Server::start();
+    let server = Server::start().unwrap();
     let mut config = Config::new(vec![server.url()]);
     config.in_flight = 2;
     let valkey = Valkey::new(&config).unwrap();
@@ -390,7 +391,7 @@ async fn calls_beyond_the_bound_fail_at_once() {
 
 #[tokio::test]
 async fn sign_ins_at_once_are_no_more_than_those_one_after_another() {
-    let server = Server::start();
+    let server = Server::start().unwrap();
     let valkey = Valkey::new(&Config::new(vec![server.url()])).unwrap();
     valkey.ping().await.unwrap();
     let mut config = limits::Config::default();

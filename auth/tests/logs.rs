@@ -7,6 +7,9 @@
     reason = "a test fails by panicking, and says where"
 )]
 
+#[path = "totp/app.rs"]
+mod totp;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,7 +26,6 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use totp_rs::{Algorithm, Builder, Secret};
 use uuid::Uuid;
 
 /// The longest wait for anything.
@@ -193,32 +195,6 @@ fn take_mail(folder: &Path) -> Option<String> {
     None
 }
 
-/// The code of an authenticator now.
-fn code(secret: &str) -> String {
-    let bits = secret.bytes().map(|letter| {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            other => other - b'2' + 26,
-        };
-        format!("{value:05b}")
-    });
-    let bits: String = bits.collect();
-    let bytes = bits.as_bytes().chunks_exact(8).map(|byte| {
-        let byte = std::str::from_utf8(byte).unwrap();
-        u8::from_str_radix(byte, 2).unwrap()
-    });
-    let bytes: [u8; 20] = bytes.collect::<Vec<u8>>().try_into().unwrap();
-    let totp = Builder::new()
-        .with_algorithm(Algorithm::SHA1)
-        .with_digits(6)
-        .with_step_duration(30)
-        .with_secret(Secret::new_stack(bytes))
-        .build()
-        .unwrap();
-    let now = u64::try_from(runtime::clock::now().as_second()).unwrap();
-    totp.generate(now).to_string()
-}
-
 fn config(folder: &Path) -> Config {
     let secrets = folder.join("secrets");
     std::fs::create_dir_all(&secrets).unwrap();
@@ -328,7 +304,7 @@ async fn travel(journey: &mut Journey) {
     let body = json!({"password": PASSWORD});
     let (status, enrolled) = journey.post("/totp", Some(&access), &body).await;
     assert_eq!(status, 200, "{enrolled}");
-    let digits = code(enrolled["secret"].as_str().unwrap());
+    let digits = totp::code(enrolled["secret"].as_str().unwrap(), runtime::clock::now());
     // Six digits alone are found in any number: as a word that is logged.
     journey.secret.push(format!("\"{digits}\""));
     let body = json!({"code": digits});

@@ -13,10 +13,6 @@
     reason = "a benchmark ends with the first thing that does not work, and prints"
 )]
 
-#[path = "../../tests/backup/servers.rs"]
-#[expect(dead_code, reason = "the tests start more kinds of servers")]
-mod servers;
-
 mod http;
 mod load;
 mod local;

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use proto::muster::auth::v1::auth_client::AuthClient;
 use serde_json::json;
+use testing::postgres::{self, Installation, Setup};
+use testing::valkey;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
 use crate::http::{self, Http, Socket};
 use crate::process::{Process, SERVICE_CORE};
-use crate::servers::{Postgres, Valkey};
 
 /// The service, as it is released.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_auth");
@@ -27,8 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What replicas share.
 pub(crate) struct World {
-    postgres: Postgres,
-    valkey: Valkey,
+    postgres: postgres::Server,
+    valkey: valkey::Server,
     folder: PathBuf,
 }
 
@@ -36,8 +37,12 @@ impl World {
     /// Starts databases.
     pub(crate) fn start() -> Self {
         // As in production: what is committed is on the disk.
-        let postgres = Postgres::start_with("fsync=on");
-        let valkey = Valkey::start();
+        let setup = Setup {
+            settings: vec!["fsync=on".to_owned()],
+            ..Setup::of(Installation::newest().unwrap())
+        };
+        let postgres = postgres::Server::start_with(setup).unwrap();
+        let valkey = valkey::Server::start().unwrap();
         let folder = std::env::temp_dir().join(format!("muster-auth-bench-{}", Uuid::new_v4()));
         let secrets = folder.join("secrets");
         fs::create_dir_all(&secrets).unwrap();
@@ -47,7 +52,7 @@ impl World {
             fs::write(secrets.join(name), key).unwrap();
         }
         fs::write(secrets.join("database.url"), postgres.url("postgres")).unwrap();
-        fs::write(secrets.join("valkey.urls"), valkey.url()).unwrap();
+        fs::write(secrets.join("valkey.urls"), valkey.socket_url()).unwrap();
         fs::write(secrets.join("service.bench"), SERVICE_TOKEN).unwrap();
         let config = json!({
             "emailVerification": "Optional",
@@ -69,7 +74,7 @@ impl World {
 
     /// PostgreSQL and Valkey.
     pub(crate) fn databases(&self) -> [Process; 2] {
-        [&self.postgres.server, &self.valkey.server].map(|server| Process(server.id()))
+        [self.postgres.id(), self.valkey.id()].map(|id| Process(id.unwrap()))
     }
 
     /// Starts a replica on the core of the service, and waits until it is ready.

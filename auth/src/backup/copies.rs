@@ -1,29 +1,99 @@
 //! The copies of the live sessions that go to object storage every few minutes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use prometheus::Registry;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::{Archive, Error, Valkey, backup};
+use crate::live::{Key, Live};
+use crate::metrics::counted::growing;
 
 /// Between two copies (Q07).
-pub const PERIOD: Duration = Duration::from_mins(5);
+const PERIOD: Duration = Duration::from_mins(5);
 
-/// How many copies are kept unless told otherwise: a day of them.
-pub const KEPT: usize = 288;
+/// How many copies are kept: a day of them.
+const KEPT: usize = 288;
 
 /// What became of the copies so far.
 #[derive(Debug, Default)]
-pub struct Counts {
+struct Counts {
     /// Copies that were made.
-    pub made: AtomicU64,
+    made: AtomicU64,
     /// Copies that failed or took too long.
-    pub failed: AtomicU64,
+    failed: AtomicU64,
     /// Times when another replica made the copy.
-    pub elsewhere: AtomicU64,
+    elsewhere: AtomicU64,
+}
+
+/// A number of copies: its name, what it is, and where.
+type Number = (&'static str, &'static str, fn(&Counts) -> &AtomicU64);
+
+/// The numbers for operators.
+const NUMBERS: [Number; 3] = [
+    (
+        "muster_auth_session_copies_total",
+        "Copies of the sessions that were made",
+        |counts| &counts.made,
+    ),
+    (
+        "muster_auth_session_copies_failed_total",
+        "Copies of the sessions that failed or took too long",
+        |counts| &counts.failed,
+    ),
+    (
+        "muster_auth_session_copies_elsewhere_total",
+        "Times when another replica made the copy of the sessions",
+        |counts| &counts.elsewhere,
+    ),
+];
+
+/// Copies of Valkey's sessions, by one of all replicas at a time.
+#[derive(Debug)]
+pub struct Copies {
+    archive: Archive,
+    valkey: Valkey,
+    live: Arc<dyn Live>,
+    counts: Arc<Counts>,
+}
+
+impl Copies {
+    /// Copies of what is in `valkey`, which the replicas share as `live`.
+    pub fn new(
+        archive: Archive,
+        valkey: Valkey,
+        live: Arc<dyn Live>,
+        registry: &Registry,
+    ) -> Result<Self, prometheus::Error> {
+        let counts = Arc::<Counts>::default();
+        for (name, help, number) in NUMBERS {
+            let counts = Arc::clone(&counts);
+            growing(registry, name, help, move || {
+                number(&counts).load(Ordering::Relaxed)
+            })?;
+        }
+        Ok(Self {
+            archive,
+            valkey,
+            live,
+            counts,
+        })
+    }
+
+    /// Makes them until `stop`.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let key = &Key::Once(crate::crypto::named_hash("session copies", b""));
+        // A bit less than the period: the next turn is never refused by the one before it.
+        let turn = PERIOD.mul_f64(0.9);
+        // Without Valkey there is nothing to copy.
+        let is_ours = || async move { self.live.once(key, turn).await.unwrap_or(false) };
+        let copy = || copy(runtime::clock::now(), &self.archive, &self.valkey, KEPT);
+        run(PERIOD, &self.counts, stop, is_ours, copy).await;
+    }
 }
 
 /// Makes one copy and removes those that are too old.
@@ -40,7 +110,7 @@ pub async fn copy(
 
 /// Makes copies until `stop`, each within `period`. Of all replicas one makes the copy: the one
 /// for which `is_ours` says so, each time.
-pub async fn run<Ours, Copied>(
+async fn run<Ours, Copied>(
     period: Duration,
     counts: &Counts,
     stop: &CancellationToken,

@@ -49,7 +49,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// A request over the socket.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-enum Ask {
+pub(super) enum Ask {
     ValidateToken {
         id: u64,
         access_token: Confidential,

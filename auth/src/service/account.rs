@@ -134,6 +134,9 @@ impl Service {
 
     /// Allows or forbids the use of an account.
     pub async fn set_status(&self, player: PlayerId, status: Status) -> Result<u32, Failure> {
+        if self.parts().store.player(player).await?.is_none() {
+            return Err(Failure::new(Code::NotFound, "no such account"));
+        }
         let revocations = self.parts().store.set_status(player, status, now()).await?;
         let ended = u32::try_from(revocations.len()).unwrap_or(u32::MAX);
         self.note(

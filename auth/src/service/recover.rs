@@ -2,11 +2,8 @@
 //!
 //! Requests for mails are answered at once and alike, whoever they are for; a worker does the rest.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::error::Failure;
 use crate::ids::{IdentityKind, PlayerId};
@@ -19,46 +16,13 @@ use crate::service::login::SignIn;
 use crate::service::register::address;
 use crate::service::{Service, now};
 use crate::store::{OneTime, Purpose, Status, Which};
+use crate::tokens::mailed::Mailed;
 
 /// How long a mailed secret is good.
 const ONE_TIME: std::time::Duration = std::time::Duration::from_hours(1);
 
 /// How many mails may wait to be written.
 const QUEUE: usize = 1024;
-
-/// Bytes of a mailed secret.
-const SECRET: usize = 32;
-
-/// A mailed secret, with the account that it is for: one text to follow or type in.
-#[derive(Clone, Copy)]
-struct Mailed {
-    player: PlayerId,
-    secret: [u8; SECRET],
-}
-
-impl Mailed {
-    fn write(&self) -> String {
-        let mut bytes = [0; 16 + SECRET];
-        bytes[..16].copy_from_slice(self.player.0.as_bytes());
-        bytes[16..].copy_from_slice(&self.secret);
-        URL_SAFE_NO_PAD.encode(bytes)
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        let mut bytes = [0; 16 + SECRET];
-        let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
-        (length == bytes.len()).then_some(())?;
-        let (player, secret) = bytes.split_at(16);
-        Some(Self {
-            player: PlayerId(Uuid::from_slice(player).ok()?),
-            secret: secret.try_into().ok()?,
-        })
-    }
-
-    fn hash(&self) -> [u8; 32] {
-        crate::crypto::named_hash("mailed", &self.secret)
-    }
-}
 
 /// Which mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,10 +118,7 @@ impl Service {
     }
 
     async fn one_time(&self, player: PlayerId, purpose: Purpose) -> Result<String, Failure> {
-        let mailed = Mailed {
-            player,
-            secret: crate::crypto::random(),
-        };
+        let mailed = Mailed::new(player, crate::crypto::random());
         let one_time = OneTime {
             player,
             purpose,
@@ -284,25 +245,5 @@ impl Service {
         self.end_sessions(player.id, Which::All, &ip).await?;
         self.mail_later(player.id, &email, Message::PasswordChanged);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mailed_secret_comes_back_and_nothing_else_does() {
-        let mailed = Mailed {
-            player: PlayerId(Uuid::from_u128(7)),
-            secret: [9; SECRET],
-        };
-        let read = Mailed::read(&mailed.write()).unwrap();
-        assert_eq!((read.player, read.secret), (mailed.player, mailed.secret));
-        let mut short = mailed.write();
-        short.pop();
-        assert!(Mailed::read(&short).is_none());
-        assert!(Mailed::read("").is_none());
-        assert!(Mailed::read(&format!("{}A", mailed.write())).is_none());
     }
 }

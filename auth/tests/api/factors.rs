@@ -3,37 +3,16 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use totp_rs::{Algorithm, Builder, Secret};
 
 use crate::authenticator::Authenticator;
+use crate::totp;
 use crate::world::{ISSUER, PASSWORD, World};
 
 const ADA: &str = "ada@example.com";
 
 /// The code of an authenticator at this moment.
 pub(crate) fn code(secret: &str) -> String {
-    let secret = decode(secret);
-    let totp = Builder::new()
-        .with_algorithm(Algorithm::SHA1)
-        .with_digits(6)
-        .with_step_duration(30)
-        .with_secret(Secret::new_stack(secret))
-        .build()
-        .unwrap();
-    let now = u64::try_from(runtime::clock::now().as_second()).unwrap();
-    totp.generate(now).to_string()
-}
-
-/// Base32, as people type it in (RFC 4648).
-fn decode(text: &str) -> [u8; 20] {
-    let mut bits = text.bytes().flat_map(|letter| {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            _ => letter - b'2' + 26,
-        };
-        (0..5).rev().map(move |bit| value >> bit & 1)
-    });
-    std::array::from_fn(|_| (0..8).fold(0, |byte, _| byte << 1 | bits.next().unwrap()))
+    totp::code(secret, runtime::clock::now())
 }
 
 /// Sets an authenticator up: its secret and recovery codes.

@@ -34,5 +34,7 @@ mod operations;
 mod sessions;
 mod socket;
 mod tokens;
+#[path = "../totp/app.rs"]
+mod totp;
 mod traces;
 mod world;

@@ -10,7 +10,6 @@ use auth::Code;
 use auth::service::sessions::Tokens;
 use auth::signing::plan::Policy;
 use futures::future::join_all;
-use rustix::process::Signal;
 
 use crate::replica::{LIMIT, Replica, Servers, until};
 
@@ -177,7 +176,7 @@ async fn postgresql_is_killed_again_and_again() {
         for _ in 0..3 {
             servers.postgres.kill();
             history.fails().await;
-            servers.postgres.run();
+            servers.postgres.run().unwrap();
             history.goes_on(&history.good).await;
         }
     })
@@ -187,9 +186,9 @@ async fn postgresql_is_killed_again_and_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_stands_still() {
     under_load(async |history, servers| {
-        servers.postgres.signal(Signal::STOP);
+        servers.postgres.pause();
         history.fails().await;
-        servers.postgres.signal(Signal::CONT);
+        servers.postgres.resume();
     })
     .await;
 }
@@ -200,7 +199,7 @@ async fn valkey_loses_everything_again_and_again() {
         for _ in 0..3 {
             servers.valkey.kill();
             history.goes_on(&history.good).await;
-            assert!(servers.valkey.run());
+            servers.valkey.run().unwrap();
             history.goes_on(&history.good).await;
         }
         assert_eq!(history.unavailable.load(Ordering::Relaxed), 0);
@@ -248,8 +247,8 @@ async fn tokens_are_validated_without_any_database() {
     while cached.elapsed() < Duration::from_millis(1500) {
         ask().await;
     }
-    servers.postgres.run();
-    assert!(servers.valkey.run());
+    servers.postgres.run().unwrap();
+    servers.valkey.run().unwrap();
     until("a refresh", async || {
         let refreshed = replica.refresh(&tokens.refresh, Some("1"));
         refreshed.await.is_ok()

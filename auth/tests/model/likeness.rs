@@ -1,6 +1,6 @@
 //! What a login does is the same for an account that exists, that does not, and that is not
 //! verified: the same questions to the store in the same order, and one slow hash. How long it
-//! takes is measured by `cargo run -p auth --example auth-timing`.
+//! takes is measured over PostgreSQL by `cargo xtask test --long`.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};

@@ -15,7 +15,5 @@ mod likeness;
 mod machine;
 mod replica;
 mod replicas;
-#[path = "../servers/valkey.rs"]
-mod server;
 mod spending;
 mod world;

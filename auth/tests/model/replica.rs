@@ -18,12 +18,12 @@ use auth::signing::plan::Policy;
 use auth::store::Store;
 use auth::store::postgres::{self, Postgres};
 use auth::store::sqlite::Sqlite;
+use testing::valkey::Server;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::cluster::Cluster;
-use crate::server::Server;
 use crate::world::{caller, parts, password, pool, signing};
 
 /// The longest wait for anything that must happen at some time.
@@ -143,7 +143,7 @@ impl Servers {
         postgres.migrate("auth").await.close().await;
         Self {
             postgres,
-            valkey: Server::start(),
+            valkey: Server::start().unwrap(),
             is_hasty: false,
             listeners: JoinSet::new(),
         }

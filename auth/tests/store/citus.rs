@@ -91,12 +91,22 @@ async fn the_tables_can_be_distributed() {
     }
 }
 
-/// The words of a statement, without what joins them.
+/// The words of a statement: names with what they are of, operators, and parentheses.
 fn words(sql: &str) -> Vec<String> {
-    sql.split(|letter: char| !(letter.is_alphanumeric() || letter == '_' || letter == '='))
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect()
+    let mut words = vec![String::new()];
+    for letter in sql.chars() {
+        let is_word = letter.is_alphanumeric() || "_.=<>$".contains(letter);
+        if is_word && let Some(word) = words.last_mut() {
+            word.extend(letter.to_lowercase());
+        } else {
+            if letter == '(' || letter == ')' {
+                words.push(letter.to_string());
+            }
+            words.push(String::new());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// The table that a statement updates, and the columns that it sets.
@@ -143,12 +153,8 @@ fn what_a_statement_sets_is_seen() {
 #[test]
 fn no_query_moves_a_row() {
     let plan = plan();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
     let mut seen = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        let data: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let sql = data["query"].as_str().unwrap();
+    for sql in &statements() {
         if let Some((table, columns)) = updates(sql) {
             seen += 1;
             assert!(!columns.is_empty(), "{sql}");
@@ -160,25 +166,213 @@ fn no_query_moves_a_row() {
     assert!(seen > 10, "only {seen} updates");
 }
 
-#[test]
-fn every_statement_of_a_player_names_the_player() {
-    // What names no distribution column is asked of every shard. Only what is about all players
-    // may be: purges, and the revocations that all verifiers want.
-    let plan = plan();
+/// What is asked of every shard, and why it may be.
+const ABOUT_ALL: [(&str, &str); 5] = [
+    (
+        "SELECT user_id, revocation_id, session_id, revoked_at FROM revocations WHERE",
+        "every verifier wants the revocations of all players",
+    ),
+    (
+        "DELETE FROM revocations WHERE (user_id, revocation_id) IN (",
+        "purges what nobody needs any more",
+    ),
+    (
+        "DELETE FROM one_time_secrets WHERE (user_id, purpose) IN (",
+        "purges what has lapsed",
+    ),
+    (
+        "DELETE FROM audit_log WHERE (user_id, audit_id) IN (",
+        "purges what is too old",
+    ),
+    (
+        "DELETE FROM sessions WHERE (user_id, session_id) IN (",
+        "purges what has ended",
+    ),
+];
+
+/// The statements as they are committed, on one line each.
+fn statements() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
-    for entry in fs::read_dir(folder).unwrap() {
+    let read = |entry: std::io::Result<fs::DirEntry>| {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
         let data: serde_json::Value = serde_json::from_str(&text).unwrap();
         let sql = data["query"].as_str().unwrap();
-        let words = words(sql);
-        let named = plan
-            .iter()
-            .filter(|(table, column)| column.is_some() && words.contains(table));
-        let is_about_all =
-            sql.contains("LIMIT $2") || sql.contains("WHERE (revoked_at, revocation_id)");
-        for (table, column) in named {
-            let column = column.as_ref().unwrap();
-            assert!(is_about_all || words.contains(column), "{table}: {sql}");
+        let line = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+        line.replace("( ", "(")
+    };
+    fs::read_dir(folder).unwrap().map(read).collect()
+}
+
+/// The tables that a statement reads or changes, by the names that it gives them.
+fn tables(words: &[String]) -> BTreeMap<String, String> {
+    let is_end = |word: &str| {
+        let ends = [
+            "where",
+            "set",
+            "on",
+            "returning",
+            "order",
+            "for",
+            ")",
+            "values",
+        ];
+        ends.contains(&word)
+    };
+    let mut found = BTreeMap::new();
+    let mut is_list = false;
+    let mut at = 0;
+    while at < words.len() {
+        let word = words[at].as_str();
+        if ["from", "join", "update", "into"].contains(&word) {
+            is_list = true;
+        } else if is_end(word) {
+            is_list = false;
+        } else if is_list && word != "(" && !word.starts_with('$') {
+            let is_renamed = words.get(at + 1).is_some_and(|next| next == "as");
+            let name = if is_renamed {
+                &words[at + 2]
+            } else {
+                &words[at]
+            };
+            found.insert(name.clone(), word.to_owned());
+            at += if is_renamed { 2 } else { 0 };
         }
+        at += 1;
+    }
+    found
+}
+
+/// The columns that have one value in all rows that a statement is about: those that are compared
+/// with a parameter, and those that are compared with them.
+fn fixed(words: &[String]) -> BTreeSet<String> {
+    let conditions = words
+        .iter()
+        .position(|word| word == "where" || word == "on")
+        .map_or(&[][..], |start| &words[start..]);
+    let mut depth = 0;
+    for word in conditions {
+        depth += i32::from(word == "(") - i32::from(word == ")");
+        // Either of two conditions: neither holds for all rows.
+        if word == "or" && depth <= 0 {
+            return BTreeSet::new();
+        }
+    }
+    let equal: Vec<_> = conditions
+        .windows(3)
+        .filter(|three| three[1] == "=")
+        .map(|three| (&three[0], &three[2]))
+        .collect();
+    let is_given = |word: &str| word.starts_with('$') || word == "any";
+    let mut fixed = BTreeSet::new();
+    let mut before = None;
+    while before != Some(fixed.len()) {
+        before = Some(fixed.len());
+        for (left, right) in &equal {
+            if is_given(right) || fixed.contains(*right) {
+                fixed.insert((*left).clone());
+            }
+            if fixed.contains(*left) {
+                fixed.insert((*right).clone());
+            }
+        }
+    }
+    fixed
+}
+
+/// The distributed tables that a statement is about without saying which shard.
+fn unrouted(plan: &BTreeMap<String, Option<String>>, sql: &str) -> BTreeSet<String> {
+    let words = words(sql);
+    let column = |table: &str| plan.get(table).cloned().flatten();
+    if words[0] == "insert" {
+        let end = words.iter().position(|word| word == ")").unwrap();
+        let named = column(&words[2]).is_none_or(|column| words[..end].contains(&column));
+        return (!named).then(|| words[2].clone()).into_iter().collect();
+    }
+    let (tables, fixed) = (tables(&words), fixed(&words));
+    let is_alone = tables.len() == 1;
+    let is_unrouted = |(name, table): (&String, &String)| {
+        let column = column(table)?;
+        let is_fixed =
+            fixed.contains(&format!("{name}.{column}")) || is_alone && fixed.contains(&column);
+        (!is_fixed).then(|| table.clone())
+    };
+    tables.iter().filter_map(is_unrouted).collect()
+}
+
+#[test]
+fn a_statement_that_names_no_player_is_seen() {
+    let plan = plan();
+    for (sql, expected) in [
+        ("SELECT status FROM users WHERE user_id = $1", &[][..]),
+        ("SELECT user_id FROM users WHERE email = $1", &["users"]),
+        ("SELECT user_id FROM users", &["users"]),
+        (
+            "SELECT user_id FROM users WHERE user_id > $1 LIMIT $2",
+            &["users"],
+        ),
+        ("SELECT user_id FROM users WHERE user_id >= $1", &["users"]),
+        (
+            "SELECT email FROM users WHERE user_id = $1 OR email = $2",
+            &["users"],
+        ),
+        ("UPDATE users SET user_id = $1 WHERE email = $2", &["users"]),
+        (
+            "UPDATE users SET email = $2 WHERE email = $1 RETURNING user_id",
+            &["users"],
+        ),
+        ("DELETE FROM sessions WHERE session_id = $1", &["sessions"]),
+        (
+            "DELETE FROM identities WHERE identity_hash = ANY($1) AND user_id = $2",
+            &[],
+        ),
+        ("DELETE FROM identities WHERE user_id = $1", &["identities"]),
+        ("INSERT INTO users (email) VALUES ($1)", &["users"]),
+        (
+            "INSERT INTO users (user_id) SELECT * FROM UNNEST($1::uuid[])",
+            &[],
+        ),
+        ("SELECT 1 FROM signing_keys", &[]),
+        (
+            "SELECT a.ip FROM sessions AS a JOIN users AS b ON b.user_id = a.user_id \
+             WHERE a.user_id = $1",
+            &[],
+        ),
+        (
+            "SELECT a.ip FROM sessions AS a JOIN users AS b ON b.user_id = a.user_id \
+             WHERE a.session_id = $1",
+            &["sessions", "users"],
+        ),
+        (
+            "SELECT a.ip FROM sessions AS a JOIN users AS b ON b.email = a.ip \
+             WHERE a.user_id = $1",
+            &["users"],
+        ),
+        (
+            "UPDATE sessions AS a SET ip = $2 FROM users AS b, devices AS c \
+             WHERE a.user_id = $1 AND b.user_id = a.user_id",
+            &["devices"],
+        ),
+    ] {
+        let expected = expected.iter().map(|&table| table.to_owned()).collect();
+        assert_eq!(unrouted(&plan, sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn every_statement_of_a_player_names_the_player() {
+    // What does not is asked of every shard.
+    let plan = plan();
+    let statements = statements();
+    let is_about_all = |sql: &String| {
+        ABOUT_ALL
+            .iter()
+            .any(|(beginning, _)| sql.starts_with(beginning))
+    };
+    for sql in statements.iter().filter(|sql| !is_about_all(sql)) {
+        assert_eq!(unrouted(&plan, sql), BTreeSet::new(), "{sql}");
+    }
+    for (beginning, why) in ABOUT_ALL {
+        let exempt = statements.iter().filter(|sql| sql.starts_with(beginning));
+        assert_eq!(exempt.count(), 1, "{beginning}: {why}");
     }
 }

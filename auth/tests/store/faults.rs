@@ -5,12 +5,14 @@ use std::time::Duration;
 use auth::store::postgres::{Config, Postgres};
 use auth::store::sqlite::Sqlite;
 use auth::store::{Error, Rotated, Store};
-use rustix::process::Signal;
 use sqlx::{Connection as _, Row as _};
 use uuid::Uuid;
 
 use crate::cases;
-use crate::cluster::{Cluster, LIMIT};
+use crate::cluster::Cluster;
+
+/// The longest wait for anything that must happen at some time.
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Short limits, and few connections.
 fn impatient(cluster: &Cluster, database: &str) -> Config {
@@ -42,7 +44,7 @@ async fn what_was_acknowledged_survives_a_crash() {
         let rotated = store.rotate(&rotate).await.unwrap();
         cluster.kill();
         assert!(matches!(rotated, Rotated::Next { .. }), "{rotated:?}");
-        cluster.run();
+        cluster.run().unwrap();
         answers(&store).await;
         let again = store.rotate(&rotate).await.unwrap();
         assert!(matches!(again, Rotated::Again { .. }), "{again:?}");
@@ -53,7 +55,7 @@ async fn what_was_acknowledged_survives_a_crash() {
         .unwrap();
     cluster.kill();
     assert!(matches!(thief, Rotated::Reused(_)), "{thief:?}");
-    cluster.run();
+    cluster.run().unwrap();
     answers(&store).await;
     let refused = store
         .rotate(&cases::rotate(&session, 3, 1, 1))
@@ -115,7 +117,7 @@ async fn a_database_that_stops_costs_a_bounded_time() {
     cluster.migrate("auth").await;
     let store = Postgres::new(impatient(&cluster, "auth")).unwrap();
     let player = cases::player(&store).await;
-    cluster.signal(Signal::STOP);
+    cluster.pause();
     // More often than there are connections: each of them hangs by then.
     for _ in 0..4 {
         let asked = tokio::time::timeout(Duration::from_secs(5), store.player(player)).await;
@@ -130,7 +132,7 @@ async fn a_database_that_stops_costs_a_bounded_time() {
     };
     let given_up = tokio::time::timeout(LIMIT, given_up).await;
     given_up.expect("connections that hang are given up");
-    cluster.signal(Signal::CONT);
+    cluster.resume();
     answers(&store).await;
     assert!(store.player(player).await.unwrap().is_some());
 }

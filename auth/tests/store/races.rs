@@ -10,7 +10,7 @@ use futures::future::join_all;
 use crate::cases;
 use crate::cluster::Cluster;
 
-/// How many tokens. 100,000 take minutes: `MUSTER_RACES=100000` asks for them.
+/// How many tokens. 100,000 take minutes: `cargo xtask test --long` asks for them.
 fn races() -> u64 {
     match std::env::var("MUSTER_RACES") {
         Ok(number) => number.parse().expect("MUSTER_RACES is a number"),

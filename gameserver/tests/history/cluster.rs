@@ -1,107 +1,66 @@
-//! A private PostgreSQL: its data in a folder of its own, reached by a Unix socket there, gone in the
-//! end.
+//! A private PostgreSQL or TimescaleDB, and what the tests of the history do with it.
 
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::Ipv4Addr;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::path::PathBuf;
 
 use gameserver::history::Place;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
-use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
+use testing::postgres::{Installation, Server, Setup};
 
-use super::recording::LIMIT;
-
-/// Where the programs of a PostgreSQL are.
-#[derive(Debug, Clone)]
-pub(crate) struct Installation {
-    /// The system that they belong to; `/` for that of the machine.
-    root: PathBuf,
-    binaries: &'static str,
-    pub(crate) has_timescale: bool,
-}
-
-impl Installation {
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
     /// That of the machine.
-    pub(crate) fn postgresql() -> Self {
-        let this = Self {
-            root: "/".into(),
-            binaries: "/usr/lib/postgresql/15/bin",
-            has_timescale: false,
-        };
-        this.check("apt-get install postgresql-15");
-        this
-    }
-
+    Postgresql,
     /// The one in the cache.
     #[cfg(feature = "timescaledb")]
-    pub(crate) fn timescaledb() -> Self {
-        let folder = |name: &str| {
-            let value = std::env::var_os(name).filter(|value| !value.is_empty());
-            value.map(PathBuf::from)
-        };
-        let cache = folder("MUSTER_CACHE")
-            .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("muster")))
-            .or_else(|| Some(folder("HOME")?.join(".cache/muster")))
-            .unwrap();
-        let this = Self {
-            root: cache.join("timescaledb-trixie"),
-            binaries: "/usr/lib/postgresql/17/bin",
-            has_timescale: true,
-        };
-        this.check("scripts/timescaledb.sh");
-        assert!(is_root(), "a system in a folder is entered as root");
-        this
+    Timescaledb,
+}
+
+impl Kind {
+    pub(crate) fn has_timescale(self) -> bool {
+        self != Self::Postgresql
     }
 
-    fn check(&self, remedy: &str) {
-        let postgres = self.on_host(Path::new(self.binaries)).join("postgres");
-        assert!(
-            postgres.exists(),
-            "{} is missing; run: {remedy}",
-            postgres.display()
-        );
-    }
-
-    /// A path of the system as the machine sees it.
-    fn on_host(&self, path: &Path) -> PathBuf {
-        self.root.join(path.strip_prefix("/").unwrap())
-    }
-
-    /// A program of the system, as somebody who is not root: PostgreSQL insists.
-    fn command(&self, program: &str) -> Command {
-        let mut command = if is_root() {
-            let mut command = Command::new("chroot");
-            command
-                .arg("--userspec=postgres:postgres")
-                .arg(&self.root)
-                .arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        command
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("LC_ALL", "C")
-            .current_dir("/")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn binary(&self, name: &str) -> Command {
-        self.command(&format!("{}/{name}", self.binaries))
+    fn setup(self) -> Setup {
+        match self {
+            Self::Postgresql => Setup::of(Installation::newest().unwrap()),
+            #[cfg(feature = "timescaledb")]
+            Self::Timescaledb => Setup {
+                settings: vec![
+                    "shared_preload_libraries=timescaledb".to_owned(),
+                    "timescaledb.telemetry_level=off".to_owned(),
+                ],
+                ..Setup::of(timescaledb())
+            },
+        }
     }
 }
 
-/// Numbers what must not meet.
-static NEXT: AtomicU32 = AtomicU32::new(0);
+/// What scripts/timescaledb.sh brought.
+#[cfg(feature = "timescaledb")]
+fn timescaledb() -> Installation {
+    let folder = |name: &str| {
+        let value = std::env::var_os(name).filter(|value| !value.is_empty());
+        value.map(PathBuf::from)
+    };
+    let cache = folder("MUSTER_CACHE")
+        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("muster")))
+        .or_else(|| Some(folder("HOME")?.join(".cache/muster")))
+        .unwrap();
+    let system = cache.join("timescaledb-trixie");
+    assert!(
+        system.exists(),
+        "{} is missing; run: scripts/timescaledb.sh",
+        system.display()
+    );
+    Installation::newest_in(&system).unwrap()
+}
 
 /// An authority, and a certificate for an address with its key.
 fn certificates(address: Ipv4Addr) -> (String, String, String) {
@@ -117,32 +76,12 @@ fn certificates(address: Ipv4Addr) -> (String, String, String) {
     (root.pem(), certificate.pem(), key.serialize_pem())
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
 /// A database server with its own data.
-pub(crate) struct Cluster {
-    installation: Installation,
-    /// In the system of the installation.
-    folder: PathBuf,
-    /// Where it listens besides; empty for nowhere.
-    address: String,
-    server: Option<Child>,
-}
+pub(crate) struct Cluster(Server);
 
 /// Where a guarded database is, and what is needed to enter.
 pub(crate) struct Gate {
-    pub(crate) address: Ipv4Addr,
+    pub(crate) address: SocketAddr,
     /// The certificate of who issued the server's.
     pub(crate) authority: PathBuf,
 }
@@ -151,82 +90,31 @@ pub(crate) const PASSWORD: &str = "s3cret";
 
 impl Cluster {
     /// A new one that runs.
-    pub(crate) fn start(installation: Installation) -> Self {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Short: the path of a socket may have 107 bytes.
-        let folder = PathBuf::from(format!("/tmp/muster-pg-{}-{number}", std::process::id()));
-        run(installation.command("/bin/mkdir").arg(&folder));
-        let mut cluster = Self {
-            installation,
-            folder,
-            address: String::new(),
-            server: None,
-        };
-        let mut initialize = cluster.installation.binary("initdb");
-        run(initialize
-            .arg("--pgdata")
-            .arg(cluster.data())
-            .args(["--auth=trust", "--username=muster", "--no-sync"])
-            .args(["--encoding=UTF8", "--locale=C"]));
-        cluster.run();
-        if cluster.installation.has_timescale {
+    pub(crate) fn start(kind: Kind) -> Self {
+        let cluster = Self(Server::start_with(kind.setup()).unwrap());
+        if kind.has_timescale() {
             cluster.execute("CREATE EXTENSION timescaledb");
         }
         cluster
     }
 
-    fn data(&self) -> PathBuf {
-        self.folder.join("data")
-    }
-
     /// Starts the server, if it was stopped, on the data that it had.
     pub(crate) fn run(&mut self) {
-        let mut command = self.installation.binary("postgres");
-        command
-            .arg("-D")
-            .arg(self.data())
-            .arg("-k")
-            .arg(&self.folder)
-            .args(["-c", &format!("listen_addresses={}", self.address)])
-            .args(["-c", "fsync=off"])
-            // In a system of its own there is no /dev/shm.
-            .args(["-c", "dynamic_shared_memory_type=mmap"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        if self.installation.has_timescale {
-            command
-                .args(["-c", "shared_preload_libraries=timescaledb"])
-                .args(["-c", "timescaledb.telemetry_level=off"]);
-        }
-        let mut server = command.spawn().unwrap();
-        let lines = BufReader::new(server.stderr.take().unwrap()).lines();
-        self.server = Some(server);
-        let (say, said) = mpsc::channel();
-        // Reads on: a server whose log nobody reads stops in the middle of it.
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                say.send(line).ok();
-            }
-        });
-        let mut log = String::new();
-        while !log.contains("database system is ready to accept connections") {
-            let line = said.recv_timeout(LIMIT);
-            assert!(line.is_ok(), "it does not start:\n{log}");
-            log.push_str(&line.unwrap());
-            log.push('\n');
-        }
+        self.0.run().unwrap();
+    }
+
+    /// Ends every process of the server at once.
+    pub(crate) fn kill(&mut self) {
+        self.0.kill();
     }
 
     /// Lets clients in by TCP as well, with TLS and a password.
     pub(crate) fn guard(&mut self) -> Gate {
-        self.execute(&format!("ALTER USER muster PASSWORD '{PASSWORD}'"));
+        let rule = "hostssl all all 127.0.0.0/8 scram-sha-256";
+        self.0.admit(rule, PASSWORD).unwrap();
         self.kill();
-        // Of its own, so that the port is free.
-        let [.., high, low] = std::process::id().to_be_bytes();
-        let number = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes()[3];
-        let address = Ipv4Addr::new(127, 100 + number % 100, high, low.max(1));
-        let (authority, certificate, key) = certificates(address);
-        let data = self.installation.on_host(&self.data());
+        let (authority, certificate, key) = certificates(Ipv4Addr::LOCALHOST);
+        let data = self.0.data();
         let owner = fs::metadata(&data).unwrap();
         for (name, text) in [
             ("server.crt", &certificate),
@@ -238,36 +126,20 @@ impl Cluster {
             fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
             chown(&path, Some(owner.uid()), Some(owner.gid())).unwrap();
         }
-        let rules = "local all all trust\nhostssl all all 127.0.0.0/8 scram-sha-256\n";
-        fs::write(data.join("pg_hba.conf"), rules).unwrap();
         let settings = OpenOptions::new()
             .append(true)
             .open(data.join("postgresql.conf"));
         settings.unwrap().write_all(b"ssl = on\n").unwrap();
-        self.address = address.to_string();
+        self.0.listen(Some(Ipv4Addr::LOCALHOST.into())).unwrap();
         self.run();
         Gate {
-            address,
+            address: self.0.address().unwrap(),
             authority: data.join("authority.crt"),
         }
     }
 
-    /// Ends every process of the server at once, without a word to anybody, as a crash does.
-    pub(crate) fn kill(&mut self) {
-        let Some(mut server) = self.server.take() else {
-            return;
-        };
-        let pid = Pid::from_child(&server);
-        kill_process(pid, Signal::QUIT).unwrap();
-        server.wait().unwrap();
-    }
-
     pub(crate) fn url(&self) -> String {
-        let folder = self.installation.on_host(&self.folder);
-        format!(
-            "postgres://muster@localhost/postgres?host={}",
-            folder.display()
-        )
+        self.0.url("postgres")
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -301,12 +173,5 @@ impl Cluster {
                 let mut connection = options.connect().await.unwrap();
                 work(&mut connection).await
             })
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.kill();
-        fs::remove_dir_all(self.installation.on_host(&self.folder)).ok();
     }
 }

@@ -10,7 +10,7 @@ use gameserver::history::store::{Error, Store as _};
 use gameserver::history::{Limits, Place};
 use runtime::backoff::Backoff;
 
-use super::cluster::{Cluster, Installation, PASSWORD};
+use super::cluster::{Cluster, Kind, PASSWORD};
 use super::recording::{Game, LIMIT, Recording, a_block, eventually, read};
 
 const MATCH: MatchId = MatchId([0xb2; 16]);
@@ -20,11 +20,11 @@ const OTHER: MatchId = MatchId([0xc3; 16]);
 macro_rules! on_each {
     ($($test:ident),* $(,)?) => {
         mod on_postgresql {
-            $(#[test] fn $test() { super::$test(super::Installation::postgresql()); })*
+            $(#[test] fn $test() { super::$test(super::Kind::Postgresql); })*
         }
         #[cfg(feature = "timescaledb")]
         mod on_timescaledb {
-            $(#[test] fn $test() { super::$test(super::Installation::timescaledb()); })*
+            $(#[test] fn $test() { super::$test(super::Kind::Timescaledb); })*
         }
     };
 }
@@ -64,8 +64,8 @@ fn count(cluster: &Cluster) -> usize {
     rows[0].parse().unwrap()
 }
 
-fn a_match_comes_back_as_it_was(installation: Installation) {
-    let cluster = Cluster::start(installation);
+fn a_match_comes_back_as_it_was(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let place = cluster.place();
     let mut recording = Recording::start(place.store().unwrap(), Limits::default());
     let mut game = Game::new(12, 10);
@@ -97,9 +97,8 @@ fn a_match_comes_back_as_it_was(installation: Installation) {
     );
 }
 
-fn the_table_is_made_once_and_as_it_should_be(installation: Installation) {
-    let has_timescale = installation.has_timescale;
-    let cluster = Cluster::start(installation);
+fn the_table_is_made_once_and_as_it_should_be(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let place = cluster.place();
     // Many servers start at once, and each writes the same, as after an answer that got lost.
     let block = a_block(MATCH, 1);
@@ -122,7 +121,7 @@ fn the_table_is_made_once_and_as_it_should_be(installation: Installation) {
         WHERE attname = 'payload' AND relkind = 'r' \
         AND (relname = 'arena_history' OR relname LIKE '_hyper_%_chunk')";
     assert_eq!(cluster.query(storage), ["e"]);
-    if has_timescale {
+    if kind.has_timescale() {
         let hypertables = "SELECT hypertable_name::text FROM timescaledb_information.hypertables";
         assert_eq!(cluster.query(hypertables), ["arena_history"]);
         let chunks = "SELECT count(*)::text FROM timescaledb_information.chunks";
@@ -142,9 +141,9 @@ fn settled(metrics: &Metrics, offered: u64) -> bool {
     metrics.written.get() + lost + waiting == offered
 }
 
-fn a_killed_database_costs_no_more_than_the_queue_holds(installation: Installation) {
+fn a_killed_database_costs_no_more_than_the_queue_holds(kind: Kind) {
     const QUEUE: usize = 5;
-    let mut cluster = Cluster::start(installation);
+    let mut cluster = Cluster::start(kind);
     let place = cluster.place();
     let mut recording = Recording::start(place.store().unwrap(), impatient(QUEUE));
     let metrics = recording.metrics.clone();
@@ -184,8 +183,8 @@ fn a_killed_database_costs_no_more_than_the_queue_holds(installation: Installati
     assert_eq!(metrics.dropped(Loss::Full).get(), 7);
 }
 
-fn the_end_of_the_process_does_not_wait_for_a_database_that_is_gone(installation: Installation) {
-    let mut cluster = Cluster::start(installation);
+fn the_end_of_the_process_does_not_wait_for_a_database_that_is_gone(kind: Kind) {
+    let mut cluster = Cluster::start(kind);
     let place = cluster.place();
     let mut recording = Recording::start(place.store().unwrap(), impatient(100));
     let metrics = recording.metrics.clone();
@@ -203,8 +202,8 @@ fn the_end_of_the_process_does_not_wait_for_a_database_that_is_gone(installation
     assert_eq!(metrics.dropped(Loss::Shutdown).get(), 1);
 }
 
-fn only_what_the_database_refuses_is_lost(installation: Installation) {
-    let cluster = Cluster::start(installation);
+fn only_what_the_database_refuses_is_lost(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let place = cluster.place();
     assert_eq!(
         database(&place)
@@ -234,8 +233,8 @@ fn only_what_the_database_refuses_is_lost(installation: Installation) {
     assert!(!error.is_final(), "{error:?}");
 }
 
-fn the_replay_reads_it(installation: Installation) {
-    let cluster = Cluster::start(installation);
+fn the_replay_reads_it(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let blocks = [1, 2, 3].map(|start| a_block(MATCH, start));
     let all: Vec<_> = blocks.iter().collect();
     database(&cluster.place()).write(&all, LIMIT).unwrap();
@@ -266,8 +265,8 @@ fn the_replay_reads_it(installation: Installation) {
     assert!(problems.starts_with(expected), "{problems}");
 }
 
-fn the_way_to_the_database_is_guarded(installation: Installation) {
-    let mut cluster = Cluster::start(installation);
+fn the_way_to_the_database_is_guarded(kind: Kind) {
+    let mut cluster = Cluster::start(kind);
     let gate = cluster.guard();
     let write = |password: &str, mode: &str| {
         let url = format!(

@@ -25,6 +25,9 @@ pub(crate) struct TestArgs {
     /// Leaves out everything that needs a cluster.
     #[arg(long)]
     skip_cluster: bool,
+    /// Adds what takes an hour: 100,000 races for refresh tokens, and the times of refused logins.
+    #[arg(long)]
+    long: bool,
     /// The cluster: local, kind, or the path of a kubeconfig.
     #[arg(long, default_value = "local")]
     cluster: String,
@@ -64,6 +67,9 @@ pub(crate) fn run(args: &TestArgs) -> ExitCode {
         tests: Tests::default(),
     };
     let mut result = offline_stages(&mut report);
+    if result.is_ok() && args.long {
+        result = long_stages(&mut report);
+    }
     if result.is_ok() && !args.skip_cluster {
         result = cluster_stages(&mut report, args);
     }
@@ -120,6 +126,36 @@ fn offline_stages(report: &mut Report) -> Result<()> {
         codegen::run(&CodegenArgs { check: true })
     })?;
     report.stage("chart", |_| chart::check())
+}
+
+/// What the requirements name with a number that is too large for every day.
+fn long_stages(report: &mut Report) -> Result<()> {
+    report.stage("races", |tests| {
+        tests.run(
+            repository::cargo()
+                .args([
+                    "test",
+                    "--package",
+                    "auth",
+                    "--test",
+                    "store",
+                    "--test",
+                    "model",
+                ])
+                .args(["--", "no_token_is_spent_twice"])
+                .arg("of_many_clients_at_two_replicas_one_spends_a_token")
+                .env("MUSTER_RACES", "100000"),
+        )
+    })?;
+    report.stage("times of logins", |_| {
+        process::run(repository::cargo().args([
+            "run",
+            "--package",
+            "auth",
+            "--example",
+            "auth-timing",
+        ]))
+    })
 }
 
 fn cluster_stages(report: &mut Report, args: &TestArgs) -> Result<()> {

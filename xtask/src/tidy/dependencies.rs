@@ -15,6 +15,9 @@ pub(super) const SERVICES: [&str; 6] = [
     "lobby",
 ];
 
+/// Starts databases for tests and tools. What is released does without it.
+const SERVERS: &str = "testing";
+
 /// The only crates that may know the Kubernetes client.
 const KUBERNETES: [&str; 5] = ["operator", "allocator", "embedded", "cli", "e2e"];
 
@@ -23,7 +26,7 @@ const DEFINITION_PARTS: [&str; 2] = ["kube-core", "kube-derive"];
 
 /// Which of ours a crate may use; `None` for what has no rule.
 fn allowed(package: &str) -> Option<Vec<&'static str>> {
-    if FOUNDATIONS.contains(&package) || package == "xtask" {
+    if FOUNDATIONS.contains(&package) {
         return Some(Vec::new());
     }
     if SERVICES.contains(&package) {
@@ -36,17 +39,19 @@ fn allowed(package: &str) -> Option<Vec<&'static str>> {
         "embedded" => Some(vec!["crds"]),
         "client" => Some(vec!["netcode", "simulation"]),
         "bots" => Some(vec!["client", "netcode", "proto", "runtime", "simulation"]),
+        "xtask" => Some(vec![SERVERS]),
         "cli" | "e2e" => None,
         // A new crate is a foundation until somebody decides otherwise here.
         _ => Some(Vec::new()),
     }
 }
 
-/// What the tests of a crate may use besides: bots play against the server in the same process.
+/// What the tests of a crate may use besides: databases of their own, and bots play against the
+/// server in the same process.
 fn allowed_in_tests(package: &str) -> &'static [&'static str] {
     match package {
-        "bots" => &["gameserver"],
-        _ => &[],
+        "bots" => &["gameserver", SERVERS],
+        _ => &[SERVERS],
     }
 }
 
@@ -130,6 +135,24 @@ mod tests {
         assert_eq!(
             violations(&packages(bots)),
             ["bots/Cargo.toml: bots must not depend on gameserver"]
+        );
+    }
+
+    #[test]
+    fn databases_are_for_tests_and_tools_alone() {
+        let mut auth = package("auth", &["testing"]);
+        let packages = |auth| {
+            [
+                auth,
+                package("testing", &[]),
+                package("xtask", &["testing"]),
+            ]
+        };
+        auth.dependencies[0].kind = Some("dev".to_owned());
+        assert_eq!(violations(&packages(auth)), Vec::<String>::new());
+        assert_eq!(
+            violations(&packages(package("auth", &["testing"]))),
+            ["auth/Cargo.toml: auth must not depend on testing"]
         );
     }
 
