@@ -14,7 +14,7 @@ use crate::limits::{self, Network};
 use crate::passwords::{kdf, pool};
 use crate::providers;
 use crate::secrets::vault;
-use crate::service::{ClientClass, DpopPolicy, Settings, Verification};
+use crate::service::{AUDIENCE, ClientClass, DpopPolicy, Settings, Verification};
 
 /// What auth does.
 #[derive(Clone, Debug)]
@@ -302,6 +302,12 @@ impl File {
             if class.audiences.is_empty() || class.audiences.iter().any(String::is_empty) {
                 problems.push(format!(
                     "classes[{index}].audiences: want at least one name"
+                ));
+            }
+            if class.audiences.iter().any(|name| name == AUDIENCE) {
+                problems.push(format!(
+                    "classes[{index}].audiences: {AUDIENCE:?} is for everybody's own account alone, \
+                     and is asked for by itself"
                 ));
             }
             if self.classes[..index]

@@ -130,6 +130,7 @@ async fn a_client_may_catch_the_code_itself() {
         "secret": begun["secret"],
         "code": query["code"],
         "iss": query["iss"],
+        "client": {"audiences": ["auth"]},
     });
     let tokens = world.post("/oauth/it/finish").json(&body).send().await;
     let me = world.get("/me").bearer(&tokens.tokens().access_token);

@@ -31,6 +31,7 @@ cases! {
         an_account_is_as_it_was_made,
         an_identity_is_taken_once,
         identities_come_and_go,
+        an_address_is_added_by_its_secret,
         nobody_is_found_by_nothing,
         passwords_are_replaced_only_if_expected,
         mail_addresses_are_verified_and_sealed_again,

@@ -1,7 +1,7 @@
 //! What a player proves to be itself with, beside the password: codes, passkeys, devices, mails.
 
 use jiff::Timestamp;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgExecutor, PgPool};
 use sqlx::{query, query_as};
 
 use super::turn;
@@ -201,7 +201,7 @@ pub(super) async fn put_one_time(pool: &PgPool, secret: &OneTime) -> sqlx::Resul
 }
 
 pub(super) async fn spend_one_time(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     player: PlayerId,
     purpose: Purpose,
     hash: &[u8; 32],
@@ -215,7 +215,7 @@ pub(super) async fn spend_one_time(
         hash.as_slice(),
         micros(now),
     )
-    .execute(pool)
+    .execute(executor)
     .await?;
     Ok(done.rows_affected() == 1)
 }
