@@ -17,6 +17,7 @@ use crate::factors::passkey::Passkeys;
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::live::memory::Memory;
+use crate::live::nodes::Nodes;
 use crate::live::valkey::{self, Valkey};
 use crate::metrics::Metrics;
 use crate::notify::folder::Folder;
@@ -49,6 +50,10 @@ pub const DATABASE_MIGRATION: &str = "database.migration-url";
 /// The secret with the addresses of Valkey, separated by commas or lines.
 pub const VALKEY: &str = "valkey.urls";
 
+/// The secret with the certificate authority of Valkey, in PEM: no secret, but beside what it is
+/// for, and followed as that is.
+pub const VALKEY_AUTHORITY: &str = "valkey.ca";
+
 /// How long a call to the outside may take.
 const OUTWARD: Duration = Duration::from_secs(5);
 
@@ -79,7 +84,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// A secret cannot be used; it is not repeated.
-    #[error("{0} is not an address of a database")]
+    #[error("the secret {0} is not an address of a database")]
     Address(&'static str),
     /// The database of the embedded mode cannot be opened.
     #[error("open the accounts")]
@@ -166,17 +171,17 @@ pub fn address(secrets: &Secrets, name: &'static str) -> Result<Option<postgres:
         .transpose()
 }
 
-/// The addresses of Valkey among the secrets.
-pub fn valkey_addresses(secrets: &Secrets) -> Option<Vec<String>> {
+/// The nodes of Valkey among the secrets.
+pub fn valkey_nodes(secrets: &Secrets) -> Option<Nodes> {
     let current = secrets.current();
     let text = current.text(VALKEY)?;
     let addresses = text.split([',', '\n']).map(str::trim);
-    Some(
-        addresses
-            .filter(|address| !address.is_empty())
-            .map(ToOwned::to_owned)
-            .collect(),
-    )
+    let addresses: Vec<String> = addresses
+        .filter(|address| !address.is_empty())
+        .map(ToOwned::to_owned)
+        .collect();
+    let authority = current.text(VALKEY_AUTHORITY).map(ToOwned::to_owned);
+    Some(Nodes::from(addresses).with_authority(authority))
 }
 
 /// Connects to PostgreSQL, and brings its schema up to date; waits for it until `stop`.
@@ -205,8 +210,37 @@ async fn database(
 /// Uses other addresses of PostgreSQL for new connections when their secrets change, until `stop`:
 /// a password is changed without a restart.
 pub async fn follow_database(secrets: &Secrets, database: &Postgres, stop: &CancellationToken) {
+    let renew = || {
+        let primary = address(secrets, DATABASE)?.ok_or(Error::Address(DATABASE))?;
+        let replica = address(secrets, DATABASE_REPLICA)?;
+        database
+            .renew(&primary, replica.as_ref())
+            .map_err(|_| Error::Address(DATABASE))
+    };
+    let names = [DATABASE, DATABASE_REPLICA];
+    follow(secrets, names, "PostgreSQL", renew, stop).await;
+}
+
+/// Uses other addresses of Valkey when their secrets change, until `stop`.
+pub async fn follow_valkey(secrets: &Secrets, valkey: &Valkey, stop: &CancellationToken) {
+    let renew = || {
+        let nodes = valkey_nodes(secrets).ok_or(Error::Address(VALKEY))?;
+        Ok(valkey.renew(&nodes)?)
+    };
+    let names = [VALKEY, VALKEY_AUTHORITY];
+    follow(secrets, names, "Valkey", renew, stop).await;
+}
+
+/// Renews whenever one of the secrets has changed; what cannot be used changes nothing.
+async fn follow(
+    secrets: &Secrets,
+    names: [&'static str; 2],
+    what: &'static str,
+    renew: impl Fn() -> Result<(), Error>,
+    stop: &CancellationToken,
+) {
     let mut changes = secrets.subscribe();
-    let texts = || [DATABASE, DATABASE_REPLICA].map(|name| hash_of(secrets, name));
+    let texts = || names.map(|name| hash_of(secrets, name));
     let mut known = texts();
     while let Some(Ok(())) = stop.run_until_cancelled(changes.changed()).await {
         let now = texts();
@@ -214,16 +248,9 @@ pub async fn follow_database(secrets: &Secrets, database: &Postgres, stop: &Canc
             continue;
         }
         known = now;
-        let renewed = address(secrets, DATABASE).and_then(|primary| {
-            let replica = address(secrets, DATABASE_REPLICA)?;
-            primary
-                .map(|primary| database.renew(&primary, replica.as_ref()))
-                .transpose()
-                .map_err(|_| Error::Address(DATABASE))
-        });
-        match renewed {
-            Ok(_) => tracing::info!("New connections to PostgreSQL use its new address"),
-            Err(error) => tracing::warn!(%error, "Kept the last address of PostgreSQL"),
+        match renew() {
+            Ok(()) => tracing::info!("New connections to {what} use its new address"),
+            Err(error) => tracing::warn!(%error, "Kept the last address of {what}"),
         }
     }
 }
@@ -277,11 +304,11 @@ pub async fn assemble(
     let (live, valkey): (Arc<dyn Live>, _) = match &config.accounts {
         Accounts::Sqlite(_) => (Arc::new(Memory::new(REMEMBERED)), None),
         Accounts::Postgres => {
-            let urls = valkey_addresses(&secrets).ok_or(Error::Missing {
+            let nodes = valkey_nodes(&secrets).ok_or(Error::Missing {
                 place: VALKEY,
-                hint: "redis://:password@host:6379, several for a cluster",
+                hint: "rediss://:password@host:6379, several for a cluster",
             })?;
-            let valkey = Arc::new(Valkey::new(&valkey::Config::new(urls))?);
+            let valkey = Arc::new(Valkey::new(&valkey::Config::new(nodes))?);
             (Arc::clone(&valkey) as Arc<dyn Live>, Some(valkey))
         }
     };

@@ -350,7 +350,8 @@ async fn background(
     } = assembled;
     let hear = async {
         if let Some(valkey) = valkey {
-            valkey.listen(&stop).await;
+            let follow = assemble::follow_valkey(&secrets, &valkey, &stop);
+            tokio::join!(valkey.listen(&stop), follow);
         }
     };
     let follow = async {

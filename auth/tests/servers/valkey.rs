@@ -13,10 +13,12 @@ const PORTS: u32 = 16;
 
 pub(crate) struct Server {
     program: PathBuf,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// Its own, and that of the cluster's bus.
     pub(crate) ports: (u16, u16),
     clustered: bool,
+    /// Whether it takes TLS alone, by the files of its folder.
+    pub(crate) tls: bool,
     child: Option<Child>,
 }
 
@@ -28,6 +30,12 @@ impl Server {
 
     /// One that can be part of a cluster, or alone.
     pub(crate) fn on_free_ports(clustered: bool) -> Self {
+        let mut server = Self::prepare(clustered);
+        server.find_ports();
+        server
+    }
+
+    pub(crate) fn prepare(clustered: bool) -> Self {
         let program = ["valkey-server", "redis-server"]
             .iter()
             .map(|name| PathBuf::from("/usr/bin").join(name))
@@ -35,26 +43,27 @@ impl Server {
             .expect("no Valkey is installed; run: apt-get install valkey-server (or redis-server)");
         let folder = std::env::temp_dir().join(format!("muster-valkey-{}", Uuid::new_v4()));
         fs::create_dir(&folder).unwrap();
-        let mut server = Self {
+        Self {
             program,
             folder,
             ports: (0, 0),
             clustered,
+            tls: false,
             child: None,
-        };
+        }
+    }
+
+    pub(crate) fn find_ports(&mut self) {
         for _ in 0..PORTS {
             // Below what the system gives to clients.
             let (port, _) = Uuid::new_v4().as_u64_pair();
             let port = u16::try_from(10_000 + port % 10_000).unwrap();
-            server.ports = (port, port + 10_000);
-            if server.run() {
-                return server;
+            self.ports = (port, port + 10_000);
+            if self.run() {
+                return;
             }
         }
-        panic!(
-            "the server does not start; try: {}",
-            server.program.display()
-        );
+        panic!("the server does not start; try: {}", self.program.display());
     }
 
     /// Starts it where it was before, empty. Whether it came up.
@@ -64,8 +73,18 @@ impl Server {
         command
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .arg("--dir")
-            .arg(&self.folder)
-            .args(["--port", &port.to_string()]);
+            .arg(&self.folder);
+        if self.tls {
+            let file = |name: &str| self.folder.join(name).display().to_string();
+            command
+                .args(["--port", "0", "--tls-port", &port.to_string()])
+                .args(["--tls-cert-file", &file("tls.crt")])
+                .args(["--tls-key-file", &file("tls.key")])
+                .args(["--tls-ca-cert-file", &file("ca.crt")])
+                .args(["--tls-auth-clients", "no"]);
+        } else {
+            command.args(["--port", &port.to_string()]);
+        }
         if self.clustered {
             command.args(["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]);
             command.args(["--cluster-port", &bus.to_string()]);
@@ -87,7 +106,8 @@ impl Server {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.ports.0)
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        format!("{scheme}://127.0.0.1:{}", self.ports.0)
     }
 
     fn signal(&self, signal: Signal) {
