@@ -28,15 +28,16 @@ use crate::notify::{Mail, Mailer};
 use crate::passwords::breached::{Breached, Ranges, Unlisted};
 use crate::passwords::pool::{self, Pool};
 use crate::passwords::{self, Passwords};
+use crate::providers::Providers;
 use crate::providers::http::{self, Http};
 use crate::secrets::files::Files;
 use crate::secrets::vault::Vault;
 use crate::secrets::{Secrets, Source};
 use crate::service::{Parts, Service};
 use crate::signing::{self, Seal, SealError, Shared, Signing};
-use crate::store::Store;
 use crate::store::postgres::{self, Postgres};
 use crate::store::sqlite::Sqlite;
+use crate::store::{PinnedKey, Store};
 
 /// The secret with the address of PostgreSQL.
 pub const DATABASE: &str = "database.url";
@@ -53,6 +54,9 @@ pub const VALKEY: &str = "valkey.urls";
 /// The secret with the certificate authority of Valkey, in PEM: no secret, but beside what it is
 /// for, and followed as that is.
 pub const VALKEY_AUTHORITY: &str = "valkey.ca";
+
+/// The secret with the certificate authority of the mail server, in PEM; read at the start.
+const MAIL_AUTHORITY: &str = "smtp.ca";
 
 /// How long a call to the outside may take.
 const OUTWARD: Duration = Duration::from_secs(5);
@@ -86,6 +90,9 @@ pub enum Error {
     /// A secret cannot be used; it is not repeated.
     #[error("the secret {0} is not an address of a database")]
     Address(&'static str),
+    /// A key is not the one that the accounts were made with.
+    #[error("the secret {0} is not the key that these accounts were made with; put that one back")]
+    Key(String),
     /// The database of the embedded mode cannot be opened.
     #[error("open the accounts")]
     Accounts(#[from] crate::store::Error),
@@ -116,6 +123,8 @@ pub struct Assembled {
     pub live: Arc<dyn Live>,
     /// Delivers mails.
     pub mails: Worker<Mail>,
+    /// Follows the secrets of providers.
+    pub elsewhere: Elsewhere,
     /// Follows the secret with its address.
     pub database: Option<Arc<Postgres>>,
     /// Hears other replicas.
@@ -218,7 +227,7 @@ pub async fn follow_database(secrets: &Secrets, database: &Postgres, stop: &Canc
             .map_err(|_| Error::Address(DATABASE))
     };
     let names = [DATABASE, DATABASE_REPLICA];
-    follow(secrets, names, "PostgreSQL", renew, stop).await;
+    follow(secrets, &names, "PostgreSQL", renew, stop).await;
 }
 
 /// Uses other addresses of Valkey when their secrets change, until `stop`.
@@ -228,19 +237,30 @@ pub async fn follow_valkey(secrets: &Secrets, valkey: &Valkey, stop: &Cancellati
         Ok(valkey.renew(&nodes)?)
     };
     let names = [VALKEY, VALKEY_AUTHORITY];
-    follow(secrets, names, "Valkey", renew, stop).await;
+    follow(secrets, &names, "Valkey", renew, stop).await;
+}
+
+/// Builds providers anew when a secret of theirs changes, until `stop`.
+pub async fn follow_providers(secrets: &Secrets, elsewhere: &Elsewhere, stop: &CancellationToken) {
+    let renew = || {
+        let renewed = elsewhere.build(secrets)?;
+        elsewhere.providers.replace(&renewed);
+        Ok(())
+    };
+    let names = elsewhere.config.secrets();
+    follow(secrets, &names, "every provider", renew, stop).await;
 }
 
 /// Renews whenever one of the secrets has changed; what cannot be used changes nothing.
 async fn follow(
     secrets: &Secrets,
-    names: [&'static str; 2],
+    names: &[&str],
     what: &'static str,
     renew: impl Fn() -> Result<(), Error>,
     stop: &CancellationToken,
 ) {
     let mut changes = secrets.subscribe();
-    let texts = || names.map(|name| hash_of(secrets, name));
+    let texts = || -> Vec<_> { names.iter().map(|name| hash_of(secrets, name)).collect() };
     let mut known = texts();
     while let Some(Ok(())) = stop.run_until_cancelled(changes.changed()).await {
         let now = texts();
@@ -249,8 +269,8 @@ async fn follow(
         }
         known = now;
         match renew() {
-            Ok(()) => tracing::info!("New connections to {what} use its new address"),
-            Err(error) => tracing::warn!(%error, "Kept the last address of {what}"),
+            Ok(()) => tracing::info!("From now on {what} is used by its new secrets"),
+            Err(error) => tracing::warn!(%error, "Kept the last secrets of {what}"),
         }
     }
 }
@@ -261,6 +281,40 @@ fn hash_of(secrets: &Secrets, name: &str) -> Option<[u8; 32]> {
     current
         .text(name)
         .map(|text| crate::crypto::hash(text.as_bytes()))
+}
+
+/// Refuses keys that are not those which the accounts were made with: nobody would be found by
+/// another index key, and nothing opens by another master key.
+async fn check_keys(
+    secrets: &Secrets,
+    store: &dyn Store,
+) -> Result<Vec<Mismatch>, crate::store::Error> {
+    let current = secrets.current();
+    let own = current.keyring.fingerprints();
+    let pinned: Vec<PinnedKey> = own
+        .iter()
+        .map(|(name, fingerprint)| PinnedKey {
+            name: name.clone(),
+            fingerprint: *fingerprint,
+        })
+        .collect();
+    let known = store.pin_keys(&pinned).await?;
+    Ok(known
+        .into_iter()
+        .filter_map(|known| match own.get(&known.name) {
+            Some(fingerprint) if *fingerprint == known.fingerprint => None,
+            Some(_) => Some(Mismatch::Another(known.name)),
+            None => Some(Mismatch::Missing(known.name)),
+        })
+        .collect())
+}
+
+/// A key that is not as the accounts know it.
+enum Mismatch {
+    /// There is another one under its name.
+    Another(String),
+    /// There is none.
+    Missing(String),
 }
 
 /// Tries until it works; only a store that is away is waited for.
@@ -301,6 +355,18 @@ pub async fn assemble(
             (Arc::clone(&database) as Arc<dyn Store>, Some(database))
         }
     };
+    for mismatch in patiently("accounts", stop, || check_keys(&secrets, store.as_ref())).await? {
+        match mismatch {
+            Mismatch::Another(name) => return Err(Error::Key(name)),
+            // Nothing may be sealed by it any more.
+            Mismatch::Missing(name) => {
+                tracing::warn!(
+                    name,
+                    "A key that was in use is missing; what it sealed is closed"
+                );
+            }
+        }
+    }
     let (live, valkey): (Arc<dyn Live>, _) = match &config.accounts {
         Accounts::Sqlite(_) => (Arc::new(Memory::new(REMEMBERED)), None),
         Accounts::Postgres => {
@@ -316,6 +382,7 @@ pub async fn assemble(
     let signing = signing(&store, &live, columns(), stop).await?;
     let file = &config.file;
     let (deliver, texts) = mailer(config, &secrets)?;
+    let elsewhere = Elsewhere::new(config, &secrets)?;
     let (outbox, mails) = outbox::outbox(deliver, outbox::Limits::default());
     let parts = Parts {
         settings: config.settings.clone(),
@@ -328,7 +395,7 @@ pub async fn assemble(
         outbox,
         texts,
         captcha: captcha(config, &secrets)?,
-        providers: providers(config, &secrets)?,
+        providers: elsewhere.providers.clone(),
         passkeys: passkeys(config)?,
         metrics,
         secrets: Arc::clone(&secrets),
@@ -341,6 +408,7 @@ pub async fn assemble(
         store,
         live,
         mails,
+        elsewhere,
         database,
         valkey,
         signing,
@@ -377,7 +445,10 @@ fn mailer(config: &Config, secrets: &Arc<Secrets>) -> Result<(Arc<Mailer>, Texts
         let settings = smtp::Config {
             url: mail.url.clone(),
             from: mail.from.clone(),
-            ca: None,
+            ca: secrets
+                .current()
+                .text(MAIL_AUTHORITY)
+                .map(|pem| pem.as_bytes().to_vec()),
             timeout: OUTWARD,
         };
         let texts = Texts {
@@ -448,22 +519,38 @@ fn captcha(config: &Config, secrets: &Arc<Secrets>) -> Result<Arc<dyn Captcha>, 
         .map_err(|error| Error::Config(format!("captcha: {error}")))
 }
 
-fn providers(config: &Config, secrets: &Secrets) -> Result<crate::providers::Providers, Error> {
-    let http = Http::new(http::Limits::default())
-        .map_err(|error| Error::Config(format!("elsewhere: {error}")))?;
-    let current = secrets.current();
-    let secret = |name: &str| current.text(name).map(Confidential::new);
-    config
-        .file
-        .elsewhere
-        .build(&http, &secret)
-        .map_err(|problems| {
+/// Where else players sign in, and what it takes to say so anew.
+#[derive(Debug)]
+pub struct Elsewhere {
+    config: crate::providers::Config,
+    http: Http,
+    providers: Providers,
+}
+
+impl Elsewhere {
+    fn new(config: &Config, secrets: &Secrets) -> Result<Self, Error> {
+        let http = Http::new(http::Limits::default())
+            .map_err(|error| Error::Config(format!("elsewhere: {error}")))?;
+        let mut this = Self {
+            config: config.file.elsewhere.clone(),
+            http,
+            providers: Providers::default(),
+        };
+        this.providers = this.build(secrets)?;
+        Ok(this)
+    }
+
+    fn build(&self, secrets: &Secrets) -> Result<Providers, Error> {
+        let current = secrets.current();
+        let secret = |name: &str| current.text(name).map(Confidential::new);
+        self.config.build(&self.http, &secret).map_err(|problems| {
             let lines: Vec<String> = problems
                 .iter()
                 .map(|problem| format!("elsewhere.{problem}"))
                 .collect();
             Error::Config(lines.join("; "))
         })
+    }
 }
 
 /// Passkeys belong to a domain: there are none for an address.

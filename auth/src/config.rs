@@ -106,6 +106,8 @@ pub struct File {
     pub database_connections: u32,
     /// Where Valkey's sessions are copied to every five minutes; nowhere when absent.
     pub session_copies: Option<String>,
+    /// How `s3://` places are reached.
+    pub s3: S3Entry,
 }
 
 impl Default for File {
@@ -127,6 +129,7 @@ impl Default for File {
             pooler: false,
             database_connections: 16,
             session_copies: None,
+            s3: S3Entry::default(),
         }
     }
 }
@@ -245,6 +248,16 @@ pub struct CaptchaEntry {
     /// The pages on which one may have been solved; any when empty.
     #[serde(default)]
     pub hostnames: Vec<String>,
+}
+
+/// `s3`. The access key is the secrets `s3.access-key-id` and `s3.secret-access-key`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct S3Entry {
+    /// The region; `us-east-1` when absent.
+    pub region: Option<String>,
+    /// Another service than Amazon's.
+    pub endpoint: Option<Url>,
 }
 
 /// `limits`.

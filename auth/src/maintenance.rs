@@ -145,15 +145,20 @@ async fn change<Output>(
 }
 
 /// Where backups are: a place with its credentials from the secrets.
-pub(crate) fn archive(secrets: &crate::secrets::Secrets, place: &str) -> Result<Archive, Error> {
+pub(crate) fn archive(
+    config: &Config,
+    secrets: &crate::secrets::Secrets,
+    place: &str,
+) -> Result<Archive, Error> {
     let secrets = secrets.current();
     let access_key = secrets
         .text(S3_ID)
         .zip(secrets.text(S3_KEY))
         .map(|(id, key)| (id.to_owned(), Confidential::new(key)));
     let s3 = S3 {
+        endpoint: config.file.s3.endpoint.clone(),
+        region: config.file.s3.region.clone(),
         access_key,
-        ..S3::default()
     };
     Ok(Archive::open(place, &s3)?)
 }
@@ -183,7 +188,7 @@ async fn save(config: &Config, to: &str) -> Result<(), Error> {
         return Err(Error::Sqlite);
     }
     let secrets = assemble::secrets(&config.secrets).await?;
-    let archive = archive(&secrets, to)?;
+    let archive = archive(config, &secrets, to)?;
     let (database, valkey) = (database(&secrets)?, valkey(&secrets)?);
     let now = runtime::clock::now();
     let (name, _) = backup(now, &archive, Some(&database), valkey.as_ref()).await?;
@@ -202,7 +207,7 @@ async fn bring_back(
         return Err(Error::Sqlite);
     }
     let secrets = assemble::secrets(&config.secrets).await?;
-    let archive = archive(&secrets, from)?;
+    let archive = archive(config, &secrets, from)?;
     let (database, valkey) = (database(&secrets)?, valkey(&secrets)?);
     // Opened without its migrations: the tables come from the backup.
     let url = address(&secrets, assemble::DATABASE)?.ok_or(Error::Sqlite)?;

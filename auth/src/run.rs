@@ -307,7 +307,7 @@ impl Copies {
             })?;
         }
         Ok(Some(Self {
-            archive: maintenance::archive(&assembled.secrets, place)?,
+            archive: maintenance::archive(config, &assembled.secrets, place)?,
             valkey,
             live: Arc::clone(&assembled.live),
             counts,
@@ -344,6 +344,7 @@ async fn background(
         store,
         live,
         mails,
+        elsewhere,
         database,
         valkey,
         signing,
@@ -388,6 +389,7 @@ async fn background(
         mails.run(stop.clone()),
         hear,
         follow,
+        assemble::follow_providers(&secrets, &elsewhere, &stop),
         copy,
         look
     );

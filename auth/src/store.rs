@@ -341,6 +341,15 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// A key that what is stored hangs on, by what it is known again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedKey {
+    /// The name of the secret.
+    pub name: String,
+    /// Tells nothing of the key.
+    pub fingerprint: [u8; 32],
+}
+
 /// One line of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
@@ -576,6 +585,9 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Revokes a signing key; false when there is none.
     async fn revoke_signing_key(&self, id: &str, at: Timestamp) -> Result<bool, Error>;
+
+    /// Notes by what keys are known again, unless their names have one; returns all that are noted.
+    async fn pin_keys(&self, keys: &[PinnedKey]) -> Result<Vec<PinnedKey>, Error>;
 
     /// Writes lines of the audit log.
     async fn audit(&self, lines: &[Audit]) -> Result<(), Error>;

@@ -27,9 +27,9 @@ use zeroize::Zeroizing;
 
 use super::rows::{failure, migration_failure};
 use super::{
-    Audit, Device, Error, Identity, Linked, NewAddress, NewPlayer, OneTime, Passkey, Player,
-    Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session, SigningKey, Status, Store,
-    Totp, Which,
+    Audit, Device, Error, Identity, Linked, NewAddress, NewPlayer, OneTime, Passkey, PinnedKey,
+    Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session, SigningKey, Status,
+    Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
 use crate::live::Revocation;
@@ -519,6 +519,10 @@ impl Store for Postgres {
 
     async fn revoke_signing_key(&self, id: &str, at: Timestamp) -> Result<bool, Error> {
         self.call(|pool| keys::revoke(pool, id, at)).await
+    }
+
+    async fn pin_keys(&self, pinned: &[PinnedKey]) -> Result<Vec<PinnedKey>, Error> {
+        self.call(|pool| keys::pin(pool, pinned)).await
     }
 
     async fn audit(&self, lines: &[Audit]) -> Result<(), Error> {

@@ -24,9 +24,9 @@ use uuid::Uuid;
 
 use super::rows::{failure, migration_failure};
 use super::{
-    Audit, Device, Error, Identity, Linked, NewAddress, NewPlayer, OneTime, Passkey, Player,
-    Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session, SigningKey, Status, Store,
-    Totp, Which,
+    Audit, Device, Error, Identity, Linked, NewAddress, NewPlayer, OneTime, Passkey, PinnedKey,
+    Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session, SigningKey, Status,
+    Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
 use crate::live::Revocation;
@@ -327,6 +327,10 @@ impl Store for Sqlite {
 
     async fn revoke_signing_key(&self, id: &str, at: Timestamp) -> Result<bool, Error> {
         answer(system::revoke_key(&self.pool, id, at)).await
+    }
+
+    async fn pin_keys(&self, pinned: &[PinnedKey]) -> Result<Vec<PinnedKey>, Error> {
+        answer(system::pin_keys(&self.pool, pinned)).await
     }
 
     async fn audit(&self, lines: &[Audit]) -> Result<(), Error> {

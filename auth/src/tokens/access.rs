@@ -50,11 +50,6 @@ impl Issuer {
         }
     }
 
-    /// The issuer's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Makes a token for a live session; [`Failure::token`] when it is not.
     pub fn issue(
         &self,

@@ -7,6 +7,21 @@ use crate::grpc::service;
 use crate::world::World;
 
 #[tokio::test]
+async fn other_keys_than_those_of_the_accounts_are_refused_at_the_start() {
+    let world = World::new().await;
+    for name in ["index.v1", "master.v1"] {
+        let former = world.secret(name);
+        world.put_secret(name, "another key of thirty-two bytes!");
+        let refused = world.command(&["rotate-keys"]).await.unwrap_err();
+        let refused = refused.to_string();
+        assert!(refused.contains(name), "{refused}");
+        world.put_secret(name, &former);
+    }
+    world.put_secret("master.v2", "another key of thirty-two bytes!");
+    world.command(&["rotate-keys"]).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_operator_gives_roles_and_data() {
     let world = World::new().await;
     let guest = world.guest("a device of nobody").await;

@@ -146,6 +146,18 @@ impl World {
         }
     }
 
+    /// A secret as it is now.
+    pub(crate) fn secret(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.folder.0.join("secrets").join(name)).unwrap()
+    }
+
+    /// Replaces a secret, which is seen within a second.
+    pub(crate) fn put_secret(&self, name: &str, secret: impl AsRef<[u8]>) {
+        let folder = self.folder.0.join("secrets");
+        std::fs::write(folder.join(".new"), secret).unwrap();
+        std::fs::rename(folder.join(".new"), folder.join(name)).unwrap();
+    }
+
     /// Runs a command beside it, over the same accounts.
     pub(crate) async fn command(&self, arguments: &[&str]) -> Result<(), auth::run::Error> {
         let config = config(&self.folder.0, arguments);

@@ -37,7 +37,7 @@ fn start(authority: &Authority) -> Server {
 fn nodes(server: &Server, authority: Option<&Authority>) -> Nodes {
     let url = server.url();
     assert!(url.starts_with("rediss://"), "{url}");
-    let authority = authority.map(|authority| authority.pem());
+    let authority = authority.map(Authority::pem);
     Nodes::from(vec![url]).with_authority(authority)
 }
 

@@ -15,9 +15,9 @@ use auth::service::register::Registered;
 use auth::service::{Service, Verification};
 use auth::signing::plan::Policy;
 use auth::store::{
-    Audit, Device, Error, Identity, Linked, NewAddress, NewPlayer, OneTime, Passkey, Player,
-    Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session, SigningKey, Status, Store,
-    Totp, Which,
+    Audit, Device, Error, Identity, Linked, NewAddress, NewPlayer, OneTime, Passkey, PinnedKey,
+    Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session, SigningKey, Status,
+    Store, Totp, Which,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -84,6 +84,7 @@ noting! {
     fn signing_keys() -> Vec<SigningKey>;
     fn add_signing_key(key: &SigningKey, expected: &[String]) -> bool;
     fn revoke_signing_key(id: &str, at: Timestamp) -> bool;
+    fn pin_keys(pinned: &[PinnedKey]) -> Vec<PinnedKey>;
     fn audit(lines: &[Audit]) -> ();
     fn audit_of(player: PlayerId, before: Option<Uuid>, limit: u16) -> Vec<Audit>;
     fn purge(before: Timestamp, audit_before: Timestamp, limit: u32) -> Purged;

@@ -63,6 +63,7 @@ cases! {
         the_log_is_read_backwards,
         what_is_over_is_purged,
         a_purge_is_bounded,
+        keys_are_pinned_by_whoever_comes_first,
         it_answers,
     ;
 }
