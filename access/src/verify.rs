@@ -161,15 +161,15 @@ impl Verifier {
     /// Accepts a token, whoever bears it: whether that one holds the key in `cnf` is for the
     /// caller to find out.
     pub fn check(&self, now: Timestamp, token: &str) -> Result<Arc<Claims>, Refusal> {
-        self.check_for(now, token, &self.audience)
+        self.check_for(now, token, Some(&self.audience))
     }
 
-    /// As [`Self::check`], for another service than this one.
+    /// As [`Self::check`], for another service than this one; for whomever it is without one.
     pub fn check_for(
         &self,
         now: Timestamp,
         token: &str,
-        audience: &str,
+        audience: Option<&str>,
     ) -> Result<Arc<Claims>, Refusal> {
         if token.len() > MAX_TOKEN {
             return Err(Refusal::TooLong);
@@ -227,11 +227,16 @@ impl Verifier {
     }
 
     /// Judges claims by what does not change but the time.
-    fn judge(&self, now: Timestamp, claims: &Claims, audience: &str) -> Result<(), Refusal> {
+    fn judge(
+        &self,
+        now: Timestamp,
+        claims: &Claims,
+        audience: Option<&str>,
+    ) -> Result<(), Refusal> {
         if claims.iss != self.issuer {
             return Err(Refusal::Issuer);
         }
-        if !claims.aud.iter().any(|accepted| accepted == audience) {
+        if audience.is_some_and(|wanted| !claims.aud.iter().any(|accepted| accepted == wanted)) {
             return Err(Refusal::Audience);
         }
         let seconds = |duration: std::time::Duration| duration.as_secs().cast_signed();

@@ -21,3 +21,4 @@ SELECT create_distributed_table('audit_log', 'user_id', colocate_with => 'users'
 
 -- On every worker.
 SELECT create_reference_table('signing_keys');
+SELECT create_reference_table('pinned_keys');

@@ -189,4 +189,25 @@ pub enum Command {
         /// The player's id.
         player: access::PlayerId,
     },
+    /// Replace what a player may do, what games know of it, or both.
+    SetPlayer {
+        /// The player's id.
+        player: access::PlayerId,
+        /// Its roles, by commas; none when empty. They stay without it.
+        #[arg(
+            long,
+            value_name = "ROLES",
+            value_delimiter = ',',
+            required_unless_present = "data"
+        )]
+        roles: Option<Vec<String>>,
+        /// A JSON object of at most 16 KiB. It stays without it.
+        #[arg(long, value_name = "JSON", value_parser = json)]
+        data: Option<serde_json::Value>,
+    },
+}
+
+/// Clap itself would take the text as a string of JSON.
+fn json(text: &str) -> serde_json::Result<serde_json::Value> {
+    serde_json::from_str(text)
 }

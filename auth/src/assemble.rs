@@ -17,6 +17,7 @@ use crate::factors::passkey::Passkeys;
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::live::memory::Memory;
+use crate::live::nodes::Nodes;
 use crate::live::valkey::{self, Valkey};
 use crate::metrics::Metrics;
 use crate::notify::folder::Folder;
@@ -27,15 +28,16 @@ use crate::notify::{Mail, Mailer};
 use crate::passwords::breached::{Breached, Ranges, Unlisted};
 use crate::passwords::pool::{self, Pool};
 use crate::passwords::{self, Passwords};
+use crate::providers::Providers;
 use crate::providers::http::{self, Http};
 use crate::secrets::files::Files;
 use crate::secrets::vault::Vault;
 use crate::secrets::{Secrets, Source};
 use crate::service::{Parts, Service};
 use crate::signing::{self, Seal, SealError, Shared, Signing};
-use crate::store::Store;
 use crate::store::postgres::{self, Postgres};
 use crate::store::sqlite::Sqlite;
+use crate::store::{PinnedKey, Store};
 
 /// The secret with the address of PostgreSQL.
 pub const DATABASE: &str = "database.url";
@@ -48,6 +50,13 @@ pub const DATABASE_MIGRATION: &str = "database.migration-url";
 
 /// The secret with the addresses of Valkey, separated by commas or lines.
 pub const VALKEY: &str = "valkey.urls";
+
+/// The secret with the certificate authority of Valkey, in PEM: no secret, but beside what it is
+/// for, and followed as that is.
+pub const VALKEY_AUTHORITY: &str = "valkey.ca";
+
+/// The secret with the certificate authority of the mail server, in PEM; read at the start.
+const MAIL_AUTHORITY: &str = "smtp.ca";
 
 /// How long a call to the outside may take.
 const OUTWARD: Duration = Duration::from_secs(5);
@@ -79,8 +88,11 @@ pub enum Error {
         hint: &'static str,
     },
     /// A secret cannot be used; it is not repeated.
-    #[error("{0} is not an address of a database")]
+    #[error("the secret {0} is not an address of a database")]
     Address(&'static str),
+    /// A key is not the one that the accounts were made with.
+    #[error("the secret {0} is not the key that these accounts were made with; put that one back")]
+    Key(String),
     /// The database of the embedded mode cannot be opened.
     #[error("open the accounts")]
     Accounts(#[from] crate::store::Error),
@@ -111,6 +123,8 @@ pub struct Assembled {
     pub live: Arc<dyn Live>,
     /// Delivers mails.
     pub mails: Worker<Mail>,
+    /// Follows the secrets of providers.
+    pub elsewhere: Elsewhere,
     /// Follows the secret with its address.
     pub database: Option<Arc<Postgres>>,
     /// Hears other replicas.
@@ -166,17 +180,17 @@ pub fn address(secrets: &Secrets, name: &'static str) -> Result<Option<postgres:
         .transpose()
 }
 
-/// The addresses of Valkey among the secrets.
-pub fn valkey_addresses(secrets: &Secrets) -> Option<Vec<String>> {
+/// The nodes of Valkey among the secrets.
+pub fn valkey_nodes(secrets: &Secrets) -> Option<Nodes> {
     let current = secrets.current();
     let text = current.text(VALKEY)?;
     let addresses = text.split([',', '\n']).map(str::trim);
-    Some(
-        addresses
-            .filter(|address| !address.is_empty())
-            .map(ToOwned::to_owned)
-            .collect(),
-    )
+    let addresses: Vec<String> = addresses
+        .filter(|address| !address.is_empty())
+        .map(ToOwned::to_owned)
+        .collect();
+    let authority = current.text(VALKEY_AUTHORITY).map(ToOwned::to_owned);
+    Some(Nodes::from(addresses).with_authority(authority))
 }
 
 /// Connects to PostgreSQL, and brings its schema up to date; waits for it until `stop`.
@@ -205,8 +219,48 @@ async fn database(
 /// Uses other addresses of PostgreSQL for new connections when their secrets change, until `stop`:
 /// a password is changed without a restart.
 pub async fn follow_database(secrets: &Secrets, database: &Postgres, stop: &CancellationToken) {
+    let renew = || {
+        let primary = address(secrets, DATABASE)?.ok_or(Error::Address(DATABASE))?;
+        let replica = address(secrets, DATABASE_REPLICA)?;
+        database
+            .renew(&primary, replica.as_ref())
+            .map_err(|_| Error::Address(DATABASE))
+    };
+    let names = [DATABASE, DATABASE_REPLICA];
+    follow(secrets, &names, "PostgreSQL", renew, stop).await;
+}
+
+/// Uses other addresses of Valkey when their secrets change, until `stop`.
+pub async fn follow_valkey(secrets: &Secrets, valkey: &Valkey, stop: &CancellationToken) {
+    let renew = || {
+        let nodes = valkey_nodes(secrets).ok_or(Error::Address(VALKEY))?;
+        Ok(valkey.renew(&nodes)?)
+    };
+    let names = [VALKEY, VALKEY_AUTHORITY];
+    follow(secrets, &names, "Valkey", renew, stop).await;
+}
+
+/// Builds providers anew when a secret of theirs changes, until `stop`.
+pub async fn follow_providers(secrets: &Secrets, elsewhere: &Elsewhere, stop: &CancellationToken) {
+    let renew = || {
+        let renewed = elsewhere.build(secrets)?;
+        elsewhere.providers.replace(&renewed);
+        Ok(())
+    };
+    let names = elsewhere.config.secrets();
+    follow(secrets, &names, "every provider", renew, stop).await;
+}
+
+/// Renews whenever one of the secrets has changed; what cannot be used changes nothing.
+async fn follow(
+    secrets: &Secrets,
+    names: &[&str],
+    what: &'static str,
+    renew: impl Fn() -> Result<(), Error>,
+    stop: &CancellationToken,
+) {
     let mut changes = secrets.subscribe();
-    let texts = || [DATABASE, DATABASE_REPLICA].map(|name| hash_of(secrets, name));
+    let texts = || -> Vec<_> { names.iter().map(|name| hash_of(secrets, name)).collect() };
     let mut known = texts();
     while let Some(Ok(())) = stop.run_until_cancelled(changes.changed()).await {
         let now = texts();
@@ -214,16 +268,9 @@ pub async fn follow_database(secrets: &Secrets, database: &Postgres, stop: &Canc
             continue;
         }
         known = now;
-        let renewed = address(secrets, DATABASE).and_then(|primary| {
-            let replica = address(secrets, DATABASE_REPLICA)?;
-            primary
-                .map(|primary| database.renew(&primary, replica.as_ref()))
-                .transpose()
-                .map_err(|_| Error::Address(DATABASE))
-        });
-        match renewed {
-            Ok(_) => tracing::info!("New connections to PostgreSQL use its new address"),
-            Err(error) => tracing::warn!(%error, "Kept the last address of PostgreSQL"),
+        match renew() {
+            Ok(()) => tracing::info!("From now on {what} is used by its new secrets"),
+            Err(error) => tracing::warn!(%error, "Kept the last secrets of {what}"),
         }
     }
 }
@@ -234,6 +281,40 @@ fn hash_of(secrets: &Secrets, name: &str) -> Option<[u8; 32]> {
     current
         .text(name)
         .map(|text| crate::crypto::hash(text.as_bytes()))
+}
+
+/// Refuses keys that are not those which the accounts were made with: nobody would be found by
+/// another index key, and nothing opens by another master key.
+async fn check_keys(
+    secrets: &Secrets,
+    store: &dyn Store,
+) -> Result<Vec<Mismatch>, crate::store::Error> {
+    let current = secrets.current();
+    let own = current.keyring.fingerprints();
+    let pinned: Vec<PinnedKey> = own
+        .iter()
+        .map(|(name, fingerprint)| PinnedKey {
+            name: name.clone(),
+            fingerprint: *fingerprint,
+        })
+        .collect();
+    let known = store.pin_keys(&pinned).await?;
+    Ok(known
+        .into_iter()
+        .filter_map(|known| match own.get(&known.name) {
+            Some(fingerprint) if *fingerprint == known.fingerprint => None,
+            Some(_) => Some(Mismatch::Another(known.name)),
+            None => Some(Mismatch::Missing(known.name)),
+        })
+        .collect())
+}
+
+/// A key that is not as the accounts know it.
+enum Mismatch {
+    /// There is another one under its name.
+    Another(String),
+    /// There is none.
+    Missing(String),
 }
 
 /// Tries until it works; only a store that is away is waited for.
@@ -274,14 +355,26 @@ pub async fn assemble(
             (Arc::clone(&database) as Arc<dyn Store>, Some(database))
         }
     };
+    for mismatch in patiently("accounts", stop, || check_keys(&secrets, store.as_ref())).await? {
+        match mismatch {
+            Mismatch::Another(name) => return Err(Error::Key(name)),
+            // Nothing may be sealed by it any more.
+            Mismatch::Missing(name) => {
+                tracing::warn!(
+                    name,
+                    "A key that was in use is missing; what it sealed is closed"
+                );
+            }
+        }
+    }
     let (live, valkey): (Arc<dyn Live>, _) = match &config.accounts {
         Accounts::Sqlite(_) => (Arc::new(Memory::new(REMEMBERED)), None),
         Accounts::Postgres => {
-            let urls = valkey_addresses(&secrets).ok_or(Error::Missing {
+            let nodes = valkey_nodes(&secrets).ok_or(Error::Missing {
                 place: VALKEY,
-                hint: "redis://:password@host:6379, several for a cluster",
+                hint: "rediss://:password@host:6379, several for a cluster",
             })?;
-            let valkey = Arc::new(Valkey::new(&valkey::Config::new(urls))?);
+            let valkey = Arc::new(Valkey::new(&valkey::Config::new(nodes))?);
             (Arc::clone(&valkey) as Arc<dyn Live>, Some(valkey))
         }
     };
@@ -289,6 +382,7 @@ pub async fn assemble(
     let signing = signing(&store, &live, columns(), stop).await?;
     let file = &config.file;
     let (deliver, texts) = mailer(config, &secrets)?;
+    let elsewhere = Elsewhere::new(config, &secrets)?;
     let (outbox, mails) = outbox::outbox(deliver, outbox::Limits::default());
     let parts = Parts {
         settings: config.settings.clone(),
@@ -301,7 +395,7 @@ pub async fn assemble(
         outbox,
         texts,
         captcha: captcha(config, &secrets)?,
-        providers: providers(config, &secrets)?,
+        providers: elsewhere.providers.clone(),
         passkeys: passkeys(config)?,
         metrics,
         secrets: Arc::clone(&secrets),
@@ -314,6 +408,7 @@ pub async fn assemble(
         store,
         live,
         mails,
+        elsewhere,
         database,
         valkey,
         signing,
@@ -350,7 +445,10 @@ fn mailer(config: &Config, secrets: &Arc<Secrets>) -> Result<(Arc<Mailer>, Texts
         let settings = smtp::Config {
             url: mail.url.clone(),
             from: mail.from.clone(),
-            ca: None,
+            ca: secrets
+                .current()
+                .text(MAIL_AUTHORITY)
+                .map(|pem| pem.as_bytes().to_vec()),
             timeout: OUTWARD,
         };
         let texts = Texts {
@@ -421,22 +519,38 @@ fn captcha(config: &Config, secrets: &Arc<Secrets>) -> Result<Arc<dyn Captcha>, 
         .map_err(|error| Error::Config(format!("captcha: {error}")))
 }
 
-fn providers(config: &Config, secrets: &Secrets) -> Result<crate::providers::Providers, Error> {
-    let http = Http::new(http::Limits::default())
-        .map_err(|error| Error::Config(format!("elsewhere: {error}")))?;
-    let current = secrets.current();
-    let secret = |name: &str| current.text(name).map(Confidential::new);
-    config
-        .file
-        .elsewhere
-        .build(&http, &secret)
-        .map_err(|problems| {
+/// Where else players sign in, and what it takes to say so anew.
+#[derive(Debug)]
+pub struct Elsewhere {
+    config: crate::providers::Config,
+    http: Http,
+    providers: Providers,
+}
+
+impl Elsewhere {
+    fn new(config: &Config, secrets: &Secrets) -> Result<Self, Error> {
+        let http = Http::new(http::Limits::default())
+            .map_err(|error| Error::Config(format!("elsewhere: {error}")))?;
+        let mut this = Self {
+            config: config.file.elsewhere.clone(),
+            http,
+            providers: Providers::default(),
+        };
+        this.providers = this.build(secrets)?;
+        Ok(this)
+    }
+
+    fn build(&self, secrets: &Secrets) -> Result<Providers, Error> {
+        let current = secrets.current();
+        let secret = |name: &str| current.text(name).map(Confidential::new);
+        self.config.build(&self.http, &secret).map_err(|problems| {
             let lines: Vec<String> = problems
                 .iter()
                 .map(|problem| format!("elsewhere.{problem}"))
                 .collect();
             Error::Config(lines.join("; "))
         })
+    }
 }
 
 /// Passkeys belong to a domain: there are none for an address.

@@ -14,7 +14,7 @@ use crate::limits::{self, Network};
 use crate::passwords::{kdf, pool};
 use crate::providers;
 use crate::secrets::vault;
-use crate::service::{ClientClass, DpopPolicy, Settings, Verification};
+use crate::service::{AUDIENCE, ClientClass, DpopPolicy, Settings, Verification};
 
 /// What auth does.
 #[derive(Clone, Debug)]
@@ -106,6 +106,8 @@ pub struct File {
     pub database_connections: u32,
     /// Where Valkey's sessions are copied to every five minutes; nowhere when absent.
     pub session_copies: Option<String>,
+    /// How `s3://` places are reached.
+    pub s3: S3Entry,
 }
 
 impl Default for File {
@@ -127,6 +129,7 @@ impl Default for File {
             pooler: false,
             database_connections: 16,
             session_copies: None,
+            s3: S3Entry::default(),
         }
     }
 }
@@ -247,6 +250,16 @@ pub struct CaptchaEntry {
     pub hostnames: Vec<String>,
 }
 
+/// `s3`. The access key is the secrets `s3.access-key-id` and `s3.secret-access-key`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct S3Entry {
+    /// The region; `us-east-1` when absent.
+    pub region: Option<String>,
+    /// Another service than Amazon's.
+    pub endpoint: Option<Url>,
+}
+
 /// `limits`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -302,6 +315,12 @@ impl File {
             if class.audiences.is_empty() || class.audiences.iter().any(String::is_empty) {
                 problems.push(format!(
                     "classes[{index}].audiences: want at least one name"
+                ));
+            }
+            if class.audiences.iter().any(|name| name == AUDIENCE) {
+                problems.push(format!(
+                    "classes[{index}].audiences: {AUDIENCE:?} is for everybody's own account alone, \
+                     and is asked for by itself"
                 ));
             }
             if self.classes[..index]

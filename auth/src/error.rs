@@ -28,6 +28,8 @@ pub enum Code {
     Throttled,
     /// The caller may not do this.
     Forbidden,
+    /// This takes a sign-in within five minutes.
+    SignInAgain,
     /// There is nothing of that name among what the caller may see.
     NotFound,
     /// What the caller asks for is already so in a way that excludes it.
@@ -64,7 +66,7 @@ impl Code {
             | Self::InvalidToken
             | Self::InvalidDpopProof
             | Self::UseDpopNonce => StatusCode::UNAUTHORIZED,
-            Self::CaptchaRequired | Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::CaptchaRequired | Self::Forbidden | Self::SignInAgain => StatusCode::FORBIDDEN,
             Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict => StatusCode::CONFLICT,
@@ -87,7 +89,9 @@ impl Code {
             | Self::InvalidDpopProof
             | Self::UseDpopNonce
             | Self::Expired => tonic::Code::Unauthenticated,
-            Self::CaptchaRequired | Self::Conflict => tonic::Code::FailedPrecondition,
+            Self::CaptchaRequired | Self::Conflict | Self::SignInAgain => {
+                tonic::Code::FailedPrecondition
+            }
             Self::Forbidden => tonic::Code::PermissionDenied,
             Self::Throttled | Self::Overloaded => tonic::Code::ResourceExhausted,
             Self::NotFound => tonic::Code::NotFound,
@@ -108,6 +112,7 @@ impl Code {
             Self::CaptchaRequired => "captcha_required",
             Self::Throttled => "throttled",
             Self::Forbidden => "forbidden",
+            Self::SignInAgain => "sign_in_again",
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",
             Self::Expired => "expired",

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
+use jiff::Timestamp;
 use proto::muster::auth::v1 as wire;
 use tokio_stream::wrappers::BroadcastStream;
 use tonic::metadata::MetadataValue;
@@ -20,7 +21,7 @@ use crate::service::login::SignIn;
 use crate::service::register::Registered;
 use crate::service::sessions::Tokens;
 use crate::service::validate::Holder;
-use crate::store::Which;
+use crate::store::{Audit, Which};
 
 /// The trailer with the stable code of a failure.
 const ERROR: &str = "muster-error";
@@ -153,8 +154,9 @@ impl wire::auth_server::Auth for Api {
         &self,
         request: Request<wire::RefreshRequest>,
     ) -> Answer<wire::SignInResponse> {
+        let client = request.get_ref().client.clone();
         let caller = self
-            .caller(&request, "Refresh", None, String::new())
+            .caller(&request, "Refresh", client, String::new())
             .map_err(status)?;
         let body = request.into_inner();
         let request_id = filled(body.request_id);
@@ -272,6 +274,48 @@ impl wire::auth_server::Auth for Api {
             .await
             .map_err(status)?;
         Ok(Response::new(wire::RevokeResponse { ended }))
+    }
+
+    async fn set_player(
+        &self,
+        request: Request<wire::SetPlayerRequest>,
+    ) -> Answer<wire::SetPlayerResponse> {
+        self.service_only(&request).map_err(status)?;
+        let body = request.into_inner();
+        let player = player(&body.player_id).map_err(status)?;
+        let data = body.player_data.map(|text| object(&text)).transpose();
+        let roles = body.roles.map(|roles| roles.roles);
+        let (roles, data) = self
+            .service
+            .set_data(player, roles, data.map_err(status)?)
+            .await
+            .map_err(status)?;
+        Ok(Response::new(wire::SetPlayerResponse {
+            roles,
+            player_data: data.to_string(),
+        }))
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<wire::ListAuditRequest>,
+    ) -> Answer<wire::ListAuditResponse> {
+        self.service_only(&request).map_err(status)?;
+        let body = request.into_inner();
+        let player = player(&body.player_id).map_err(status)?;
+        let before = filled(body.before)
+            .map(|id| id.parse().map_err(|_| Failure::field("before", "a UUID")))
+            .transpose()
+            .map_err(status)?;
+        let limit = u16::try_from(body.limit).unwrap_or(u16::MAX);
+        let lines = self
+            .service
+            .audit_of(player, before, limit)
+            .await
+            .map_err(status)?;
+        Ok(Response::new(wire::ListAuditResponse {
+            lines: lines.into_iter().map(line_to_wire).collect(),
+        }))
     }
 
     async fn issue_reconnection(
@@ -401,6 +445,7 @@ fn claims_to_wire(claims: &access::Claims) -> wire::ValidateResponse {
             .as_ref()
             .map(|cnf| cnf.jkt.clone())
             .unwrap_or_default(),
+        audiences: claims.aud.clone(),
     }
 }
 
@@ -411,10 +456,25 @@ fn revocation_to_wire(revocation: &Revocation) -> wire::Revocation {
             .session
             .map(|session| session.to_string())
             .unwrap_or_default(),
-        at: Some(pbjson_types::Timestamp {
-            seconds: revocation.at.as_second(),
-            nanos: revocation.at.subsec_nanosecond(),
-        }),
+        at: Some(timestamp(revocation.at)),
+    }
+}
+
+fn line_to_wire(line: Audit) -> wire::AuditLine {
+    wire::AuditLine {
+        id: line.id.to_string(),
+        at: Some(timestamp(line.at)),
+        event: line.event,
+        outcome: line.outcome,
+        ip: line.ip,
+        detail: line.detail.to_string(),
+    }
+}
+
+fn timestamp(at: Timestamp) -> pbjson_types::Timestamp {
+    pbjson_types::Timestamp {
+        seconds: at.as_second(),
+        nanos: at.subsec_nanosecond(),
     }
 }
 
@@ -432,6 +492,10 @@ fn password(text: &str) -> Result<Password, Status> {
 fn player(text: &str) -> Result<PlayerId, Failure> {
     text.parse()
         .map_err(|_| Failure::field("player_id", "a UUID"))
+}
+
+fn object(text: &str) -> Result<serde_json::Value, Failure> {
+    serde_json::from_str(text).map_err(|_| Failure::field("player_data", "a JSON object"))
 }
 
 fn session(text: &str) -> Result<SessionId, Failure> {

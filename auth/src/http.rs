@@ -8,6 +8,7 @@ mod caller;
 pub mod decode;
 mod elsewhere;
 mod factors;
+mod identities;
 mod keys;
 mod sign_in;
 mod socket;
@@ -93,6 +94,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(account::profile, account::delete))
         .routes(routes!(account::sessions, account::end_other_sessions))
         .routes(routes!(account::end_session))
+        .routes(routes!(identities::list, identities::link))
+        .routes(routes!(identities::unlink))
         .routes(routes!(factors::enroll_totp, factors::remove_totp))
         .routes(routes!(factors::confirm_totp))
         .routes(routes!(factors::begin_passkey, factors::passkeys))

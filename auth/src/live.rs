@@ -7,6 +7,7 @@
 pub mod gcra;
 mod hub;
 pub mod memory;
+pub mod nodes;
 pub mod valkey;
 
 use std::fmt;

@@ -18,6 +18,7 @@ use crate::confidential::Confidential;
 use crate::config::Config;
 use crate::error::Failure;
 use crate::metrics::Metrics;
+use crate::service::Service;
 use crate::signing;
 use crate::store::Status;
 
@@ -81,6 +82,11 @@ pub async fn run(config: &Config, command: &Command, stop: CancellationToken) ->
         }
         Command::Disable { player } => set_status(config, *player, Status::Disabled, &stop).await,
         Command::Enable { player } => set_status(config, *player, Status::Active, &stop).await,
+        Command::SetPlayer {
+            player,
+            roles,
+            data,
+        } => set_player(config, *player, roles.clone(), data.clone(), &stop).await,
     }
 }
 
@@ -90,32 +96,69 @@ async fn set_status(
     status: Status,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
+    change(config, stop, async |service| {
+        service.set_status(player, status).await
+    })
+    .await?;
+    tracing::info!(%player, ?status, "Changed; replicas follow within a second");
+    Ok(())
+}
+
+async fn set_player(
+    config: &Config,
+    player: access::PlayerId,
+    roles: Option<Vec<String>>,
+    data: Option<serde_json::Value>,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    // `--roles ''` is none of them.
+    let roles = roles.map(|mut roles| {
+        roles.retain(|role| !role.is_empty());
+        roles
+    });
+    let (roles, _) = change(config, stop, async |service| {
+        service.set_data(player, roles, data).await
+    })
+    .await?;
+    tracing::info!(%player, ?roles, "Changed; replicas follow within a second");
+    Ok(())
+}
+
+/// Changes an account as the service does, and writes the audit log of it.
+async fn change<Output>(
+    config: &Config,
+    stop: &CancellationToken,
+    work: impl AsyncFnOnce(&Service) -> Result<Output, Failure>,
+) -> Result<Output, Error> {
     let metrics = Metrics::register(&Registry::new())?;
     let assembled = assemble(config, metrics, stop).await?;
     let background_stop = CancellationToken::new();
     let background = assembled.service.run(background_stop.clone());
     let change = async {
-        let changed = assembled.service.set_status(player, status).await;
+        let changed = work(&assembled.service).await;
         // The audit log is written at the end.
         background_stop.cancel();
         changed
     };
     let ((), changed) = tokio::join!(background, change);
-    changed?;
-    tracing::info!(%player, ?status, "Changed; replicas follow within a second");
-    Ok(())
+    Ok(changed?)
 }
 
 /// Where backups are: a place with its credentials from the secrets.
-pub(crate) fn archive(secrets: &crate::secrets::Secrets, place: &str) -> Result<Archive, Error> {
+pub(crate) fn archive(
+    config: &Config,
+    secrets: &crate::secrets::Secrets,
+    place: &str,
+) -> Result<Archive, Error> {
     let secrets = secrets.current();
     let access_key = secrets
         .text(S3_ID)
         .zip(secrets.text(S3_KEY))
         .map(|(id, key)| (id.to_owned(), Confidential::new(key)));
     let s3 = S3 {
+        endpoint: config.file.s3.endpoint.clone(),
+        region: config.file.s3.region.clone(),
         access_key,
-        ..S3::default()
     };
     Ok(Archive::open(place, &s3)?)
 }
@@ -135,8 +178,8 @@ fn database(secrets: &crate::secrets::Secrets) -> Result<Database, Error> {
 
 /// The Valkey of the secrets, for its sessions.
 pub(crate) fn valkey(secrets: &crate::secrets::Secrets) -> Result<Option<Valkey>, Error> {
-    assemble::valkey_addresses(secrets)
-        .map(|urls| Valkey::new(urls, MOST_SESSIONS, LONGEST).map_err(Error::from))
+    assemble::valkey_nodes(secrets)
+        .map(|nodes| Valkey::new(nodes, MOST_SESSIONS, LONGEST).map_err(Error::from))
         .transpose()
 }
 
@@ -145,7 +188,7 @@ async fn save(config: &Config, to: &str) -> Result<(), Error> {
         return Err(Error::Sqlite);
     }
     let secrets = assemble::secrets(&config.secrets).await?;
-    let archive = archive(&secrets, to)?;
+    let archive = archive(config, &secrets, to)?;
     let (database, valkey) = (database(&secrets)?, valkey(&secrets)?);
     let now = runtime::clock::now();
     let (name, _) = backup(now, &archive, Some(&database), valkey.as_ref()).await?;
@@ -164,7 +207,7 @@ async fn bring_back(
         return Err(Error::Sqlite);
     }
     let secrets = assemble::secrets(&config.secrets).await?;
-    let archive = archive(&secrets, from)?;
+    let archive = archive(config, &secrets, from)?;
     let (database, valkey) = (database(&secrets)?, valkey(&secrets)?);
     // Opened without its migrations: the tables come from the backup.
     let url = address(&secrets, assemble::DATABASE)?.ok_or(Error::Sqlite)?;

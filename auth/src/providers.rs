@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use url::Url;
 
 use crate::confidential::Confidential;
@@ -204,22 +205,38 @@ pub trait Provider: fmt::Debug + Send + Sync {
     async fn finish(&self, credential: &Credential) -> Result<Subject, Error>;
 }
 
-/// The configured providers, by name. Built anew when a secret changes.
+/// Providers by their names.
+type ByName = BTreeMap<String, Arc<dyn Provider>>;
+
+/// The configured providers, by name. Built anew when a secret of theirs changes: [`Self::replace`].
 #[derive(Clone, Debug, Default)]
 pub struct Providers {
-    by_name: BTreeMap<String, Arc<dyn Provider>>,
+    by_name: Arc<watch::Sender<Arc<ByName>>>,
     return_to: Vec<String>,
 }
 
 impl Providers {
+    fn new(by_name: ByName, return_to: Vec<String>) -> Self {
+        Self {
+            by_name: Arc::new(watch::Sender::new(Arc::new(by_name))),
+            return_to,
+        }
+    }
+
     /// The provider of that name.
-    pub fn get(&self, name: &str) -> Option<&Arc<dyn Provider>> {
-        self.by_name.get(name)
+    pub fn get(&self, name: &str) -> Option<Arc<dyn Provider>> {
+        self.by_name.borrow().get(name).cloned()
     }
 
     /// The names, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.keys().map(String::as_str)
+    pub fn names(&self) -> Vec<String> {
+        self.by_name.borrow().keys().cloned().collect()
+    }
+
+    /// Uses the providers of `other` from the next sign-in on, in every copy of these.
+    pub fn replace(&self, other: &Self) {
+        let by_name = Arc::clone(&other.by_name.borrow());
+        self.by_name.send_replace(by_name);
     }
 
     /// Whether a browser may be sent there after the sign-in: an exact match, because a prefix

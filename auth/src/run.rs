@@ -299,7 +299,7 @@ fn copies(
     let Some(valkey) = maintenance::valkey(&assembled.secrets)? else {
         return Ok(None);
     };
-    let archive = maintenance::archive(&assembled.secrets, place)?;
+    let archive = maintenance::archive(config, &assembled.secrets, place)?;
     let live = Arc::clone(&assembled.live);
     Ok(Some(Copies::new(archive, valkey, live, registry)?))
 }
@@ -317,13 +317,15 @@ async fn background(
         store,
         live,
         mails,
+        elsewhere,
         database,
         valkey,
         signing,
     } = assembled;
     let hear = async {
         if let Some(valkey) = valkey {
-            valkey.listen(&stop).await;
+            let follow = assemble::follow_valkey(&secrets, &valkey, &stop);
+            tokio::join!(valkey.listen(&stop), follow);
         }
     };
     let follow = async {
@@ -360,6 +362,7 @@ async fn background(
         mails.run(stop.clone()),
         hear,
         follow,
+        assemble::follow_providers(&secrets, &elsewhere, &stop),
         copy,
         look
     );

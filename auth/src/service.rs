@@ -13,6 +13,8 @@
 //! | [`recover`] | mailed secrets: verify an address, reset a password |
 //! | [`factors`] | authenticator codes and passkeys |
 //! | [`account`] | what players do with their own account |
+//! | [`identities`] | more than one way into an account |
+//! | [`confirm`] | what a token alone must not do |
 //! | [`audit`] | the audit log and suspicious events |
 //! | [`news`] | what every replica and verifier must hear |
 //!
@@ -21,9 +23,11 @@
 pub mod account;
 pub mod audit;
 pub mod caller;
+pub mod confirm;
 mod counts;
 pub mod elsewhere;
 pub mod factors;
+pub mod identities;
 mod keys;
 pub mod login;
 pub mod news;
@@ -67,7 +71,8 @@ use sessions::SessionCache;
 /// a hundred full servers.
 const RECONNECTIONS: usize = 10_000;
 
-/// The audience of auth itself: every token is good for its owner's own account.
+/// The audience of auth itself: a token for it is good for its owner's own account, and for nothing
+/// else.
 pub const AUDIENCE: &str = "auth";
 
 /// How the service behaves.

@@ -265,6 +265,49 @@ pub struct OneTime {
     pub expires: Timestamp,
 }
 
+/// A mail address that an account is to sign in with from now on.
+#[derive(Clone)]
+pub struct NewAddress {
+    /// The way in.
+    pub identity: Identity,
+    /// The address, sealed.
+    pub email: Vec<u8>,
+    /// The password's hash.
+    pub password: String,
+    /// The hash of the mailed secret that proves it.
+    pub secret: [u8; 32],
+    /// When.
+    pub at: Timestamp,
+}
+
+impl fmt::Debug for NewAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("NewAddress").finish_non_exhaustive()
+    }
+}
+
+/// What became of an address that was to be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linked {
+    /// It signs in from now on.
+    Done,
+    /// It is somebody's, or the account has one; the secret is not spent.
+    Taken,
+    /// The secret is unknown, spent or expired, or there is no such account.
+    Void,
+}
+
+/// What became of a way in that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone.
+    Done,
+    /// There was none.
+    Missing,
+    /// It stays: there is no other.
+    Last,
+}
+
 /// What a mailed secret is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -272,6 +315,8 @@ pub enum Purpose {
     VerifyEmail,
     /// To choose a new password.
     ResetPassword,
+    /// To add a mail address to an account.
+    LinkEmail,
 }
 
 impl Purpose {
@@ -280,6 +325,7 @@ impl Purpose {
         match self {
             Self::VerifyEmail => "verify_email",
             Self::ResetPassword => "reset_password",
+            Self::LinkEmail => "link_email",
         }
     }
 }
@@ -311,6 +357,15 @@ impl fmt::Debug for SigningKey {
             .field("revoked", &self.revoked)
             .finish_non_exhaustive()
     }
+}
+
+/// A key that what is stored hangs on, by what it is known again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedKey {
+    /// The name of the secret.
+    pub name: String,
+    /// Tells nothing of the key.
+    pub fingerprint: [u8; 32],
 }
 
 /// One line of the audit log.
@@ -371,6 +426,9 @@ pub const MOST_SESSIONS: u32 = 100;
 /// away for longest are forgotten for a new one.
 pub const MOST_DEVICES: u32 = 100;
 
+/// What a player may do, and what games know of it.
+pub type RolesAndData = (Vec<String>, serde_json::Value);
+
 /// What must not be lost.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
@@ -387,7 +445,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// revocation for all of them, of a time no earlier than that of any token of theirs.
     async fn delete_player(&self, id: PlayerId, at: Timestamp) -> Result<Vec<Revocation>, Error>;
 
-    /// Gives an account one more way to sign in; false when it is taken by anybody.
+    /// Gives an account one more way to sign in, so that it is no guest any more; false when it is
+    /// taken by anybody.
     async fn add_identity(
         &self,
         player: PlayerId,
@@ -395,12 +454,16 @@ pub trait Store: fmt::Debug + Send + Sync {
         at: Timestamp,
     ) -> Result<bool, Error>;
 
-    /// Takes a way to sign in; false when there was none.
+    /// Spends the mailed secret of an address, and gives it to an account that has none, with its
+    /// password.
+    async fn link_address(&self, player: PlayerId, new: &NewAddress) -> Result<Linked, Error>;
+
+    /// Takes a way to sign in, and with a mail address its password; never the last one.
     async fn remove_identity(
         &self,
         player: PlayerId,
         identity: &IdentityHash,
-    ) -> Result<bool, Error>;
+    ) -> Result<Removed, Error>;
 
     /// The ways to sign in of an account.
     async fn identities(&self, player: PlayerId) -> Result<Vec<Identity>, Error>;
@@ -433,13 +496,13 @@ pub trait Store: fmt::Debug + Send + Sync {
         at: Timestamp,
     ) -> Result<Vec<Revocation>, Error>;
 
-    /// Replaces roles and data; false when there is no such account.
+    /// Replaces roles, data or both; what they are then, or none when there is no such account.
     async fn set_data(
         &self,
         player: PlayerId,
-        roles: &[String],
-        data: &serde_json::Value,
-    ) -> Result<bool, Error>;
+        roles: Option<&[String]>,
+        data: Option<&serde_json::Value>,
+    ) -> Result<Option<RolesAndData>, Error>;
 
     /// Replaces or removes the second factor; recovery codes go with it.
     async fn set_totp(
@@ -547,6 +610,9 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Revokes a signing key; false when there is none.
     async fn revoke_signing_key(&self, id: &str, at: Timestamp) -> Result<bool, Error>;
+
+    /// Notes by what keys are known again, unless their names have one; returns all that are noted.
+    async fn pin_keys(&self, keys: &[PinnedKey]) -> Result<Vec<PinnedKey>, Error>;
 
     /// Writes lines of the audit log.
     async fn audit(&self, lines: &[Audit]) -> Result<(), Error>;

@@ -8,6 +8,7 @@
 
 mod live {
     pub(crate) mod contract;
+    mod tls;
 
     use std::time::Duration;
 
@@ -32,6 +33,7 @@ use auth::ids::{IdentityHash, PlayerId, SessionId};
 use auth::limits::{self, Limits, Source};
 use auth::live::gcra::gcra;
 use auth::live::memory::Memory;
+use auth::live::nodes::Nodes;
 use auth::live::valkey::{Config, NEWS, USER_DATA_UPDATE, Valkey};
 use auth::live::{Key, Live as _, News, Rate};
 use futures::StreamExt as _;
@@ -69,8 +71,8 @@ struct Replica {
 }
 
 impl Replica {
-    async fn of(urls: Vec<String>) -> Self {
-        let mut config = Config::new(urls);
+    async fn of(nodes: impl Into<Nodes>) -> Self {
+        let mut config = Config::new(nodes);
         config.limit = LIMIT;
         let valkey = Arc::new(Valkey::new(&config).unwrap());
         let listener = Arc::clone(&valkey);
@@ -104,7 +106,7 @@ async fn a_cluster_keeps_the_contract_and_tells_through_every_node() {
     let one = Replica::of(urls.clone()).await;
     contract::is_kept(&*one.valkey).await;
 
-    let other = Replica::of(urls.iter().rev().cloned().collect()).await;
+    let other = Replica::of(urls.iter().rev().cloned().collect::<Vec<_>>()).await;
     let mut heard = one.valkey.subscribe();
     other.valkey.publish(&News::KeysChanged).await.unwrap();
     assert_eq!(heard.recv().await, Ok(News::KeysChanged));
@@ -125,7 +127,7 @@ async fn a_cluster_keeps_the_contract_and_tells_through_every_node() {
 #[tokio::test]
 async fn keys_of_a_player_are_in_one_slot_and_leave_nothing_behind() {
     let servers = Server::cluster().unwrap();
-    let replica = Replica::of(servers.iter().map(Server::url).collect()).await;
+    let replica = Replica::of(servers.iter().map(Server::url).collect::<Vec<_>>()).await;
     let (player, session) = (PlayerId(Uuid::new_v4()), SessionId(Uuid::new_v4()));
     replica
         .valkey

@@ -285,7 +285,8 @@ async fn travel(journey: &mut Journey) {
     let (status, _) = journey.post("/register", None, &account).await;
     assert_eq!(status, 202);
     let token = journey.mailed().await;
-    let body = json!({"token": token, "password": PASSWORD});
+    let client = json!({"audiences": ["auth"]});
+    let body = json!({"token": token, "password": PASSWORD, "client": client});
     let (status, first) = journey.post("/email/verify", None, &body).await;
     assert_eq!(status, 200, "{first}");
     let misspelled = json!({"email": EMAIL, "password": PASSWORD, "pasword": PASSWORD});

@@ -43,7 +43,7 @@ fn provider_within(limits: Limits, idp: &Idp, entry: &Value) -> Arc<dyn Provider
     ]);
     let secret = |name: &str| secrets.get(name).map(Confidential::new);
     let providers = config.build(&Http::new(limits).unwrap(), &secret).unwrap();
-    Arc::clone(providers.get("it").unwrap())
+    providers.get("it").unwrap()
 }
 
 fn entry(idp: &Idp) -> Value {

@@ -284,7 +284,10 @@ async fn a_match_is_a_part_of_the_trace_of_its_allocation() {
     let config = config(port, &["--wait-seconds=1"]);
     let run = gameserver::arena::run(config, CancellationToken::new());
     let run = exporter.during(run);
-    tokio::time::timeout(LIMIT, Box::pin(run)).await.unwrap().unwrap();
+    tokio::time::timeout(LIMIT, Box::pin(run))
+        .await
+        .unwrap()
+        .unwrap();
     let span = collector.span("match").unwrap();
     let trace = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128;
     assert_eq!(span.trace_id, trace.to_be_bytes());

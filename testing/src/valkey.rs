@@ -1,6 +1,7 @@
 //! A private Valkey, or Redis where that is installed: one node, or a cluster of three.
 
 use std::fmt;
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -42,8 +43,27 @@ pub struct Server {
     port: u16,
     /// What it is told besides.
     arguments: Vec<String>,
+    /// Whether TCP is TLS alone, by the files of its folder.
+    is_tls: bool,
     folder: Folder,
     running: Option<Running>,
+}
+
+/// What a server proves itself by, each in PEM.
+#[derive(Clone)]
+pub struct Tls {
+    /// Its certificate.
+    pub certificate: String,
+    /// The key of that.
+    pub key: String,
+    /// The certificate of who issued it.
+    pub authority: String,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Tls(…)")
+    }
 }
 
 impl fmt::Debug for Server {
@@ -64,29 +84,52 @@ impl Server {
 
     /// A server at an address, with arguments of its own.
     pub fn start_at(address: IpAddr, arguments: &[&str]) -> io::Result<Self> {
+        Self::prepare(address, arguments)?.launch()
+    }
+
+    /// A server on loopback that takes TLS alone, and asks clients for no certificate.
+    pub fn start_tls(tls: &Tls) -> io::Result<Self> {
+        let mut server = Self::prepare(Ipv4Addr::LOCALHOST.into(), &["--tls-auth-clients", "no"])?;
+        for (name, text) in [
+            ("tls.crt", &tls.certificate),
+            ("tls.key", &tls.key),
+            ("ca.crt", &tls.authority),
+        ] {
+            fs::write(server.folder.path.join(name), text)?;
+        }
+        server.is_tls = true;
+        server.launch()
+    }
+
+    fn prepare(address: IpAddr, arguments: &[&str]) -> io::Result<Self> {
         let program = PROGRAMS.into_iter().find(|path| Path::new(path).exists());
         let program = program.ok_or_else(|| {
             io::Error::other(
                 "there is no Valkey; run: apt-get install valkey-server (or redis-server)",
             )
         })?;
-        let mut server = Self {
+        Ok(Self {
             program,
             address,
             port: 0,
             arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
+            is_tls: false,
             folder: Folder::new(&mut Command::new("mktemp"), Path::new("/"))?,
             running: None,
-        };
+        })
+    }
+
+    /// Runs on a port that is free.
+    fn launch(mut self) -> io::Result<Self> {
         for _ in 1..PORTS {
-            server.port = some_port();
-            if server.run().is_ok() {
-                return Ok(server);
+            self.port = some_port();
+            if self.run().is_ok() {
+                return Ok(self);
             }
         }
-        server.port = some_port();
-        server.run()?;
-        Ok(server)
+        self.port = some_port();
+        self.run()?;
+        Ok(self)
     }
 
     /// Three servers that share the slots of a cluster.
@@ -126,9 +169,18 @@ impl Server {
     /// Starts it where it was before, empty.
     pub fn run(&mut self) -> io::Result<()> {
         let mut command = Command::new(self.program);
+        let port = self.port.to_string();
+        if self.is_tls {
+            let file = |name: &str| self.folder.path.join(name);
+            command.args(["--port", "0", "--tls-port", &port]);
+            command.arg("--tls-cert-file").arg(file("tls.crt"));
+            command.arg("--tls-key-file").arg(file("tls.key"));
+            command.arg("--tls-ca-cert-file").arg(file("ca.crt"));
+        } else {
+            command.args(["--port", &port]);
+        }
         command
             .args(["--bind", &self.address.to_string()])
-            .args(["--port", &self.port.to_string()])
             .args(["--cluster-port", &(self.port + BUS).to_string()])
             .arg("--unixsocket")
             .arg(self.socket())
@@ -151,7 +203,8 @@ impl Server {
 
     /// Its address by TCP.
     pub fn url(&self) -> String {
-        format!("redis://{}", SocketAddr::new(self.address, self.port))
+        let scheme = if self.is_tls { "rediss" } else { "redis" };
+        format!("{scheme}://{}", SocketAddr::new(self.address, self.port))
     }
 
     /// Its address by the socket in its folder.

@@ -70,6 +70,8 @@ fake_auth!(
     revoke(RevokeRequest) -> RevokeResponse,
     issue_reconnection(IssueReconnectionRequest) -> IssueReconnectionResponse,
     reconnect(ReconnectRequest) -> ReconnectResponse,
+    set_player(SetPlayerRequest) -> SetPlayerResponse,
+    list_audit(ListAuditRequest) -> ListAuditResponse,
 );
 
 /// A follower and its auth.

@@ -160,3 +160,10 @@ CREATE TABLE signing_keys (
     activates_at bigint NOT NULL,
     revoked_at bigint
 );
+
+-- By what the keys among the secrets are known again: with others nothing here can be found or
+-- opened.
+CREATE TABLE pinned_keys (
+    name text PRIMARY KEY,
+    fingerprint bytea NOT NULL CHECK (octet_length(fingerprint) = 32)
+);

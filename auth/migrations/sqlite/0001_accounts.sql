@@ -127,3 +127,8 @@ CREATE TABLE signing_keys (
     activates_at INTEGER NOT NULL,
     revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pinned_keys (
+    name TEXT PRIMARY KEY NOT NULL,
+    fingerprint BLOB NOT NULL CHECK (length(fingerprint) = 32)
+) STRICT, WITHOUT ROWID;

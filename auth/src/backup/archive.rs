@@ -323,6 +323,9 @@ impl Sink {
 }
 
 #[cfg(test)]
+mod s3;
+
+#[cfg(test)]
 mod tests {
     use object_store::memory::InMemory;
 

@@ -12,16 +12,16 @@ use futures::future::BoxFuture;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use redis::aio::MultiplexedConnection;
-use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, cmd, from_redis_value};
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, cmd, from_redis_value};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 
 use super::Error;
 use super::archive::Sink;
 use crate::ids::{PlayerId, SessionId};
+use crate::live::nodes::Nodes;
 use crate::store;
 
 /// What is saved.
@@ -46,7 +46,7 @@ pub type Keep<'a> =
 /// Valkey, one node or a cluster.
 #[derive(Clone)]
 pub struct Valkey {
-    urls: Vec<String>,
+    nodes: Nodes,
     most_keys: u64,
     limit: Duration,
 }
@@ -55,7 +55,7 @@ impl std::fmt::Debug for Valkey {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Valkey")
-            .field("nodes", &self.urls.len())
+            .field("nodes", &self.nodes)
             .field("most_keys", &self.most_keys)
             .field("limit", &self.limit)
             .finish_non_exhaustive()
@@ -148,29 +148,31 @@ fn primaries(nodes: &str) -> Option<Vec<SingleNodeRoutingInfo>> {
 }
 
 impl Valkey {
-    /// Valkey by its URLs: one is a single node, several are nodes of a cluster. More than
-    /// `most_keys` are not saved, and the whole takes no longer than `limit`.
-    pub fn new(urls: Vec<String>, most_keys: u64, limit: Duration) -> Result<Self, Error> {
-        if urls.is_empty() {
+    /// Valkey by its nodes. More than `most_keys` are not saved, and the whole takes no longer than
+    /// `limit`.
+    pub fn new(nodes: impl Into<Nodes>, most_keys: u64, limit: Duration) -> Result<Self, Error> {
+        let nodes = nodes.into();
+        if nodes.is_empty() {
             return Err(Error::Invalid("Valkey's URL", "there is none".into()));
         }
         Ok(Self {
-            urls,
+            nodes,
             most_keys,
             limit,
         })
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
-        if let [url] = self.urls.as_slice() {
+        if let [node] = self.nodes.clients()?.as_slice() {
             let config = AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(COMMAND))
                 .set_response_timeout(Some(COMMAND));
-            let client = Client::open(url.as_str())?;
-            let connection = client.get_multiplexed_async_connection_with_config(&config);
+            let connection = node.get_multiplexed_async_connection_with_config(&config);
             return Ok(Connection::One(connection.await?));
         }
-        let client = ClusterClient::builder(self.urls.iter().map(String::as_str))
+        let client = self
+            .nodes
+            .cluster()?
             .connection_timeout(COMMAND)
             .response_timeout(COMMAND)
             .build()?;

@@ -11,7 +11,7 @@ use super::State;
 use super::body::{
     ChangePasswordBody, ConfirmBody, EndedBody, ErrorBody, ProfileBody, SessionBody, SessionsBody,
 };
-use super::caller::{Json, Optional, Path, Player, password};
+use super::caller::{Json, Optional, Path, Player, confirmation, password};
 
 /// The account of the token's player.
 #[utoipa::path(
@@ -56,10 +56,10 @@ pub(super) async fn delete(
     player: Player,
     Optional(body): Optional<ConfirmBody>,
 ) -> Result<StatusCode, Failure> {
-    let confirmation = body.password.as_ref().map(password).transpose()?;
+    let shown = confirmation(body.password.as_ref(), body.second_step)?;
     state
         .service
-        .delete_account(&player.caller, &player.claims, confirmation.as_ref())
+        .delete_account(&player.caller, &player.claims, &shown)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

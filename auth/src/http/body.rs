@@ -38,7 +38,8 @@ pub(super) struct ClientBody {
     pub(super) name: String,
     /// Recognized again at the next login: 16 to 128 characters.
     pub(super) device_id: Option<String>,
-    /// Asked-for audiences; the default one of the class when empty.
+    /// Asked-for audiences; the default one of the class when empty. `["auth"]` is for the calls
+    /// about the player's own account, and for nothing else.
     #[serde(default)]
     pub(super) audiences: Vec<String>,
     /// Which configured kind of client it is.
@@ -140,6 +141,9 @@ pub(super) struct RefreshBody {
     /// The same in a retry of the same refresh within 10 s: it gets the same successor. At most 64
     /// characters; clients with a DPoP key need none.
     pub(super) request_id: Option<String>,
+    /// `audiences` may be `["auth"]`: the access token is for the player's own account then.
+    #[serde(default)]
+    pub(super) client: ClientBody,
 }
 
 /// `POST /logout`: with a refresh token, or without a body by the access token.
@@ -191,7 +195,7 @@ pub(super) enum ReconnectAnswer {
 pub(super) struct ValidateBody {
     #[schema(value_type = String)]
     pub(super) access_token: Confidential,
-    /// Refused unless the token is for it.
+    /// Refused unless the token is for it; for whomever it is when absent.
     pub(super) audience: Option<String>,
 }
 
@@ -202,6 +206,8 @@ pub(super) struct ClaimsBody {
     pub(super) session_id: String,
     /// What the player may do.
     pub(super) rights: Vec<String>,
+    /// Whom the token is for.
+    pub(super) audiences: Vec<String>,
     /// Seconds since 1970.
     pub(super) expires_at: i64,
 }
@@ -250,12 +256,70 @@ pub(super) struct ChangePasswordBody {
     pub(super) new: Confidential,
 }
 
-/// A password that confirms what follows, where the account has one.
+/// What confirms what follows, beside the token.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConfirmBody {
+    /// Where the account has one; it takes a sign-in within five minutes otherwise.
     #[schema(value_type = Option<String>)]
     pub(super) password: Option<Confidential>,
+    /// Six digits of the authenticator, or a recovery code, where one is set up.
+    #[schema(value_type = Option<String>)]
+    pub(super) second_step: Option<Confidential>,
+}
+
+/// `POST /identities`: one of a ticket of a provider, a sign-in at a provider that was begun, a mail
+/// address that a code is to be sent to, or an address with that code and a password. The last
+/// three of the fields confirm it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LinkBody {
+    /// As configured, with `ticket`, or with `handle` and `secret`.
+    pub(super) provider: Option<String>,
+    /// What the provider's library gave to the game.
+    #[schema(value_type = Option<String>)]
+    pub(super) ticket: Option<Confidential>,
+    /// Of `POST /oauth/{provider}`.
+    #[schema(value_type = Option<String>)]
+    pub(super) handle: Option<Confidential>,
+    #[schema(value_type = Option<String>)]
+    pub(super) secret: Option<Confidential>,
+    /// The code of the provider, where the client caught the redirect itself.
+    #[schema(value_type = Option<String>)]
+    pub(super) code: Option<Confidential>,
+    /// The parameter `iss` of the redirect (RFC 9207).
+    pub(super) iss: Option<String>,
+    /// A mail address.
+    pub(super) email: Option<String>,
+    /// From the mail, with `new_password`.
+    #[schema(value_type = Option<String>)]
+    pub(super) token: Option<Confidential>,
+    /// What the address signs in with.
+    #[schema(value_type = Option<String>)]
+    pub(super) new_password: Option<Confidential>,
+    /// Where the account has one; it takes a sign-in within five minutes otherwise.
+    #[schema(value_type = Option<String>)]
+    pub(super) password: Option<Confidential>,
+    /// Six digits of the authenticator, or a recovery code, where one is set up.
+    #[schema(value_type = Option<String>)]
+    pub(super) second_step: Option<Confidential>,
+}
+
+/// A way to sign in.
+#[derive(Serialize, ToSchema)]
+pub(super) struct IdentityBody {
+    /// For `DELETE /identities/{id}`.
+    pub(super) id: String,
+    /// "email", "device", "google", "apple", "oidc", "steam", "xbox".
+    pub(super) kind: &'static str,
+    /// What its owner recognizes it by: the address, or the account elsewhere.
+    pub(super) label: Option<String>,
+}
+
+/// `GET /identities`, oldest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct IdentitiesBody {
+    pub(super) identities: Vec<IdentityBody>,
 }
 
 /// `GET /me`.

@@ -13,7 +13,9 @@ use crate::confidential::Confidential;
 use crate::edge::Peer;
 use crate::error::{Code, Failure};
 use crate::passwords::Password;
+use crate::service::AUDIENCE;
 use crate::service::caller::{Caller, Client};
+use crate::service::confirm::Confirmation;
 use crate::service::validate::Holder;
 
 use super::State;
@@ -124,6 +126,17 @@ pub(super) fn password(text: &Confidential) -> Result<Password, Failure> {
     Password::new(text.expose())
 }
 
+/// What confirms a call beside its token.
+pub(super) fn confirmation(
+    typed: Option<&Confidential>,
+    second_step: Option<Confidential>,
+) -> Result<Confirmation, Failure> {
+    Ok(Confirmation {
+        password: typed.map(password).transpose()?,
+        second_step,
+    })
+}
+
 /// The other end, with its proof for this call.
 pub(super) struct Known {
     pub(super) peer: Peer,
@@ -168,7 +181,7 @@ impl FromRequestParts<State> for Known {
     }
 }
 
-/// A player by its access token.
+/// A player by its access token for auth.
 pub(super) struct Player {
     pub(super) claims: Arc<Claims>,
     pub(super) caller: Caller,
@@ -210,7 +223,7 @@ impl FromRequestParts<State> for Player {
         )?;
         let claims = state
             .service
-            .validate(token, None, Holder::Player(proof.as_ref()))
+            .validate(token, Some(AUDIENCE), Holder::Player(proof.as_ref()))
             .await?;
         // A bound token that is sent as a bearer token was not sent by who holds the key.
         if claims.cnf.is_some() != is_dpop {

@@ -12,7 +12,7 @@ use super::body::{
     CeremonyBody, CodeBody, ConfirmBody, EnrollmentBody, ErrorBody, NewPasskeyBody, PasskeyBody,
     PasskeyLoginBody, PasskeysBody, TokensBody,
 };
-use super::caller::{Json, Known, Optional, Path, Player, password};
+use super::caller::{Json, Known, Optional, Path, Player, confirmation};
 use super::sign_in::to_body;
 
 /// Begins to set up an authenticator: it counts when a first code was good.
@@ -29,10 +29,10 @@ pub(super) async fn enroll_totp(
     player: Player,
     Optional(body): Optional<ConfirmBody>,
 ) -> Result<axum::Json<EnrollmentBody>, Failure> {
-    let confirmation = body.password.as_ref().map(password).transpose()?;
+    let shown = confirmation(body.password.as_ref(), body.second_step)?;
     let enrollment = state
         .service
-        .enroll_totp(&player.caller, &player.claims, confirmation.as_ref())
+        .enroll_totp(&player.caller, &player.claims, &shown)
         .await?;
     Ok(axum::Json(EnrollmentBody {
         uri: enrollment.uri,
@@ -97,10 +97,10 @@ pub(super) async fn begin_passkey(
     player: Player,
     Optional(body): Optional<ConfirmBody>,
 ) -> Result<axum::Json<CeremonyBody>, Failure> {
-    let confirmation = body.password.as_ref().map(password).transpose()?;
+    let shown = confirmation(body.password.as_ref(), body.second_step)?;
     let (options, handle) = state
         .service
-        .begin_passkey(&player.caller, &player.claims, confirmation.as_ref())
+        .begin_passkey(&player.caller, &player.claims, &shown)
         .await?;
     Ok(axum::Json(CeremonyBody {
         handle: handle.expose().to_owned(),

@@ -158,7 +158,7 @@ pub(super) async fn refresh(
     let tokens = state
         .service
         .refresh(
-            &known.anybody(),
+            &known.caller(body.client, None),
             body.refresh_token.expose(),
             body.request_id.as_deref(),
         )
@@ -246,6 +246,7 @@ pub(super) async fn validate(
         player_id: claims.sub.to_string(),
         session_id: claims.sid.to_string(),
         rights: claims.roles.clone(),
+        audiences: claims.aud.clone(),
         expires_at: claims.exp,
     }))
 }

@@ -5,7 +5,7 @@
 //! ```json
 //! {"type":"validate_token","id":1,"access_token":"…","audience":"game"}
 //! {"type":"validate_session","id":2,"player_id":"…","session_key":"…","game_server":"203.0.113.7:7012"}
-//! {"id":1,"ok":{"player_id":"…","session_id":"…","rights":[],"expires_at":1767225600}}
+//! {"id":1,"ok":{"player_id":"…","session_id":"…","rights":[],"audiences":["game"],"expires_at":1767225600}}
 //! {"id":2,"error":{"code":"invalid_token","message":"the token is not valid"}}
 //! ```
 //!
@@ -219,6 +219,7 @@ async fn answer(state: &State, bytes: &[u8]) -> Message {
                     player_id: claims.sub.to_string(),
                     session_id: claims.sid.to_string(),
                     rights: claims.roles.clone(),
+                    audiences: claims.aud.clone(),
                     expires_at: claims.exp,
                 })
             });

@@ -9,29 +9,26 @@
 //! Every call ends within the time limit: what it did is unknown when it fails.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::cluster::{ClusterClientBuilder, ClusterConfig};
+use redis::cluster::ClusterConfig;
 use redis::cluster_async::ClusterConnection;
-use redis::io::tcp::TcpSettings;
-use redis::{
-    Cmd, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo as _, RedisError,
-    RedisResult, ServerErrorKind, Value, cmd,
-};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value, cmd};
 use runtime::backoff::Backoff;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use super::gcra::{parts, span};
 use super::hub::Hub;
+use super::nodes::Nodes;
 use super::{Cached, Error, Key, Live, MARK, News, NewsReceiver, Rate, Throttle, VALUE_LIMIT};
 use crate::ids::{PlayerId, SessionId};
 
@@ -43,9 +40,6 @@ pub const USER_DATA_UPDATE: &str = "user_data_update";
 
 /// How long it may take to connect; calls do not wait for it longer than their own limit.
 const CONNECT: Duration = Duration::from_secs(1);
-
-/// How long a node may leave bytes unacknowledged before its connection counts as lost.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 
 /// How often the connection for news is tried: news are late by this and a call at most, without
 /// anybody knowing.
@@ -61,14 +55,10 @@ const RECONNECT: Backoff = Backoff {
 const LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// How to reach Valkey.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Config {
-    /// `redis://host:port` of one node, or of several nodes of a cluster.
-    pub urls: Vec<String>,
-    /// The user, unless it is the default one or in the addresses.
-    pub user: Option<String>,
-    /// The password, unless there is none or it is in the addresses.
-    pub password: Option<Zeroizing<String>>,
+    /// One node, or several nodes of a cluster.
+    pub nodes: Nodes,
     /// How long a call may take.
     pub limit: Duration,
     /// How many calls may be in flight; more are refused at once.
@@ -76,68 +66,65 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults, for these addresses.
-    pub fn new(urls: Vec<String>) -> Self {
+    /// The defaults, for these nodes.
+    pub fn new(nodes: impl Into<Nodes>) -> Self {
         Self {
-            urls,
-            user: None,
-            password: None,
+            nodes: nodes.into(),
             limit: Duration::from_millis(250),
             in_flight: 1024,
         }
     }
-
-    /// The addresses with what it takes to be let in.
-    fn nodes(&self) -> RedisResult<Vec<ConnectionInfo>> {
-        self.urls
-            .iter()
-            .map(|url| {
-                let node = url.as_str().into_connection_info()?;
-                let mut settings = node.redis_settings().clone();
-                if let Some(user) = &self.user {
-                    settings = settings.set_username(user);
-                }
-                if let Some(password) = &self.password {
-                    settings = settings.set_password(password.as_str());
-                }
-                Ok(node
-                    .set_redis_settings(settings)
-                    .set_tcp_settings(tcp_settings()))
-            })
-            .collect()
-    }
-}
-
-impl fmt::Debug for Config {
-    /// Addresses may hold passwords.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Config")
-            .field("nodes", &self.urls.len())
-            .field("limit", &self.limit)
-            .field("in_flight", &self.in_flight)
-            .finish_non_exhaustive()
-    }
-}
-
-fn tcp_settings() -> TcpSettings {
-    TcpSettings::default()
-        .set_nodelay(true)
-        .set_user_timeout(UNACKNOWLEDGED)
 }
 
 /// The live state in Valkey.
 pub struct Valkey {
-    pool: Pool,
-    /// The nodes, to hear news from: any node of a cluster tells all.
-    nodes: Vec<redis::Client>,
+    /// Replaced when the addresses change.
+    connections: watch::Sender<Arc<Connections>>,
     limit: Duration,
+    most_in_flight: usize,
     in_flight: Semaphore,
     scripts: Scripts,
     throttling: Throttling,
     hub: Hub,
     /// Tells this replica's own news, which come back, from others'.
     origin: Uuid,
+}
+
+/// The connections to one set of nodes.
+struct Connections {
+    pool: Pool,
+    /// The nodes, to hear news from: any node of a cluster tells all.
+    nodes: Vec<redis::Client>,
+}
+
+impl Connections {
+    /// Connects when it is first used.
+    fn open(nodes: &Nodes, limit: Duration, in_flight: usize) -> RedisResult<Self> {
+        let clients = nodes.clients()?;
+        let pool = match clients.as_slice() {
+            [node] => Pool::Node(ConnectionManager::new_lazy_with_config(
+                node.clone(),
+                // A failed try fails the calls that wait for it; the next call tries again.
+                ConnectionManagerConfig::new()
+                    .set_number_of_retries(0)
+                    .set_connection_timeout(Some(CONNECT))
+                    .set_response_timeout(Some(limit))
+                    .set_pipeline_buffer_size(in_flight),
+            )?),
+            _ => Pool::Cluster(
+                nodes
+                    .cluster()?
+                    .connection_timeout(CONNECT)
+                    .response_timeout(limit)
+                    .build()?
+                    .get_pending_async_connection_with_config(ClusterConfig::new()),
+            ),
+        };
+        Ok(Self {
+            pool,
+            nodes: clients,
+        })
+    }
 }
 
 /// The connections of calls.
@@ -192,7 +179,7 @@ impl fmt::Debug for Valkey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Valkey")
-            .field("nodes", &self.nodes.len())
+            .field("nodes", &self.connections.borrow().nodes.len())
             .field("limit", &self.limit)
             .field("hub", &self.hub)
             .finish_non_exhaustive()
@@ -202,39 +189,12 @@ impl fmt::Debug for Valkey {
 impl Valkey {
     /// Connects when it is first called, inside a tokio runtime; fails for bad addresses alone.
     pub fn new(config: &Config) -> Result<Self, Error> {
-        Self::open(config).map_err(|error| Error(format!("the addresses of Valkey: {error}")))
-    }
-
-    fn open(config: &Config) -> RedisResult<Self> {
-        let infos = config.nodes()?;
-        let nodes = infos
-            .iter()
-            .cloned()
-            .map(redis::Client::open)
-            .collect::<RedisResult<Vec<_>>>()?;
-        let pool = match nodes.as_slice() {
-            [node] => Pool::Node(ConnectionManager::new_lazy_with_config(
-                node.clone(),
-                // A failed try fails the calls that wait for it; the next call tries again.
-                ConnectionManagerConfig::new()
-                    .set_number_of_retries(0)
-                    .set_connection_timeout(Some(CONNECT))
-                    .set_response_timeout(Some(config.limit))
-                    .set_pipeline_buffer_size(config.in_flight),
-            )?),
-            _ => Pool::Cluster(
-                ClusterClientBuilder::new(infos)
-                    .connection_timeout(CONNECT)
-                    .response_timeout(config.limit)
-                    .tcp_settings(tcp_settings())
-                    .build()?
-                    .get_pending_async_connection_with_config(ClusterConfig::new()),
-            ),
-        };
+        let connections = Connections::open(&config.nodes, config.limit, config.in_flight)
+            .map_err(|error| unusable(&error))?;
         Ok(Self {
-            pool,
-            nodes,
+            connections: watch::Sender::new(Arc::new(connections)),
             limit: config.limit,
+            most_in_flight: config.in_flight,
             in_flight: Semaphore::new(config.in_flight),
             scripts: Scripts {
                 throttle: Script::new(include_str!("throttle.lua")),
@@ -254,15 +214,37 @@ impl Valkey {
         self.hub.gaps()
     }
 
+    /// Uses other nodes, or the same ones by another password, from the next call on. What is under
+    /// way ends where it began.
+    pub fn renew(&self, nodes: &Nodes) -> Result<(), Error> {
+        let renewed = Connections::open(nodes, self.limit, self.most_in_flight);
+        self.connections
+            .send_replace(Arc::new(renewed.map_err(|error| unusable(&error))?));
+        // It may be another server.
+        self.throttling
+            .0
+            .store(Throttling::UNKNOWN, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Hears news until it is stopped. Without it, only this replica's own news are heard.
     pub async fn listen(&self, stop: &CancellationToken) {
+        let mut changes = self.connections.subscribe();
         let mut attempt = 0;
-        for node in self.nodes.iter().cycle() {
+        for turn in 0.. {
             let before = self.gaps();
+            let connections = Arc::clone(&changes.borrow_and_update());
+            let Some(node) = connections.nodes.get(turn % connections.nodes.len().max(1)) else {
+                return;
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
                 error = self.hear(node) => {
                     tracing::warn!(%error, "Lost the news of the other replicas");
+                }
+                Ok(()) = changes.changed() => {
+                    attempt = 0;
+                    continue;
                 }
             }
             attempt = if self.gaps() == before {
@@ -339,7 +321,8 @@ impl Valkey {
 
     /// Executes one command.
     async fn execute<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        match self.pool.clone() {
+        let pool = self.connections.borrow().pool.clone();
+        match pool {
             Pool::Node(mut connection) => command.query_async(&mut connection).await,
             Pool::Cluster(mut connection) => command.query_async(&mut connection).await,
         }
@@ -592,6 +575,10 @@ fn share() -> f64 {
     f64::from(byte[0]) / f64::from(u8::MAX)
 }
 
+fn unusable(error: &RedisError) -> Error {
+    Error(format!("the addresses of Valkey: {error}"))
+}
+
 fn late() -> RedisError {
     (ErrorKind::Io, "no answer in time").into()
 }
@@ -607,15 +594,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_decide_and_are_not_shown() {
+    fn addresses_decide() {
         let bad = Config::new(vec!["http://host".to_owned()]);
         assert!(Valkey::new(&bad).is_err());
         assert!(Valkey::new(&Config::new(Vec::new())).is_err());
-        let mut config = Config::new(vec!["redis://:hidden@host".to_owned()]);
-        config.password = Some(Zeroizing::new("also hidden".to_owned()));
-        assert!(!format!("{config:?}").contains("hidden"));
-        let nodes = config.nodes().unwrap();
-        assert_eq!(nodes[0].redis_settings().password(), Some("also hidden"));
     }
 
     #[test]

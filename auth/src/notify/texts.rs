@@ -70,6 +70,35 @@ impl Texts {
         )
     }
 
+    /// To an address that is to be added to an account. There is no link: only who is in the account
+    /// may add it.
+    pub fn link_email(&self, to: &str, secret: &str, lifetime: Duration) -> Mail {
+        let (game, hours) = (&self.game, span(lifetime));
+        mail(
+            to,
+            format!("Your code for {game}"),
+            format!(
+                "Somebody, perhaps you, wants to sign in to {game} with this mail address.\n\n\
+                 Enter this code in the game:\n\n{secret}\n\n\
+                 It is good for {hours} and for one use. If it was not you, do nothing. Give the \
+                 code to nobody, whoever asks.\n"
+            ),
+        )
+    }
+
+    /// To an account's address when what it signs in with has changed.
+    pub fn sign_in_changed(&self, to: &str, change: &str) -> Mail {
+        let (game, reset) = (&self.game, &self.reset);
+        mail(
+            to,
+            format!("How you sign in to {game} has changed"),
+            format!(
+                "{change}: so it says in your account for {game}.\n\n\
+                 If it was not you, take the account back at once:\n\n{reset}\n"
+            ),
+        )
+    }
+
     /// To an account's address whose password was changed.
     pub fn password_changed(&self, to: &str) -> Mail {
         let (game, reset) = (&self.game, &self.reset);
@@ -147,8 +176,20 @@ mod tests {
     }
 
     #[test]
+    fn a_code_that_adds_an_address_comes_without_a_link() {
+        let mail = texts().link_email(TO, "abc_-123", Duration::from_hours(1));
+        assert!(mail.text.contains("\nabc_-123\n"), "{}", mail.text);
+        assert!(!mail.text.contains("http"), "{}", mail.text);
+        assert!(!mail.subject.contains("abc"));
+    }
+
+    #[test]
     fn warnings_hold_no_secret_and_say_where_to_go() {
-        for mail in [texts().already_registered(TO), texts().password_changed(TO)] {
+        for mail in [
+            texts().already_registered(TO),
+            texts().password_changed(TO),
+            texts().sign_in_changed(TO, "A passkey was added"),
+        ] {
             assert!(
                 mail.text
                     .contains("https://play.example.com/reset?from=mail\n")

@@ -210,6 +210,20 @@ impl Check<'_> {
 }
 
 impl Config {
+    /// The names of the secrets that the providers use.
+    pub fn secrets(&self) -> Vec<&str> {
+        self.providers
+            .values()
+            .filter_map(|entry| match entry {
+                Entry::Google(google) => Some(&*google.client_secret),
+                Entry::Apple(apple) => Some(&*apple.key),
+                Entry::Oidc(generic) => generic.client_secret.as_deref(),
+                Entry::Steam(steam) => Some(&*steam.key),
+                Entry::Xbox(_) => None,
+            })
+            .collect()
+    }
+
     /// The providers, or everything that is wrong. `secrets` gives a secret by its name.
     pub fn build(
         &self,
@@ -251,10 +265,7 @@ impl Config {
             }
         }
         if problems.is_empty() {
-            Ok(Providers {
-                by_name,
-                return_to: self.return_to.clone(),
-            })
+            Ok(Providers::new(by_name, self.return_to.clone()))
         } else {
             Err(problems)
         }
@@ -385,7 +396,7 @@ mod tests {
         let secrets =
             |name: &str| (name != "absent").then(|| Confidential::new(format!("<{name}>")));
         match config.build(&http, &secrets) {
-            Ok(providers) => Ok(providers.names().map(str::to_owned).collect()),
+            Ok(providers) => Ok(providers.names()),
             Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
         }
     }

@@ -96,7 +96,12 @@ pub struct Keyring {
     current: u32,
     index: Key,
     pepper: Key,
+    /// By the names of the secrets.
+    fingerprints: BTreeMap<String, Fingerprint>,
 }
+
+/// By what a key is known again without it: derived as a key is, and used for nothing else.
+pub type Fingerprint = [u8; KEY_BYTES];
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,6 +121,7 @@ impl Keyring {
             problem: problem.to_owned(),
         };
         let mut masters = BTreeMap::new();
+        let mut fingerprints = BTreeMap::new();
         let mut seen: Vec<(&str, Zeroizing<[u8; KEY_BYTES]>)> = Vec::new();
         for (name, secret) in entries {
             let version = match name.split_once('.') {
@@ -145,6 +151,8 @@ impl Keyring {
                 let keys = Purpose::ALL.map(|purpose| derive(&bytes, purpose.label()));
                 masters.insert(version, keys);
             }
+            let fingerprint = derive(&bytes, b"fingerprint");
+            fingerprints.insert(name.clone(), *fingerprint.expose());
             seen.push((name, bytes));
         }
         let missing = "is missing: write 32 random bytes there";
@@ -169,6 +177,7 @@ impl Keyring {
             index: derive(index, b"blind index"),
             pepper: derive(index, b"pepper"),
             masters,
+            fingerprints,
         })
     }
 
@@ -223,6 +232,11 @@ impl Keyring {
     /// The key of the blind index. Never rotates.
     pub const fn index(&self) -> &Key {
         &self.index
+    }
+
+    /// The keys by their names, and by what each is known again.
+    pub const fn fingerprints(&self) -> &BTreeMap<String, Fingerprint> {
+        &self.fingerprints
     }
 
     /// The pepper of passwords. Never rotates.
@@ -336,6 +350,23 @@ mod tests {
             (2, keys.key(Purpose::Columns, 2).unwrap())
         );
         assert_eq!(keys.key(Purpose::Columns, 3), None);
+    }
+
+    #[test]
+    fn keys_are_known_again_by_their_fingerprints() {
+        let (one, two) = (keyring(&[1]), keyring(&[1, 2]));
+        let names: Vec<&str> = two.fingerprints().keys().map(String::as_str).collect();
+        assert_eq!(names, ["index.v1", "master.v1", "master.v2"]);
+        for name in ["index.v1", "master.v1"] {
+            assert_eq!(one.fingerprints()[name], two.fingerprints()[name]);
+        }
+        let all: BTreeSet<_> = two.fingerprints().values().collect();
+        assert_eq!(all.len(), 3);
+        // It is none of the keys.
+        assert!(!all.contains(two.index().expose()) && !all.contains(two.pepper().expose()));
+        for purpose in Purpose::ALL {
+            assert!(!all.contains(two.key(purpose, 1).unwrap().expose()));
+        }
     }
 
     #[test]

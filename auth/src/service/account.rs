@@ -9,10 +9,11 @@ use crate::live::News;
 use crate::passwords::{Password, Verdict};
 use crate::service::audit::{Event, Outcome};
 use crate::service::caller::Caller;
+use crate::service::confirm::Confirmation;
 use crate::service::keys::EMAIL;
 use crate::service::recover::Message;
 use crate::service::{Service, now};
-use crate::store::{Player, Status, Which};
+use crate::store::{Audit, Player, Status, Which};
 
 /// The largest JSON of a player's data.
 const LARGEST_DATA: usize = 16 * 1024;
@@ -20,6 +21,9 @@ const LARGEST_DATA: usize = 16 * 1024;
 /// The most roles of a player, and the longest of them.
 const MOST_ROLES: usize = 32;
 const LONGEST_ROLE: usize = 64;
+
+/// The most lines of the audit log in one answer.
+const MOST_LINES: u16 = 100;
 
 /// An account as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,14 +116,10 @@ impl Service {
         &self,
         caller: &Caller,
         claims: &Claims,
-        password: Option<&Password>,
+        shown: &Confirmation,
     ) -> Result<(), Failure> {
         let player = self.account(claims.sub).await?;
-        if player.password.is_some() {
-            let password = password
-                .ok_or_else(|| Failure::field("password", "needed to delete an account"))?;
-            self.confirm(caller, &player, password).await?;
-        }
+        self.confirm_owner(caller, claims, &player, shown).await?;
         let revocations = self.parts().store.delete_player(player.id, now()).await?;
         self.note(
             Event::AccountDeleted,
@@ -150,25 +150,38 @@ impl Service {
         Ok(ended)
     }
 
-    /// Replaces what a player may do and what games know of it, and tells every server.
+    /// Replaces what a player may do, what games know of it, or both, and tells every server. Says
+    /// what they are now.
     pub async fn set_data(
         &self,
         player: PlayerId,
-        roles: Vec<String>,
-        data: serde_json::Value,
-    ) -> Result<(), Failure> {
-        if roles.len() > MOST_ROLES || roles.iter().any(|role| role.len() > LONGEST_ROLE) {
+        roles: Option<Vec<String>>,
+        data: Option<serde_json::Value>,
+    ) -> Result<(Vec<String>, serde_json::Value), Failure> {
+        if roles.is_none() && data.is_none() {
+            return Err(Failure::field("roles", "these, or player_data, or both"));
+        }
+        if roles.as_ref().is_some_and(|roles| {
+            roles.len() > MOST_ROLES || roles.iter().any(|role| role.len() > LONGEST_ROLE)
+        }) {
             return Err(Failure::field("roles", "at most 32 roles of 64 bytes"));
         }
-        if !data.is_object() || data.to_string().len() > LARGEST_DATA {
+        if data
+            .as_ref()
+            .is_some_and(|data| !data.is_object() || data.to_string().len() > LARGEST_DATA)
+        {
             return Err(Failure::field(
                 "player_data",
                 "a JSON object of at most 16 KiB",
             ));
         }
-        if !self.parts().store.set_data(player, &roles, &data).await? {
+        let store = &self.parts().store;
+        let Some((roles, data)) = store
+            .set_data(player, roles.as_deref(), data.as_ref())
+            .await?
+        else {
             return Err(Failure::new(Code::NotFound, "no such account"));
-        }
+        };
         self.note(
             Event::AccountChanged,
             Outcome::Success,
@@ -178,8 +191,8 @@ impl Service {
         );
         let news = News::PlayerChanged {
             user_id: player,
-            user_data: data,
-            roles,
+            user_data: data.clone(),
+            roles: roles.clone(),
         };
         // What is cached anywhere is old now.
         if let Err(error) = self.parts().live.forget_sessions(player, None).await {
@@ -190,7 +203,22 @@ impl Service {
         if let Err(error) = self.parts().live.publish(&news).await {
             tracing::warn!(%error, "Other replicas learn of changed data when their caches end");
         }
-        Ok(())
+        Ok((roles, data))
+    }
+
+    /// What the audit log says of a player before a line of it, newest first.
+    pub async fn audit_of(
+        &self,
+        player: PlayerId,
+        before: Option<uuid::Uuid>,
+        limit: u16,
+    ) -> Result<Vec<Audit>, Failure> {
+        let limit = if limit == 0 {
+            MOST_LINES
+        } else {
+            limit.min(MOST_LINES)
+        };
+        Ok(self.parts().store.audit_of(player, before, limit).await?)
     }
 
     /// The account of a token that is good.
@@ -203,7 +231,7 @@ impl Service {
             .ok_or_else(Failure::token)
     }
 
-    /// Refuses unless the password is the account's: a stolen token alone changes nothing.
+    /// Refuses unless the password is the account's.
     pub(super) async fn confirm(
         &self,
         caller: &Caller,

@@ -60,6 +60,8 @@ pub enum Event {
     FactorChanged,
     /// A passkey was added or removed.
     PasskeyChanged,
+    /// A way to sign in was added or removed.
+    IdentityChanged,
     /// An account was allowed, forbidden or given other rights.
     AccountChanged,
     /// An account was deleted.
@@ -84,6 +86,7 @@ impl Event {
             Self::PasswordForgotten => "password_forgotten",
             Self::FactorChanged => "factor_changed",
             Self::PasskeyChanged => "passkey_changed",
+            Self::IdentityChanged => "identity_changed",
             Self::AccountChanged => "account_changed",
             Self::AccountDeleted => "account_deleted",
         }

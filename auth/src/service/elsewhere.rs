@@ -148,6 +148,22 @@ impl Service {
     ) -> Result<SignIn, Failure> {
         self.limit(What::Login, Who::Address(caller.address))
             .await?;
+        let terms = self.terms(caller).await?;
+        let subject = self
+            .subject_of_code(provider, handle, secret, code, terms.key.as_deref())
+            .await?;
+        self.enter(caller, terms, &subject).await
+    }
+
+    /// Who came back from a provider to who began with this key.
+    pub(super) async fn subject_of_code(
+        &self,
+        provider: &str,
+        handle: &str,
+        secret: &str,
+        code: Option<(Confidential, Option<String>)>,
+        key: Option<&str>,
+    ) -> Result<Subject, Failure> {
         let chosen = self.parts().providers.get(provider).ok_or_else(unknown)?;
         let live = self.parts().live.as_ref();
         let slot = pending::slot(handle).map_err(|_| Failure::token())?;
@@ -167,7 +183,6 @@ impl Service {
                 }
             },
         };
-        let terms = self.terms(caller).await?;
         let Some(bytes) = live.take(&slot).await? else {
             return Err(Failure::token());
         };
@@ -175,7 +190,7 @@ impl Service {
         let returned = Returned {
             provider,
             client: secret,
-            key: terms.key.as_deref(),
+            key,
         };
         let resumed = Pending::from_bytes(&bytes)
             .and_then(|pending| pending.resume(now(), &returned))
@@ -183,8 +198,7 @@ impl Service {
                 tracing::info!(%refusal, "Sign-in at a provider refused");
                 Failure::token()
             })?;
-        let subject = chosen.finish(&resumed.credential(code, issuer)).await?;
-        self.enter(caller, terms, &subject).await
+        Ok(chosen.finish(&resumed.credential(code, issuer)).await?)
     }
 
     /// Signs in by a ticket of a provider.
@@ -205,17 +219,25 @@ impl Service {
         provider: &str,
         ticket: &str,
     ) -> Result<SignIn, Failure> {
+        self.limit(What::Login, Who::Address(caller.address))
+            .await?;
+        let terms = self.terms(caller).await?;
+        let subject = self.subject_of_ticket(provider, ticket).await?;
+        self.enter(caller, terms, &subject).await
+    }
+
+    /// Whose ticket it is.
+    pub(super) async fn subject_of_ticket(
+        &self,
+        provider: &str,
+        ticket: &str,
+    ) -> Result<Subject, Failure> {
         if ticket.len() > LONGEST {
             return Err(Failure::field("ticket", "at most 16 KiB"));
         }
-        self.limit(What::Login, Who::Address(caller.address))
-            .await?;
         let chosen = self.parts().providers.get(provider).ok_or_else(unknown)?;
-        let terms = self.terms(caller).await?;
-        let subject = chosen
-            .finish(&Credential::Ticket(Confidential::new(ticket)))
-            .await?;
-        self.enter(caller, terms, &subject).await
+        let credential = Credential::Ticket(Confidential::new(ticket));
+        Ok(chosen.finish(&credential).await?)
     }
 
     /// Signs in who proved an account elsewhere; makes an account the first time.

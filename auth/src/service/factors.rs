@@ -10,9 +10,9 @@ use crate::factors::{base32, recovery, totp};
 use crate::ids::{IdentityHash, PlayerId};
 use crate::limits::{Source, What, Who};
 use crate::live::Key;
-use crate::passwords::Password;
 use crate::service::audit::{Event, Outcome};
 use crate::service::caller::Caller;
+use crate::service::confirm::Confirmation;
 use crate::service::keys::TOTP;
 use crate::service::sessions::Tokens;
 use crate::service::{Service, now};
@@ -41,16 +41,16 @@ impl Service {
         &self,
         caller: &Caller,
         claims: &Claims,
-        password: Option<&Password>,
+        shown: &Confirmation,
     ) -> Result<Enrollment, Failure> {
         let player = self.account(claims.sub).await?;
-        self.confirm_if_any(caller, &player, password).await?;
         if player.totp.as_ref().is_some_and(|totp| totp.confirmed) {
             return Err(Failure::new(
                 Code::Conflict,
                 "an authenticator is set up; remove it first",
             ));
         }
+        self.confirm_owner(caller, claims, &player, shown).await?;
         let label = self
             .email(&player)?
             .unwrap_or_else(|| player.id.to_string());
@@ -96,6 +96,7 @@ impl Service {
             return Err(Failure::credentials());
         }
         self.changed_factor(caller, player.id, "totp added");
+        self.tell_owner(&player, "An authenticator was set up");
         Ok(())
     }
 
@@ -113,6 +114,7 @@ impl Service {
         }
         self.parts().store.set_totp(player.id, None, &[]).await?;
         self.changed_factor(caller, player.id, "totp removed");
+        self.tell_owner(&player, "The authenticator was removed");
         Ok(())
     }
 
@@ -147,10 +149,11 @@ impl Service {
         &self,
         caller: &Caller,
         claims: &Claims,
-        password: Option<&Password>,
+        shown: &Confirmation,
     ) -> Result<(serde_json::Value, Confidential), Failure> {
         let player = self.account(claims.sub).await?;
-        self.confirm_if_any(caller, &player, password).await?;
+        // A passkey stands for both steps from then on.
+        self.confirm_owner(caller, claims, &player, shown).await?;
         let present = self.parts().store.passkeys(player.id).await?;
         let name = self
             .email(&player)?
@@ -173,6 +176,7 @@ impl Service {
         if name.is_empty() || name.chars().count() > 64 {
             return Err(Failure::field("name", "1 to 64 characters"));
         }
+        let player = self.account(claims.sub).await?;
         let state = self.take_ceremony(handle).await?;
         let passkeys = self.passkey_party()?;
         let passkey = passkeys.finish_registration(claims.sub, &state, response, name, now())?;
@@ -184,6 +188,7 @@ impl Service {
             &caller.address.to_string(),
             &serde_json::json!({ "added": name }),
         );
+        self.tell_owner(&player, "A passkey was added");
         Ok(())
     }
 
@@ -199,6 +204,7 @@ impl Service {
         claims: &Claims,
         credential: &[u8],
     ) -> Result<(), Failure> {
+        let player = self.account(claims.sub).await?;
         if !self
             .parts()
             .store
@@ -214,6 +220,7 @@ impl Service {
             &caller.address.to_string(),
             &serde_json::json!({ "removed": true }),
         );
+        self.tell_owner(&player, "A passkey was removed");
         Ok(())
     }
 
@@ -284,20 +291,6 @@ impl Service {
         self.parts().store.put_passkey(player.id, &passkey).await?;
         self.open_session(caller, terms, &player, &["hwk", "user"])
             .await
-    }
-
-    async fn confirm_if_any(
-        &self,
-        caller: &Caller,
-        player: &Player,
-        password: Option<&Password>,
-    ) -> Result<(), Failure> {
-        if player.password.is_none() {
-            return Ok(());
-        }
-        let password = password
-            .ok_or_else(|| Failure::field("password", "needed to change how you sign in"))?;
-        self.confirm(caller, player, password).await
     }
 
     fn passkey_party(&self) -> Result<&Passkeys, Failure> {

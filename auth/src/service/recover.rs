@@ -19,7 +19,7 @@ use crate::store::{OneTime, Purpose, Status, Which};
 use crate::tokens::mailed::Mailed;
 
 /// How long a mailed secret is good.
-const ONE_TIME: std::time::Duration = std::time::Duration::from_hours(1);
+pub(super) const ONE_TIME: std::time::Duration = std::time::Duration::from_hours(1);
 
 /// How many mails may wait to be written.
 const QUEUE: usize = 1024;
@@ -35,6 +35,10 @@ pub(super) enum Message {
     ResetPassword,
     /// To whose password was changed.
     PasswordChanged,
+    /// To an address that is to be added to an account.
+    LinkEmail,
+    /// To whose account this was done.
+    Changed(&'static str),
 }
 
 /// A mail that was asked for.
@@ -110,6 +114,11 @@ impl Service {
             }
             Message::AlreadyRegistered => texts.already_registered(to),
             Message::PasswordChanged => texts.password_changed(to),
+            Message::LinkEmail => {
+                let secret = self.link_secret(request.player, to).await?;
+                texts.link_email(to, secret.expose(), ONE_TIME)
+            }
+            Message::Changed(change) => texts.sign_in_changed(to, change),
         };
         if !self.parts().outbox.post(mail) {
             self.metrics().mail_lost();

@@ -16,7 +16,7 @@ use crate::live::{Cached, News, Revocation};
 use crate::secrets::keyring::Purpose;
 use crate::service::audit::{Event, Outcome};
 use crate::service::caller::{Caller, Terms};
-use crate::service::{Service, now};
+use crate::service::{AUDIENCE, Service, now};
 use crate::store::{Player, Rotate, Rotated, Session, Status, Which};
 use crate::tokens::refresh::RefreshToken;
 
@@ -202,6 +202,7 @@ impl Service {
     ) -> Result<Tokens, Failure> {
         self.limit(What::Refresh, Who::Address(caller.address))
             .await?;
+        let is_for_account = asks_for_account(caller)?;
         let token = self.read_refresh(token)?;
         let client = retrying_client(caller, &token, request_id)?;
         if let Some(proof) = &caller.proof {
@@ -223,13 +224,13 @@ impl Service {
                 player,
             } => {
                 self.notice_change(caller, &session, &player);
-                self.tokens(&session, &player, generation)
+                self.tokens(&audience(*session, is_for_account), &player, generation)
             }
             Rotated::Again {
                 generation,
                 session,
                 player,
-            } => self.tokens(&session, &player, generation),
+            } => self.tokens(&audience(*session, is_for_account), &player, generation),
             Rotated::Reused(revocations) => {
                 self.note(
                     Event::RefreshReuse,
@@ -483,6 +484,27 @@ impl Service {
             }
         }
     }
+}
+
+/// Whether the access token of a refresh is to be for the player's own account. Nothing else can be
+/// asked for: what the session is for was said when it began.
+fn asks_for_account(caller: &Caller) -> Result<bool, Failure> {
+    match caller.client.audiences.as_slice() {
+        [] => Ok(false),
+        [only] if only == AUDIENCE => Ok(true),
+        _ => Err(Failure::field(
+            "client.audiences",
+            "none for those of the session, or \"auth\" alone",
+        )),
+    }
+}
+
+/// The session as the next access token is to say it.
+fn audience(mut session: Session, is_for_account: bool) -> Session {
+    if is_for_account {
+        session.audiences = vec![AUDIENCE.to_owned()];
+    }
+    session
 }
 
 /// By what a retry of the same client is known: its key, or the id that it gave its request.

@@ -8,7 +8,7 @@ use access::dpop::Proof;
 
 use crate::error::{Code, Failure};
 use crate::ids::{PlayerId, SessionId};
-use crate::service::{AUDIENCE, Service, now};
+use crate::service::{Service, now};
 
 /// A session as a game server may know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,8 @@ pub struct KnownPlayer {
 }
 
 impl Service {
-    /// The claims of an access token whose session is live. A token that is bound to a key is good
+    /// The claims of an access token whose session is live. It must be for `audience`; without one
+    /// whoever asks looks at the claims. A token that is bound to a key is good
     /// with a `proof` of it alone, unless a service asks, which has checked the proof itself.
     pub async fn validate(
         &self,
@@ -43,7 +44,7 @@ impl Service {
         holder: Holder<'_>,
     ) -> Result<Arc<Claims>, Failure> {
         let verifier = self.0.news.verifier();
-        let check = || verifier.check_for(now(), token, audience.unwrap_or(AUDIENCE));
+        let check = || verifier.check_for(now(), token, audience);
         let mut checked = check();
         if checked == Err(Refusal::UnknownKey) {
             self.learn_keys().await;

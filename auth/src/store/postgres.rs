@@ -27,8 +27,9 @@ use zeroize::Zeroizing;
 
 use super::rows::{failure, migration_failure};
 use super::{
-    Audit, Device, Error, Identity, NewPlayer, OneTime, Opened, Passkey, Player, Purged, Purpose,
-    Rotate, Rotated, Session, SigningKey, Status, Store, Totp, Which,
+    Audit, Device, Error, Identity, Linked, NewAddress, NewPlayer, OneTime, Opened, Passkey,
+    PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session,
+    SigningKey, Status, Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
 use crate::live::Revocation;
@@ -352,11 +353,16 @@ impl Store for Postgres {
             .await
     }
 
+    async fn link_address(&self, player: PlayerId, new: &NewAddress) -> Result<Linked, Error> {
+        self.call(|pool| players::link_address(pool, player, new))
+            .await
+    }
+
     async fn remove_identity(
         &self,
         player: PlayerId,
         identity: &IdentityHash,
-    ) -> Result<bool, Error> {
+    ) -> Result<Removed, Error> {
         self.call(|pool| players::remove_identity(pool, player, identity))
             .await
     }
@@ -402,9 +408,9 @@ impl Store for Postgres {
     async fn set_data(
         &self,
         player: PlayerId,
-        roles: &[String],
-        data: &serde_json::Value,
-    ) -> Result<bool, Error> {
+        roles: Option<&[String]>,
+        data: Option<&serde_json::Value>,
+    ) -> Result<Option<RolesAndData>, Error> {
         self.call(|pool| players::set_data(pool, player, roles, data))
             .await
     }
@@ -541,6 +547,10 @@ impl Store for Postgres {
 
     async fn revoke_signing_key(&self, id: &str, at: Timestamp) -> Result<bool, Error> {
         self.call(|pool| keys::revoke(pool, id, at)).await
+    }
+
+    async fn pin_keys(&self, pinned: &[PinnedKey]) -> Result<Vec<PinnedKey>, Error> {
+        self.call(|pool| keys::pin(pool, pinned)).await
     }
 
     async fn audit(&self, lines: &[Audit]) -> Result<(), Error> {

@@ -24,8 +24,9 @@ use uuid::Uuid;
 
 use super::rows::{failure, migration_failure};
 use super::{
-    Audit, Device, Error, Identity, NewPlayer, OneTime, Opened, Passkey, Player, Purged, Purpose,
-    Rotate, Rotated, Session, SigningKey, Status, Store, Totp, Which,
+    Audit, Device, Error, Identity, Linked, NewAddress, NewPlayer, OneTime, Opened, Passkey,
+    PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session,
+    SigningKey, Status, Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
 use crate::live::Revocation;
@@ -142,11 +143,15 @@ impl Store for Sqlite {
         answer(players::add_identity(&self.pool, player, identity, at)).await
     }
 
+    async fn link_address(&self, player: PlayerId, new: &NewAddress) -> Result<Linked, Error> {
+        answer(players::link_address(&self.pool, player, new)).await
+    }
+
     async fn remove_identity(
         &self,
         player: PlayerId,
         identity: &IdentityHash,
-    ) -> Result<bool, Error> {
+    ) -> Result<Removed, Error> {
         answer(players::remove_identity(&self.pool, player, identity)).await
     }
 
@@ -188,9 +193,9 @@ impl Store for Sqlite {
     async fn set_data(
         &self,
         player: PlayerId,
-        roles: &[String],
-        data: &serde_json::Value,
-    ) -> Result<bool, Error> {
+        roles: Option<&[String]>,
+        data: Option<&serde_json::Value>,
+    ) -> Result<Option<RolesAndData>, Error> {
         answer(players::set_data(&self.pool, player, roles, data)).await
     }
 
@@ -323,6 +328,10 @@ impl Store for Sqlite {
 
     async fn revoke_signing_key(&self, id: &str, at: Timestamp) -> Result<bool, Error> {
         answer(system::revoke_key(&self.pool, id, at)).await
+    }
+
+    async fn pin_keys(&self, pinned: &[PinnedKey]) -> Result<Vec<PinnedKey>, Error> {
+        answer(system::pin_keys(&self.pool, pinned)).await
     }
 
     async fn audit(&self, lines: &[Audit]) -> Result<(), Error> {

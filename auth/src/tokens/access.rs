@@ -50,11 +50,6 @@ impl Issuer {
         }
     }
 
-    /// The issuer's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Makes a token for a live session; [`Failure::token`] when it is not. It is of the time that
     /// the store has noted for it: a revocation of everything of a player is no earlier than that.
     pub fn issue(

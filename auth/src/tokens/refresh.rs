@@ -81,12 +81,6 @@ impl RefreshToken {
             binding: array(body, 40)?,
         })
     }
-
-    /// The next token of the family.
-    #[must_use]
-    pub const fn successor(self, generation: u32) -> Self {
-        Self { generation, ..self }
-    }
 }
 
 fn array<const LENGTH: usize>(body: &[u8], start: usize) -> Result<[u8; LENGTH], Forged> {

@@ -6,13 +6,17 @@ use serde_json::{Value, json};
 
 use crate::idp::{CLIENT, Idp, REDIRECT, SECRET, STEAM_KEY};
 use crate::key::Key;
-use crate::world::{Call, World, folder};
+use crate::world::{Call, SOON, World, folder};
 
 /// Where the game's own page is.
 const PAGE: &str = "https://game.example/in";
 
 /// A world that knows a provider and Steam.
 pub(crate) async fn world(idp: &Idp) -> World {
+    world_with_secret(idp, SECRET).await
+}
+
+async fn world_with_secret(idp: &Idp, secret: &str) -> World {
     let elsewhere = json!({
         "returnTo": [PAGE],
         "providers": {
@@ -32,7 +36,7 @@ pub(crate) async fn world(idp: &Idp) -> World {
             },
         },
     });
-    let secrets = [("oidc", SECRET), ("steam", STEAM_KEY)];
+    let secrets = [("oidc", secret), ("steam", STEAM_KEY)];
     World::in_folder(folder(), &json!({"elsewhere": elsewhere}), &secrets, &[]).await
 }
 
@@ -130,6 +134,7 @@ async fn a_client_may_catch_the_code_itself() {
         "secret": begun["secret"],
         "code": query["code"],
         "iss": query["iss"],
+        "client": {"audiences": ["auth"]},
     });
     let tokens = world.post("/oauth/it/finish").json(&body).send().await;
     let me = world.get("/me").bearer(&tokens.tokens().access_token);
@@ -166,6 +171,23 @@ async fn what_a_provider_did_not_do_is_refused() {
     });
     let reply = world.post("/oauth/it/finish").json(&body).send().await;
     assert!(reply.status == 401 || reply.status == 502, "{reply:?}");
+}
+
+#[tokio::test]
+async fn a_new_secret_of_a_provider_is_used_without_a_restart() {
+    let idp = Idp::start().await;
+    let world = world_with_secret(&idp, "the former secret").await;
+    let sign_in = async || {
+        let begun = world.post("/oauth/it").send().await.good();
+        let path = format!("/oauth/it/callback?{}", browse(&begun).await);
+        world.get(&path).send().await;
+        finish(&world, &begun, &begun["secret"]).send().await
+    };
+    let refused = sign_in().await;
+    assert_eq!((refused.status, &*refused.code()), (502, "provider_failed"));
+    world.put_secret("oidc", SECRET);
+    let renewed = async { while sign_in().await.status != 200 {} };
+    tokio::time::timeout(SOON, renewed).await.unwrap();
 }
 
 #[tokio::test]

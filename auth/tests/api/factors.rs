@@ -16,7 +16,7 @@ pub(crate) fn code(secret: &str) -> String {
 }
 
 /// Sets an authenticator up: its secret and recovery codes.
-async fn enroll(world: &World, token: &str) -> (String, Vec<String>) {
+pub(crate) async fn enroll(world: &World, token: &str) -> (String, Vec<String>) {
     let enroll = world.post("/totp").bearer(token);
     let made = enroll
         .json(&json!({"password": PASSWORD}))

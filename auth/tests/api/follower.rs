@@ -29,7 +29,7 @@ async fn until(time: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
 #[tokio::test]
 async fn a_follower_knows_keys_revocations_and_changes_at_once() {
     let world = World::new().await;
-    let verifier = Arc::new(Verifier::new(ISSUER, "game"));
+    let verifier = Arc::new(Verifier::new(ISSUER, "auth"));
     let follower = Follower::new(channel(&world), Arc::clone(&verifier), Settings::default());
     let follower = follower.with_token(SERVICE).unwrap();
     let (mut status, mut changes) = (follower.status(), follower.changes());
@@ -56,7 +56,7 @@ async fn a_follower_knows_keys_revocations_and_changes_at_once() {
     let roles = vec!["moderator".to_owned()];
     world
         .service
-        .set_data(player, roles.clone(), json!({}))
+        .set_data(player, Some(roles.clone()), Some(json!({})))
         .await
         .unwrap();
     let changed = tokio::time::timeout(AT_ONCE, changes.recv()).await;

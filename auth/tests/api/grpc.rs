@@ -137,7 +137,7 @@ async fn a_player_registers_signs_in_and_refreshes() {
     );
     let refresh = |token: &str| wire::RefreshRequest {
         refresh_token: token.to_owned(),
-        request_id: String::new(),
+        ..Default::default()
     };
     let second = tokens(client.refresh(refresh(&first.refresh_token)).await);
     assert_eq!(second.session_id, first.session_id);
@@ -266,6 +266,81 @@ async fn services_ask_about_tokens_and_sessions_and_end_them() {
 }
 
 #[tokio::test]
+async fn services_give_roles_and_data_and_read_what_happened() {
+    let world = World::new().await;
+    let mut service = service(&world);
+    let guest = guest(&world).await;
+    let set = |roles: Option<&[&str]>, data: Option<&str>| wire::SetPlayerRequest {
+        player_id: guest.player_id.clone(),
+        roles: roles.map(|roles| wire::Roles {
+            roles: roles.iter().map(ToString::to_string).collect(),
+        }),
+        player_data: data.map(ToOwned::to_owned),
+    };
+    let mut now = async |request| {
+        let answer = service.set_player(request).await?.into_inner();
+        Ok::<_, Status>((answer.roles, answer.player_data))
+    };
+    let (moderator, level) = (vec!["moderator".to_owned()], r#"{"level":7}"#.to_owned());
+    let given = now(set(Some(&["moderator"]), None)).await.unwrap();
+    assert_eq!(given, (moderator.clone(), "{}".to_owned()));
+    let given = now(set(None, Some(&level))).await.unwrap();
+    assert_eq!(given, (moderator, level.clone()));
+    let taken = now(set(Some(&[]), None)).await.unwrap();
+    assert_eq!(taken, (Vec::new(), level));
+    let malformed = refused(Code::InvalidArgument, "invalid_request");
+    let many = vec!["role"; 33];
+    for bad in [
+        set(None, None),
+        set(Some(&many), None),
+        set(Some(&["x".repeat(65).as_str()]), None),
+        set(None, Some("7")),
+        set(None, Some("{")),
+        set(None, Some(&json!({"x": "x".repeat(16_384)}).to_string())),
+    ] {
+        assert_eq!(refusal(now(bad).await), malformed);
+    }
+    let nobody = wire::SetPlayerRequest {
+        player_id: uuid::Uuid::new_v4().to_string(),
+        ..set(Some(&[]), None)
+    };
+    assert_eq!(
+        refusal(now(nobody).await),
+        refused(Code::NotFound, "not_found")
+    );
+
+    let mut list = async |before: &str, limit| {
+        let request = wire::ListAuditRequest {
+            player_id: guest.player_id.clone(),
+            before: before.to_owned(),
+            limit,
+        };
+        let answer = service.list_audit(request).await?;
+        Ok::<_, Status>(answer.into_inner().lines)
+    };
+    let written = async {
+        loop {
+            let lines = list("", 0).await.unwrap();
+            if lines
+                .iter()
+                .filter(|line| line.event == "account_changed")
+                .count()
+                == 3
+            {
+                return lines;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let lines = tokio::time::timeout(SOON, written).await.unwrap();
+    let made = lines.iter().find(|line| line.event == "login").unwrap();
+    assert_eq!((&*made.outcome, &*made.ip), ("success", "127.0.0.1"));
+    let rest = list(&lines[0].id, 2).await.unwrap();
+    assert_eq!(rest, lines[1..3]);
+    assert_eq!(refusal(list("first", 0).await), malformed);
+}
+
+#[tokio::test]
 async fn what_is_for_services_is_refused_to_players() {
     let world = World::new().await;
     let tokens = guest(&world).await;
@@ -298,6 +373,14 @@ async fn what_is_for_services_is_refused_to_players() {
             client.revoke(wire::RevokeRequest::default()).await.err(),
             client
                 .issue_reconnection(wire::IssueReconnectionRequest::default())
+                .await
+                .err(),
+            client
+                .set_player(wire::SetPlayerRequest::default())
+                .await
+                .err(),
+            client
+                .list_audit(wire::ListAuditRequest::default())
                 .await
                 .err(),
             client.watch(wire::WatchRequest {}).await.err(),
@@ -346,14 +429,15 @@ async fn a_watch_begins_with_everything_and_goes_on_with_what_changes() {
         panic!("a revocation is told");
     };
     assert_eq!(revocation.session_id, late.session_id);
-    let player = late.player_id.parse().unwrap();
     let roles = vec!["moderator".to_owned()];
-    let data = json!({"level": 7});
-    world
-        .service
-        .set_data(player, roles.clone(), data)
-        .await
-        .unwrap();
+    let set = wire::SetPlayerRequest {
+        player_id: late.player_id.clone(),
+        roles: Some(wire::Roles {
+            roles: roles.clone(),
+        }),
+        player_data: Some(r#"{"level":7}"#.to_owned()),
+    };
+    service.set_player(set).await.unwrap();
     let Event::PlayerChanged(changed) = next().await else {
         panic!("a change is told");
     };

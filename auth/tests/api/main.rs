@@ -17,11 +17,13 @@ mod accounts;
 #[path = "../../src/factors/passkey/tests/authenticator.rs"]
 mod authenticator;
 mod bodies;
+mod commands;
 mod document;
 mod elsewhere;
 mod factors;
 mod follower;
 mod grpc;
+mod identities;
 #[expect(
     dead_code,
     reason = "most of its faults are for the tests of providers"

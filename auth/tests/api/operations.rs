@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::authenticator::Authenticator;
 use crate::elsewhere;
+use crate::identities::mailed_code;
 use crate::idp::Idp;
 use crate::world::{ISSUER, PASSWORD, World, secret};
 
@@ -75,6 +76,23 @@ async fn factors(world: &World) {
     let body = json!({"handle": begun["handle"], "response": response});
     let finish = world.post("/passkeys/login/finish").json(&body);
     finish.send().await.tokens();
+    let body = json!({"email": "guest@example.com"});
+    let asked = world.post("/identities").bearer(token).json(&body);
+    asked.send().await.good();
+    let mail = world.mail("guest@example.com", "Your code").await;
+    let body = json!({
+        "email": "guest@example.com", "token": mailed_code(&mail), "new_password": PASSWORD,
+    });
+    let added = world.post("/identities").bearer(token).json(&body);
+    added.send().await.done();
+    let list = world.get("/identities").bearer(token).send().await.good();
+    let path = format!(
+        "/identities/{}",
+        list["identities"][0]["id"].as_str().unwrap()
+    );
+    let body = json!({"password": PASSWORD});
+    let remove = world.delete(&path).bearer(token).json(&body);
+    remove.send().await.done();
     let list = world.get("/passkeys").bearer(token).send().await.good();
     let path = format!("/passkeys/{}", list["passkeys"][0]["id"].as_str().unwrap());
     world.delete(&path).bearer(token).send().await.done();

@@ -71,7 +71,7 @@ impl Socket {
 fn token(id: u64, tokens: &Tokens) -> Value {
     json!({
         "type": "validate_token", "id": id,
-        "access_token": tokens.access_token, "audience": "game",
+        "access_token": tokens.access_token, "audience": "auth",
     })
 }
 
@@ -129,7 +129,11 @@ async fn what_ends_and_changes_is_told_to_every_socket() {
     let player = guest.player_id.parse().unwrap();
     let roles = vec!["moderator".to_owned()];
     let data = json!({"level": 7});
-    world.service.set_data(player, roles, data).await.unwrap();
+    world
+        .service
+        .set_data(player, Some(roles), Some(data))
+        .await
+        .unwrap();
     world
         .post("/logout")
         .bearer(&guest.access_token)
@@ -254,7 +258,7 @@ async fn a_socket_that_does_not_read_is_ended() {
         let data = data.clone();
         world
             .service
-            .set_data(player, Vec::new(), data)
+            .set_data(player, None, Some(data))
             .await
             .unwrap();
     }

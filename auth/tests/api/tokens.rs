@@ -15,7 +15,8 @@ fn validate<'world>(world: &'world World, token: &str, audience: Option<&str>) -
 #[tokio::test]
 async fn a_good_token_says_who_it_is_for_its_own_audiences() {
     let world = World::new().await;
-    let tokens = world.guest(DEVICE).await;
+    let login = world.post("/login").json(&json!({"device_id": DEVICE}));
+    let tokens = login.send().await.tokens();
     let claims = validate(&world, &tokens.access_token, None)
         .send()
         .await
@@ -23,16 +24,15 @@ async fn a_good_token_says_who_it_is_for_its_own_audiences() {
     assert_eq!(claims["player_id"], tokens.player_id);
     assert_eq!(claims["session_id"], tokens.session_id);
     assert!(claims["expires_at"].as_i64().unwrap() > runtime::clock::now().as_second());
+    assert_eq!(claims["audiences"], json!(["game"]));
     let game = validate(&world, &tokens.access_token, Some("game"));
     game.send().await.good();
-    let bank = validate(&world, &tokens.access_token, Some("bank"));
-    assert_eq!(bank.refused(401).await, "invalid_token");
-    world
-        .post("/logout")
-        .bearer(&tokens.access_token)
-        .send()
-        .await
-        .good();
+    for other in ["bank", "auth"] {
+        let other = validate(&world, &tokens.access_token, Some(other));
+        assert_eq!(other.refused(401).await, "invalid_token");
+    }
+    let body = json!({"refresh_token": tokens.refresh_token});
+    world.post("/logout").json(&body).send().await.good();
     let ended = validate(&world, &tokens.access_token, None);
     assert_eq!(ended.refused(401).await, "invalid_token");
 }
@@ -50,7 +50,7 @@ async fn a_token_ends_with_its_time() {
 async fn a_bound_token_is_useless_without_its_key() {
     let world = World::new().await;
     let (key, other) = (Key::new(), Key::new());
-    let body = json!({"device_id": DEVICE});
+    let body = json!({"device_id": DEVICE, "client": {"audiences": ["auth"]}});
     let login = world.post("/login").json(&body).proof(&key);
     let tokens = login.send().await.tokens();
     assert_eq!(tokens.token_type, "DPoP");

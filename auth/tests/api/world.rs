@@ -114,17 +114,7 @@ impl World {
         for (name, secret) in secrets {
             std::fs::write(folder.join("secrets").join(name), secret).unwrap();
         }
-        let path = |name: &str| folder.join(name).display().to_string();
-        let mut all = vec![
-            "auth".to_owned(),
-            format!("--issuer={ISSUER}"),
-            format!("--sqlite={}", path("accounts.db")),
-            format!("--secrets-dir={}", path("secrets")),
-            format!("--config={}", path("config.json")),
-            "--shutdown-delay-seconds=0".to_owned(),
-        ];
-        all.extend(arguments.iter().map(ToString::to_string));
-        let config = Config::try_from(Args::parse_from(all)).unwrap();
+        let config = config(&folder, arguments);
         let (http, grpc) = (listen().await, listen().await);
         let (http_address, grpc_address) = (http.local_addr().unwrap(), grpc.local_addr().unwrap());
         let admin = Admin::default();
@@ -157,6 +147,24 @@ impl World {
             serving,
             _clock: clock,
         }
+    }
+
+    /// A secret as it is now.
+    pub(crate) fn secret(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.folder.0.join("secrets").join(name)).unwrap()
+    }
+
+    /// Replaces a secret, which is seen within a second.
+    pub(crate) fn put_secret(&self, name: &str, secret: impl AsRef<[u8]>) {
+        let folder = self.folder.0.join("secrets");
+        std::fs::write(folder.join(".new"), secret).unwrap();
+        std::fs::rename(folder.join(".new"), folder.join(name)).unwrap();
+    }
+
+    /// Runs a command beside it, over the same accounts.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Result<(), auth::run::Error> {
+        let config = config(&self.folder.0, arguments);
+        auth::run(config, CancellationToken::new()).await
     }
 
     /// Ends it, and waits for the end.
@@ -209,25 +217,28 @@ impl World {
         self.done.lock().unwrap().clone()
     }
 
-    /// A guest, whom nothing is known of.
+    /// A guest, whom nothing is known of, with a token for its own account.
     pub(crate) async fn guest(&self, device: &str) -> Tokens {
-        let body = json!({"device_id": device});
+        let body = json!({"device_id": device, "client": {"audiences": ["auth"]}});
         self.post("/register").json(&body).send().await.tokens()
     }
 
-    /// A player with address and password.
+    /// A player with address and password, and a token for its own account.
     pub(crate) async fn player(&self, email: &str) -> Tokens {
         let body = json!({"email": email, "password": PASSWORD});
         let answer = self.post("/register").json(&body).send().await;
         assert_eq!(answer.status, 202);
         let token = secret(&self.mail(email, "Confirm").await);
-        let body = json!({"token": token, "password": PASSWORD});
+        let client = json!({"audiences": ["auth"]});
+        let body = json!({"token": token, "password": PASSWORD, "client": client});
         self.post("/email/verify").json(&body).send().await.tokens()
     }
 
+    /// For a token for its own account.
     pub(crate) fn login(&self, email: &str, password: &str) -> Call<'_> {
+        let client = json!({"audiences": ["auth"]});
         self.post("/login")
-            .json(&json!({"email": email, "password": password}))
+            .json(&json!({"email": email, "password": password, "client": client}))
     }
 
     /// The next mail to somebody whose subject has this word.
@@ -263,6 +274,21 @@ impl World {
             (is_it && read.insert(path)).then_some(text)
         })
     }
+}
+
+/// The configuration of a folder.
+fn config(folder: &Path, arguments: &[&str]) -> Config {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let mut all = vec![
+        "auth".to_owned(),
+        format!("--issuer={ISSUER}"),
+        format!("--sqlite={}", path("accounts.db")),
+        format!("--secrets-dir={}", path("secrets")),
+        format!("--config={}", path("config.json")),
+        "--shutdown-delay-seconds=0".to_owned(),
+    ];
+    all.extend(arguments.iter().map(ToString::to_string));
+    Config::try_from(Args::parse_from(all)).unwrap()
 }
 
 async fn listen() -> TcpListener {

@@ -15,8 +15,9 @@ use auth::service::register::Registered;
 use auth::service::{Service, Verification};
 use auth::signing::plan::Policy;
 use auth::store::{
-    Audit, Device, Error, Identity, NewPlayer, OneTime, Opened, Passkey, Player, Purged, Purpose,
-    Rotate, Rotated, Session, SigningKey, Status, Store, Totp, Which,
+    Audit, Device, Error, Identity, Linked, NewAddress, NewPlayer, OneTime, Opened, Passkey,
+    PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session,
+    SigningKey, Status, Store, Totp, Which,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -49,13 +50,16 @@ noting! {
     fn player(id: PlayerId) -> Option<Player>;
     fn delete_player(id: PlayerId, at: Timestamp) -> Vec<Revocation>;
     fn add_identity(player: PlayerId, identity: &Identity, at: Timestamp) -> bool;
-    fn remove_identity(player: PlayerId, identity: &IdentityHash) -> bool;
+    fn link_address(player: PlayerId, new: &NewAddress) -> Linked;
+    fn remove_identity(player: PlayerId, identity: &IdentityHash) -> Removed;
     fn identities(player: PlayerId) -> Vec<Identity>;
     fn set_password(player: PlayerId, expected: Option<&str>, new: &str) -> bool;
     fn verify_email(player: PlayerId) -> ();
     fn reseal_email(player: PlayerId, expected: &[u8], new: &[u8]) -> bool;
     fn set_status(player: PlayerId, status: Status, at: Timestamp) -> Vec<Revocation>;
-    fn set_data(player: PlayerId, roles: &[String], data: &serde_json::Value) -> bool;
+    fn set_data(
+        player: PlayerId, roles: Option<&[String]>, data: Option<&serde_json::Value>
+    ) -> Option<RolesAndData>;
     fn set_totp(player: PlayerId, totp: Option<&Totp>, recovery: &[[u8; 32]]) -> ();
     fn spend_totp(player: PlayerId, step: i64) -> bool;
     fn spend_recovery(player: PlayerId, hash: &[u8; 32], at: Timestamp) -> bool;
@@ -79,6 +83,7 @@ noting! {
     fn signing_keys() -> Vec<SigningKey>;
     fn add_signing_key(key: &SigningKey, expected: &[String]) -> bool;
     fn revoke_signing_key(id: &str, at: Timestamp) -> bool;
+    fn pin_keys(pinned: &[PinnedKey]) -> Vec<PinnedKey>;
     fn audit(lines: &[Audit]) -> ();
     fn audit_of(player: PlayerId, before: Option<Uuid>, limit: u16) -> Vec<Audit>;
     fn purge(before: Timestamp, audit_before: Timestamp, limit: u32) -> Purged;

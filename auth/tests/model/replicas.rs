@@ -1,8 +1,8 @@
 //! What one replica does, another knows: with Valkey, without it, and when it hangs.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use auth::ids::PlayerId;

@@ -32,6 +32,7 @@ cases! {
         an_account_is_as_it_was_made,
         an_identity_is_taken_once,
         identities_come_and_go,
+        an_address_is_added_by_its_secret,
         nobody_is_found_by_nothing,
         passwords_are_replaced_only_if_expected,
         mail_addresses_are_verified_and_sealed_again,
@@ -67,6 +68,7 @@ cases! {
         the_log_is_read_backwards,
         what_is_over_is_purged,
         a_purge_is_bounded,
+        keys_are_pinned_by_whoever_comes_first,
         it_answers,
     ;
 }

@@ -150,14 +150,20 @@ async fn a_statement_that_waits_too_long_is_given_up() {
     let hold = "BEGIN; SELECT FROM users FOR UPDATE";
     sqlx::raw_sql(hold).execute(&mut other).await.unwrap();
     let data = serde_json::json!({});
-    let refused = store.set_data(player, &[], &data).await;
+    let refused = store.set_data(player, None, Some(&data)).await;
     other.close().await.unwrap();
     let error = refused.unwrap_err();
     assert!(
         matches!(&error, Error::Unavailable(cause) if cause.contains("57014")),
         "{error:?}"
     );
-    assert!(store.set_data(player, &[], &data).await.unwrap());
+    assert!(
+        store
+            .set_data(player, None, Some(&data))
+            .await
+            .unwrap()
+            .is_some()
+    );
 }
 
 #[tokio::test]
@@ -261,10 +267,16 @@ async fn a_transaction_that_was_taken_back_is_tried_again() {
             FOR EACH ROW EXECUTE FUNCTION collide(3)";
     cluster.execute("auth", collide).await;
     let data = serde_json::json!({});
-    assert!(store.set_data(player, &[], &data).await.unwrap());
+    assert!(
+        store
+            .set_data(player, None, Some(&data))
+            .await
+            .unwrap()
+            .is_some()
+    );
     // But not forever.
     cluster.execute("auth", "SELECT setval('tries', 9)").await;
-    let error = store.set_data(player, &[], &data).await;
+    let error = store.set_data(player, None, Some(&data)).await;
     assert!(matches!(error, Err(Error::Unavailable(_))), "{error:?}");
     let rows = cluster.query("auth", "SELECT last_value FROM tries").await;
     assert_eq!(rows[0].get::<i64, _>(0), 12);

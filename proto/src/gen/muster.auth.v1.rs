@@ -70,7 +70,8 @@ pub struct Client {
     /// Recognized again at the next login; at most 128 characters.
     #[prost(string, tag = "2")]
     pub device_id: ::prost::alloc::string::String,
-    /// Asked-for audiences; those of its class when empty. At most 8.
+    /// Asked-for audiences; the default one of its class when empty. At most 8. A token for the
+    /// player's own account is for "auth" and nobody else.
     #[prost(string, repeated, tag = "3")]
     pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Which of the configured kinds of client it is; the first when empty. A class decides whether
@@ -139,13 +140,16 @@ pub struct RefreshRequest {
     /// most 64 characters; clients with a DPoP key need none.
     #[prost(string, tag = "2")]
     pub request_id: ::prost::alloc::string::String,
+    /// `audiences` may be "auth" alone: the access token is for the player's own account then.
+    #[prost(message, optional, tag = "3")]
+    pub client: ::core::option::Option<Client>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct ValidateRequest {
     #[prost(string, tag = "1")]
     pub access_token: ::prost::alloc::string::String,
-    /// Refused unless the token is for it; the service's own audience when empty.
+    /// Refused unless the token is for it; for whomever it is when empty.
     #[prost(string, tag = "2")]
     pub audience: ::prost::alloc::string::String,
 }
@@ -162,12 +166,16 @@ pub struct ValidateResponse {
     /// The thumbprint (RFC 7638) of the key that the token is bound to; empty for a bearer token.
     #[prost(string, tag = "5")]
     pub confirmation: ::prost::alloc::string::String,
+    /// Whom the token is for.
+    #[prost(string, repeated, tag = "6")]
+    pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct IntrospectRequest {
     #[prost(string, tag = "1")]
     pub access_token: ::prost::alloc::string::String,
+    /// As in ValidateRequest.
     #[prost(string, tag = "2")]
     pub audience: ::prost::alloc::string::String,
 }
@@ -225,6 +233,67 @@ pub struct RevokeResponse {
     /// How many sessions ended by this call.
     #[prost(uint32, tag = "1")]
     pub ended: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetPlayerRequest {
+    #[prost(string, tag = "1")]
+    pub player_id: ::prost::alloc::string::String,
+    /// Stay as they are when absent.
+    #[prost(message, optional, tag = "2")]
+    pub roles: ::core::option::Option<Roles>,
+    /// A JSON object of at most 16 KiB; stays as it is when absent.
+    #[prost(string, optional, tag = "3")]
+    pub player_data: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Roles {
+    /// At most 32 of at most 64 bytes.
+    #[prost(string, repeated, tag = "1")]
+    pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// As they are now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetPlayerResponse {
+    #[prost(string, repeated, tag = "1")]
+    pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "2")]
+    pub player_data: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAuditRequest {
+    #[prost(string, tag = "1")]
+    pub player_id: ::prost::alloc::string::String,
+    /// Lines before this one, by its id; the newest when empty.
+    #[prost(string, tag = "2")]
+    pub before: ::prost::alloc::string::String,
+    /// At most 100, which is the default.
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListAuditResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub lines: ::prost::alloc::vec::Vec<AuditLine>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditLine {
+    /// In order of time.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub at: ::core::option::Option<::pbjson_types::Timestamp>,
+    /// "login", "refresh_reuse", ...
+    #[prost(string, tag = "3")]
+    pub event: ::prost::alloc::string::String,
+    /// "success", "failure" or "suspicious".
+    #[prost(string, tag = "4")]
+    pub outcome: ::prost::alloc::string::String,
+    /// Where the caller was.
+    #[prost(string, tag = "5")]
+    pub ip: ::prost::alloc::string::String,
+    /// More: a JSON object without secrets.
+    #[prost(string, tag = "6")]
+    pub detail: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IssueReconnectionRequest {
@@ -577,6 +646,57 @@ pub mod auth_client {
                 .insert(GrpcMethod::new("muster.auth.v1.Auth", "Revoke"));
             self.inner.unary(req, path, codec).await
         }
+        /// Replaces what a player may do and what games know of it, and tells every server. What is absent
+        /// stays as it is. For services alone.
+        pub async fn set_player(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetPlayerRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetPlayerResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/muster.auth.v1.Auth/SetPlayer",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("muster.auth.v1.Auth", "SetPlayer"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What the audit log says of a player, newest first. For services alone.
+        pub async fn list_audit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListAuditRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAuditResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/muster.auth.v1.Auth/ListAudit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("muster.auth.v1.Auth", "ListAudit"));
+            self.inner.unary(req, path, codec).await
+        }
         /// A token of 30 seconds by which a player comes back to a game server. For services alone.
         pub async fn issue_reconnection(
             &mut self,
@@ -720,6 +840,23 @@ pub mod auth_server {
             &self,
             request: tonic::Request<super::RevokeRequest>,
         ) -> std::result::Result<tonic::Response<super::RevokeResponse>, tonic::Status>;
+        /// Replaces what a player may do and what games know of it, and tells every server. What is absent
+        /// stays as it is. For services alone.
+        async fn set_player(
+            &self,
+            request: tonic::Request<super::SetPlayerRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetPlayerResponse>,
+            tonic::Status,
+        >;
+        /// What the audit log says of a player, newest first. For services alone.
+        async fn list_audit(
+            &self,
+            request: tonic::Request<super::ListAuditRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAuditResponse>,
+            tonic::Status,
+        >;
         /// A token of 30 seconds by which a player comes back to a game server. For services alone.
         async fn issue_reconnection(
             &self,
@@ -1160,6 +1297,92 @@ pub mod auth_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RevokeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/muster.auth.v1.Auth/SetPlayer" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetPlayerSvc<T: Auth>(pub Arc<T>);
+                    impl<T: Auth> tonic::server::UnaryService<super::SetPlayerRequest>
+                    for SetPlayerSvc<T> {
+                        type Response = super::SetPlayerResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetPlayerRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Auth>::set_player(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetPlayerSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/muster.auth.v1.Auth/ListAudit" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListAuditSvc<T: Auth>(pub Arc<T>);
+                    impl<T: Auth> tonic::server::UnaryService<super::ListAuditRequest>
+                    for ListAuditSvc<T> {
+                        type Response = super::ListAuditResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListAuditRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Auth>::list_audit(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListAuditSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,7 +1,7 @@
 //! What a player proves to be itself with, beside the password: codes, passkeys, devices, mails.
 
 use jiff::Timestamp;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::{PgConnection, PgExecutor, PgPool};
 use sqlx::{query, query_as, query_scalar};
 
 use super::turn;
@@ -204,7 +204,7 @@ pub(super) async fn put_one_time(pool: &PgPool, secret: &OneTime) -> sqlx::Resul
 }
 
 pub(super) async fn spend_one_time(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     player: PlayerId,
     purpose: Purpose,
     hash: &[u8; 32],
@@ -218,7 +218,7 @@ pub(super) async fn spend_one_time(
         hash.as_slice(),
         micros(now),
     )
-    .execute(pool)
+    .execute(executor)
     .await?;
     Ok(done.rows_affected() == 1)
 }

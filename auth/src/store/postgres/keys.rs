@@ -1,11 +1,11 @@
-//! The keys that sign access tokens.
+//! The keys that sign access tokens, and by what those of secrets are known again.
 
 use jiff::Timestamp;
 use sqlx::postgres::PgPool;
 use sqlx::{query, query_as, query_scalar};
 
-use crate::store::SigningKey;
-use crate::store::rows::{self, KeyRow, micros};
+use crate::store::rows::{self, KeyRow, hash, micros};
+use crate::store::{PinnedKey, SigningKey};
 
 pub(super) async fn all(pool: &PgPool) -> sqlx::Result<Vec<SigningKey>> {
     let rows = query_as!(
@@ -62,4 +62,27 @@ pub(super) async fn revoke(pool: &PgPool, id: &str, at: Timestamp) -> sqlx::Resu
     .execute(pool)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn pin(pool: &PgPool, pinned: &[PinnedKey]) -> sqlx::Result<Vec<PinnedKey>> {
+    for key in pinned {
+        query!(
+            "INSERT INTO pinned_keys (name, fingerprint) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            key.name,
+            key.fingerprint.as_slice(),
+        )
+        .execute(pool)
+        .await?;
+    }
+    query!("SELECT name, fingerprint FROM pinned_keys ORDER BY name COLLATE \"C\"")
+        .fetch_all(pool)
+        .await?
+        .into_iter()
+        .map(|row| {
+            Ok(PinnedKey {
+                name: row.name,
+                fingerprint: hash(&row.fingerprint)?,
+            })
+        })
+        .collect()
 }

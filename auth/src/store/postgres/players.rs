@@ -4,11 +4,14 @@ use jiff::Timestamp;
 use sqlx::postgres::PgPool;
 use sqlx::{query, query_as, query_scalar};
 
+use super::factors::spend_one_time;
 use super::{sessions, turn};
-use crate::ids::{IdentityHash, PlayerId};
+use crate::ids::{IdentityHash, IdentityKind, PlayerId};
 use crate::live::Revocation;
 use crate::store::rows::{self, IdentityRow, PlayerRow, micros, status_name};
-use crate::store::{Identity, NewPlayer, Player, Status};
+use crate::store::{
+    Identity, Linked, NewAddress, NewPlayer, Player, Purpose, Removed, RolesAndData, Status,
+};
 
 pub(super) async fn create(pool: &PgPool, new: &NewPlayer) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
@@ -141,26 +144,90 @@ pub(super) async fn add_identity(
         return Ok(false);
     }
     note(&mut transaction, player, identity, at).await?;
+    query!(
+        "UPDATE users SET guest = false WHERE user_id = $1",
+        player.0
+    )
+    .execute(&mut *transaction)
+    .await?;
     transaction.commit().await?;
     Ok(true)
+}
+
+pub(super) async fn link_address(
+    pool: &PgPool,
+    player: PlayerId,
+    new: &NewAddress,
+) -> sqlx::Result<Linked> {
+    let mut transaction = pool.begin().await?;
+    if turn(&mut transaction, player).await?.is_none() {
+        return Ok(Linked::Void);
+    }
+    let purpose = Purpose::LinkEmail;
+    if !spend_one_time(&mut *transaction, player, purpose, &new.secret, new.at).await? {
+        return Ok(Linked::Void);
+    }
+    let has_one = query_scalar!(
+        "SELECT EXISTS (SELECT FROM user_identities WHERE user_id = $1 AND kind = $2) AS \"has!\"",
+        player.0,
+        IdentityKind::Email.name(),
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    if has_one || !claim(&mut transaction, &new.identity.hash, player).await? {
+        return Ok(Linked::Taken);
+    }
+    note(&mut transaction, player, &new.identity, new.at).await?;
+    query!(
+        "UPDATE users SET email = $2, email_verified = true, password_hash = $3, guest = false \
+        WHERE user_id = $1",
+        player.0,
+        new.email,
+        new.password,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Linked::Done)
 }
 
 pub(super) async fn remove_identity(
     pool: &PgPool,
     player: PlayerId,
     identity: &IdentityHash,
-) -> sqlx::Result<bool> {
+) -> sqlx::Result<Removed> {
     let mut transaction = pool.begin().await?;
     if turn(&mut transaction, player).await?.is_none() {
-        return Ok(false);
+        return Ok(Removed::Missing);
     }
-    let done = query!(
-        "DELETE FROM user_identities WHERE user_id = $1 AND identity_hash = $2",
+    let kind = query_scalar!(
+        "DELETE FROM user_identities WHERE user_id = $1 AND identity_hash = $2 RETURNING kind",
         player.0,
         identity.0.as_slice(),
     )
-    .execute(&mut *transaction)
+    .fetch_optional(&mut *transaction)
     .await?;
+    let Some(kind) = kind else {
+        return Ok(Removed::Missing);
+    };
+    let has_another = query_scalar!(
+        "SELECT EXISTS (SELECT FROM user_identities WHERE user_id = $1) AS \"has!\"",
+        player.0,
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    if !has_another {
+        return Ok(Removed::Last);
+    }
+    if kind == IdentityKind::Email.name() {
+        query!(
+            "UPDATE users SET email = NULL, email_verified = false, password_hash = NULL \
+            WHERE user_id = $1",
+            player.0,
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
     query!(
         "DELETE FROM identities WHERE identity_hash = $1 AND user_id = $2",
         identity.0.as_slice(),
@@ -169,7 +236,7 @@ pub(super) async fn remove_identity(
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok(done.rows_affected() == 1)
+    Ok(Removed::Done)
 }
 
 pub(super) async fn identities(pool: &PgPool, player: PlayerId) -> sqlx::Result<Vec<Identity>> {
@@ -257,17 +324,18 @@ pub(super) async fn set_status(
 pub(super) async fn set_data(
     pool: &PgPool,
     player: PlayerId,
-    roles: &[String],
-    data: &serde_json::Value,
-) -> sqlx::Result<bool> {
+    roles: Option<&[String]>,
+    data: Option<&serde_json::Value>,
+) -> sqlx::Result<Option<RolesAndData>> {
     // As text: a parameter that is JSON would be jsonb.
-    let done = query!(
-        "UPDATE users SET roles = $2, data = $3::text::json WHERE user_id = $1",
+    let row = query!(
+        "UPDATE users SET roles = coalesce($2, roles), data = coalesce($3::text::json, data) \
+        WHERE user_id = $1 RETURNING roles, data",
         player.0,
         roles,
-        data.to_string(),
+        data.map(ToString::to_string),
     )
-    .execute(pool)
+    .fetch_optional(pool)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(row.map(|row| (row.roles, row.data)))
 }

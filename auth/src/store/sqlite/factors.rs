@@ -1,7 +1,7 @@
 //! What a player proves to be itself with, beside the password: codes, passkeys, devices, mails.
 
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::sqlite::{SqliteConnection, SqliteExecutor, SqlitePool};
 use sqlx::{query, query_as, query_scalar};
 
 use super::BEGIN;
@@ -204,7 +204,7 @@ pub(super) async fn put_one_time(pool: &SqlitePool, secret: &OneTime) -> sqlx::R
 }
 
 pub(super) async fn spend_one_time(
-    pool: &SqlitePool,
+    executor: impl SqliteExecutor<'_>,
     player: PlayerId,
     purpose: Purpose,
     hash: &[u8; 32],
@@ -218,7 +218,7 @@ pub(super) async fn spend_one_time(
     .bind(purpose.name())
     .bind(hash.as_slice())
     .bind(micros(now))
-    .execute(pool)
+    .execute(executor)
     .await?;
     Ok(done.rows_affected() == 1)
 }

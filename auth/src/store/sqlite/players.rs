@@ -6,11 +6,14 @@ use sqlx::types::Json;
 use sqlx::{query, query_as, query_scalar};
 use uuid::Uuid;
 
+use super::factors::spend_one_time;
 use super::{BEGIN, sessions};
-use crate::ids::{IdentityHash, PlayerId};
+use crate::ids::{IdentityHash, IdentityKind, PlayerId};
 use crate::live::Revocation;
 use crate::store::rows::{self, IdentityRow, PlayerRow, micros, status_name};
-use crate::store::{Identity, NewPlayer, Player, Status};
+use crate::store::{
+    Identity, Linked, NewAddress, NewPlayer, Player, Purpose, Removed, RolesAndData, Status,
+};
 
 pub(super) async fn create(pool: &SqlitePool, new: &NewPlayer) -> sqlx::Result<bool> {
     let mut transaction = pool.begin_with(BEGIN).await?;
@@ -127,21 +130,81 @@ pub(super) async fn add_identity(
     {
         return Ok(false);
     }
+    query("UPDATE users SET guest = false WHERE user_id = ?")
+        .bind(player.0)
+        .execute(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     Ok(true)
+}
+
+pub(super) async fn link_address(
+    pool: &SqlitePool,
+    player: PlayerId,
+    new: &NewAddress,
+) -> sqlx::Result<Linked> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let purpose = Purpose::LinkEmail;
+    if !spend_one_time(&mut *transaction, player, purpose, &new.secret, new.at).await? {
+        return Ok(Linked::Void);
+    }
+    let has_one: bool =
+        query_scalar("SELECT EXISTS (SELECT 1 FROM identities WHERE user_id = ? AND kind = ?)")
+            .bind(player.0)
+            .bind(IdentityKind::Email.name())
+            .fetch_one(&mut *transaction)
+            .await?;
+    if has_one || !claim(&mut transaction, player, &new.identity, new.at).await? {
+        return Ok(Linked::Taken);
+    }
+    query(
+        "UPDATE users SET email = ?2, email_verified = true, password_hash = ?3, guest = false \
+        WHERE user_id = ?1",
+    )
+    .bind(player.0)
+    .bind(&new.email)
+    .bind(&new.password)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Linked::Done)
 }
 
 pub(super) async fn remove_identity(
     pool: &SqlitePool,
     player: PlayerId,
     identity: &IdentityHash,
-) -> sqlx::Result<bool> {
-    let done = query("DELETE FROM identities WHERE identity_hash = ? AND user_id = ?")
-        .bind(identity.0.as_slice())
+) -> sqlx::Result<Removed> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let kind: Option<String> = query_scalar(
+        "DELETE FROM identities WHERE identity_hash = ? AND user_id = ? RETURNING kind",
+    )
+    .bind(identity.0.as_slice())
+    .bind(player.0)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(kind) = kind else {
+        return Ok(Removed::Missing);
+    };
+    let has_another: bool =
+        query_scalar("SELECT EXISTS (SELECT 1 FROM identities WHERE user_id = ?)")
+            .bind(player.0)
+            .fetch_one(&mut *transaction)
+            .await?;
+    if !has_another {
+        return Ok(Removed::Last);
+    }
+    if kind == IdentityKind::Email.name() {
+        query(
+            "UPDATE users SET email = NULL, email_verified = false, password_hash = NULL \
+            WHERE user_id = ?",
+        )
         .bind(player.0)
-        .execute(pool)
+        .execute(&mut *transaction)
         .await?;
-    Ok(done.rows_affected() == 1)
+    }
+    transaction.commit().await?;
+    Ok(Removed::Done)
 }
 
 pub(super) async fn identities(pool: &SqlitePool, player: PlayerId) -> sqlx::Result<Vec<Identity>> {
@@ -217,14 +280,17 @@ pub(super) async fn set_status(
 pub(super) async fn set_data(
     pool: &SqlitePool,
     player: PlayerId,
-    roles: &[String],
-    data: &serde_json::Value,
-) -> sqlx::Result<bool> {
-    let done = query("UPDATE users SET roles = ?, data = ? WHERE user_id = ?")
-        .bind(Json(roles))
-        .bind(Json(data))
-        .bind(player.0)
-        .execute(pool)
-        .await?;
-    Ok(done.rows_affected() == 1)
+    roles: Option<&[String]>,
+    data: Option<&serde_json::Value>,
+) -> sqlx::Result<Option<RolesAndData>> {
+    let row: Option<(Json<Vec<String>>, Json<serde_json::Value>)> = query_as(
+        "UPDATE users SET roles = coalesce(?, roles), data = coalesce(?, data) \
+        WHERE user_id = ? RETURNING roles, data",
+    )
+    .bind(roles.map(Json))
+    .bind(data.map(Json))
+    .bind(player.0)
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|(Json(roles), Json(data))| (roles, data)))
 }

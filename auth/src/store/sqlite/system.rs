@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::BEGIN;
 use crate::ids::PlayerId;
-use crate::store::rows::{self, AuditRow, KeyRow, micros};
-use crate::store::{Audit, Purged, SigningKey};
+use crate::store::rows::{self, AuditRow, KeyRow, hash, micros};
+use crate::store::{Audit, PinnedKey, Purged, SigningKey};
 
 pub(super) async fn keys(pool: &SqlitePool) -> sqlx::Result<Vec<SigningKey>> {
     let rows: Vec<KeyRow> = query_as("SELECT * FROM signing_keys ORDER BY key_id")
@@ -56,6 +56,31 @@ pub(super) async fn revoke_key(pool: &SqlitePool, id: &str, at: Timestamp) -> sq
             .execute(pool)
             .await?;
     Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn pin_keys(
+    pool: &SqlitePool,
+    pinned: &[PinnedKey],
+) -> sqlx::Result<Vec<PinnedKey>> {
+    for key in pinned {
+        query("INSERT INTO pinned_keys (name, fingerprint) VALUES (?, ?) ON CONFLICT DO NOTHING")
+            .bind(&key.name)
+            .bind(key.fingerprint.as_slice())
+            .execute(pool)
+            .await?;
+    }
+    let rows: Vec<(String, Vec<u8>)> =
+        query_as("SELECT name, fingerprint FROM pinned_keys ORDER BY name")
+            .fetch_all(pool)
+            .await?;
+    rows.into_iter()
+        .map(|(name, fingerprint)| {
+            Ok(PinnedKey {
+                name,
+                fingerprint: hash(&fingerprint)?,
+            })
+        })
+        .collect()
 }
 
 pub(super) async fn append(pool: &SqlitePool, lines: &[Audit]) -> sqlx::Result<()> {

@@ -2,8 +2,8 @@
 
 use auth::ids::{IdentityHash, IdentityKind, PlayerId};
 use auth::store::{
-    Device, Identity, MOST_DEVICES, NewPlayer, OneTime, Passkey, Purpose, Rotated, Status, Store,
-    Totp, Which,
+    Device, Identity, Linked, MOST_DEVICES, NewAddress, NewPlayer, OneTime, Passkey, Purpose,
+    Removed, Rotated, Status, Totp, Which,
 };
 use futures::future::join_all;
 use serde_json::json;
@@ -91,12 +91,107 @@ pub(super) async fn identities_come_and_go(store: Shared) {
     assert_eq!(store.identities(loser.id).await.unwrap(), expected);
     assert!(!store.add_identity(owner.id, &steam, at(2)).await.unwrap());
 
-    assert!(!store.remove_identity(loser.id, &steam.hash).await.unwrap());
+    let remove = async |player, hash| store.remove_identity(player, hash).await.unwrap();
+    assert_eq!(remove(loser.id, &steam.hash).await, Removed::Missing);
     assert_eq!(store.player_by(&steam.hash).await.unwrap(), Some(owner.id));
-    assert!(store.remove_identity(owner.id, &steam.hash).await.unwrap());
-    assert!(!store.remove_identity(owner.id, &steam.hash).await.unwrap());
+    assert_eq!(remove(owner.id, &steam.hash).await, Removed::Done);
+    assert_eq!(remove(owner.id, &steam.hash).await, Removed::Missing);
     assert_eq!(store.player_by(&steam.hash).await.unwrap(), None);
     assert!(store.add_identity(loser.id, &steam, at(3)).await.unwrap());
+
+    // Never the last one; and with the address its password.
+    let address = &owner.identity.hash;
+    assert_eq!(remove(owner.id, address).await, Removed::Last);
+    assert_eq!(store.player_by(address).await.unwrap(), Some(owner.id));
+    let address = &loser.identity.hash;
+    assert_eq!(remove(loser.id, address).await, Removed::Done);
+    assert_eq!(store.player_by(address).await.unwrap(), None);
+    let player = store.player(loser.id).await.unwrap().unwrap();
+    assert_eq!((player.email, player.password), (None, None));
+    // Both at once: one stays.
+    let another = Identity {
+        kind: IdentityKind::Xbox,
+        ..identity()
+    };
+    assert!(store.add_identity(loser.id, &another, at(4)).await.unwrap());
+    let both = futures::join!(
+        remove(loser.id, &steam.hash),
+        remove(loser.id, &another.hash)
+    );
+    assert!(
+        both == (Removed::Done, Removed::Last) || both == (Removed::Last, Removed::Done),
+        "{both:?}"
+    );
+}
+
+pub(super) async fn an_address_is_added_by_its_secret(store: Shared) {
+    let guest = NewPlayer {
+        identity: Identity {
+            kind: IdentityKind::Device,
+            ..identity()
+        },
+        email: None,
+        password: None,
+        guest: true,
+        ..newcomer()
+    };
+    assert!(store.create_player(&guest).await.unwrap());
+    let asked = async || {
+        let secret = OneTime {
+            purpose: Purpose::LinkEmail,
+            ..one_time(guest.id, 10)
+        };
+        store.put_one_time(&secret).await.unwrap();
+        secret.hash
+    };
+    let new = NewAddress {
+        identity: identity(),
+        email: b"sealed address".to_vec(),
+        password: "$scrypt$new".to_owned(),
+        secret: asked().await,
+        at: at(1),
+    };
+    let link = async |player, new: NewAddress| store.link_address(player, &new).await.unwrap();
+    // Another secret, another player, too late.
+    let forged = NewAddress {
+        secret: hash(),
+        ..new.clone()
+    };
+    assert_eq!(link(guest.id, forged).await, Linked::Void);
+    assert_eq!(link(player(&*store).await, new.clone()).await, Linked::Void);
+    let late = NewAddress {
+        at: at(10),
+        ..new.clone()
+    };
+    assert_eq!(link(guest.id, late).await, Linked::Void);
+    // Somebody else's address: nothing of it is done, and the secret is not spent.
+    let owner = newcomer();
+    assert!(store.create_player(&owner).await.unwrap());
+    let taken = NewAddress {
+        identity: owner.identity.clone(),
+        ..new.clone()
+    };
+    assert_eq!(link(guest.id, taken).await, Linked::Taken);
+    let before = store.player(guest.id).await.unwrap().unwrap();
+    assert!(before.guest && before.email.is_none() && before.password.is_none());
+
+    assert_eq!(link(guest.id, new.clone()).await, Linked::Done);
+    assert_eq!(link(guest.id, new.clone()).await, Linked::Void);
+    let found = store.player_by(&new.identity.hash).await.unwrap();
+    assert_eq!(found, Some(guest.id));
+    let expected = [guest.identity.clone(), new.identity.clone()];
+    assert_eq!(store.identities(guest.id).await.unwrap(), expected);
+    let player = store.player(guest.id).await.unwrap().unwrap();
+    assert!(player.email_verified && !player.guest);
+    assert_eq!(player.email, Some(new.email.clone()));
+    assert_eq!(player.password, Some(new.password.clone()));
+    // One address is enough.
+    let second = NewAddress {
+        identity: identity(),
+        secret: asked().await,
+        ..new
+    };
+    assert_eq!(link(guest.id, second).await, Linked::Taken);
 }
 
 pub(super) async fn nobody_is_found_by_nothing(store: Shared) {
@@ -106,7 +201,10 @@ pub(super) async fn nobody_is_found_by_nothing(store: Shared) {
     assert_eq!(store.player(nobody).await.unwrap(), None);
     assert!(!store.add_identity(nobody, &identity, at(0)).await.unwrap());
     assert_eq!(store.player_by(&identity.hash).await.unwrap(), None);
-    assert!(!store.remove_identity(nobody, &identity.hash).await.unwrap());
+    assert_eq!(
+        store.remove_identity(nobody, &identity.hash).await.unwrap(),
+        Removed::Missing
+    );
     assert_eq!(store.identities(nobody).await.unwrap(), []);
     assert!(!store.set_password(nobody, None, "new").await.unwrap());
     store.verify_email(nobody).await.unwrap();
@@ -118,7 +216,8 @@ pub(super) async fn nobody_is_found_by_nothing(store: Shared) {
             .unwrap(),
         []
     );
-    assert!(!store.set_data(nobody, &[], &json!({})).await.unwrap());
+    let set = store.set_data(nobody, Some(&[]), Some(&json!({}))).await;
+    assert_eq!(set.unwrap(), None);
     let totp = totp();
     store
         .set_totp(nobody, Some(&totp), &[hash()])
@@ -195,10 +294,15 @@ pub(super) async fn roles_and_data_are_replaced(store: Shared) {
         "a \"quoted\", {braced} one".to_owned(),
     ];
     let data = json!({"name": "a\u{0}é", "level": 3, "nested": [null, {"x": 1.5}]});
-    assert!(store.set_data(id, &roles, &data).await.unwrap());
+    let set = async |roles, data| store.set_data(id, roles, data).await.unwrap().unwrap();
+    // What is not given stays.
+    assert_eq!(set(None, Some(&data)).await, (Vec::new(), data.clone()));
+    let both = (roles.to_vec(), data.clone());
+    assert_eq!(set(Some(&roles[..]), None).await, both);
     let player = store.player(id).await.unwrap().unwrap();
-    assert_eq!(player.roles, roles);
-    assert_eq!(player.data, data);
+    assert_eq!((player.roles, player.data), both);
+    let nothing = (Vec::new(), json!({}));
+    assert_eq!(set(Some(&[][..]), Some(&json!({}))).await, nothing);
 }
 
 pub(super) async fn a_time_step_is_spent_once(store: Shared) {

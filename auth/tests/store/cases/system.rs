@@ -1,7 +1,7 @@
 //! Revocations, signing keys and the audit log, and how they end.
 
 use auth::ids::PlayerId;
-use auth::store::{Audit, Purged, SigningKey, Which};
+use auth::store::{Audit, PinnedKey, Purged, SigningKey, Which};
 use futures::future::join_all;
 use uuid::Uuid;
 
@@ -170,6 +170,19 @@ pub(super) async fn a_purge_is_bounded(store: Shared) {
         total.audit += purged.audit;
     }
     assert_eq!((total.sessions, total.revocations, total.audit), (5, 5, 5));
+}
+
+pub(super) async fn keys_are_pinned_by_whoever_comes_first(store: Shared) {
+    let key = |name: &str, byte: u8| PinnedKey {
+        name: name.to_owned(),
+        fingerprint: [byte; 32],
+    };
+    assert_eq!(store.pin_keys(&[]).await.unwrap(), []);
+    let first = [key("index.v1", 1), key("master.v1", 2)];
+    assert_eq!(store.pin_keys(&first).await.unwrap(), first);
+    let second = [key("index.v1", 9), key("master.v2", 3)];
+    let expected = [key("index.v1", 1), key("master.v1", 2), key("master.v2", 3)];
+    assert_eq!(store.pin_keys(&second).await.unwrap(), expected);
 }
 
 pub(super) async fn it_answers(store: Shared) {
