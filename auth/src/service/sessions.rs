@@ -138,7 +138,8 @@ impl SessionCache {
 }
 
 impl Service {
-    /// Begins a session of a player who proved who it is by `methods`.
+    /// Begins a session of a player who proved who it is by `methods`. The player is as it was when
+    /// that was proved: nobody enters by what was replaced since.
     pub(super) async fn open_session(
         &self,
         caller: &Caller,
@@ -172,7 +173,9 @@ impl Service {
             &ip,
             &serde_json::json!({ "session": session.id, "methods": methods, "client": session.client }),
         );
-        if !self.parts().store.open_session(&session, &audit).await? {
+        let epoch = player.credentials_epoch;
+        let store = &self.parts().store;
+        if !store.open_session(&session, epoch, &audit).await? {
             return Err(Failure::credentials());
         }
         if let Some(device) = &device {

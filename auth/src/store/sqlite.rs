@@ -24,8 +24,8 @@ use uuid::Uuid;
 
 use super::rows::{failure, migration_failure};
 use super::{
-    Audit, Device, Error, Identity, NewPlayer, OneTime, Passkey, Player, Purged, Purpose, Rotate,
-    Rotated, Session, SigningKey, Status, Store, Totp, Which,
+    Audit, Device, Error, Identity, NewPassword, NewPlayer, OneTime, Passkey, Player, Purged,
+    Purpose, Rotate, Rotated, Session, SigningKey, Status, Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
 use crate::live::Revocation;
@@ -163,8 +163,22 @@ impl Store for Sqlite {
         answer(players::set_password(&self.pool, player, expected, new)).await
     }
 
-    async fn verify_email(&self, player: PlayerId) -> Result<(), Error> {
-        answer(players::verify_email(&self.pool, player)).await
+    async fn replace_password(
+        &self,
+        new: &NewPassword,
+        line: &Audit,
+    ) -> Result<Option<Vec<Revocation>>, Error> {
+        answer(players::replace_password(&self.pool, new, line)).await
+    }
+
+    async fn verify_email(
+        &self,
+        player: PlayerId,
+        secret: &[u8; 32],
+        now: Timestamp,
+        line: &Audit,
+    ) -> Result<bool, Error> {
+        answer(players::verify_email(&self.pool, player, secret, now, line)).await
     }
 
     async fn reseal_email(
@@ -216,8 +230,12 @@ impl Store for Sqlite {
         answer(factors::spend_recovery(&self.pool, player, hash, at)).await
     }
 
-    async fn put_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<(), Error> {
-        answer(factors::put_passkey(&self.pool, player, passkey)).await
+    async fn add_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<bool, Error> {
+        answer(factors::add_passkey(&self.pool, player, passkey)).await
+    }
+
+    async fn touch_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<bool, Error> {
+        answer(factors::touch_passkey(&self.pool, player, passkey)).await
     }
 
     async fn passkeys(&self, player: PlayerId) -> Result<Vec<Passkey>, Error> {
@@ -245,8 +263,13 @@ impl Store for Sqlite {
         answer(factors::device(&self.pool, player, device)).await
     }
 
-    async fn open_session(&self, session: &Session, line: &Audit) -> Result<bool, Error> {
-        answer(sessions::open(&self.pool, session, line)).await
+    async fn open_session(
+        &self,
+        session: &Session,
+        credentials_epoch: i64,
+        line: &Audit,
+    ) -> Result<bool, Error> {
+        answer(sessions::open(&self.pool, session, credentials_epoch, line)).await
     }
 
     async fn session(
@@ -295,14 +318,14 @@ impl Store for Sqlite {
         answer(factors::put_one_time(&self.pool, secret)).await
     }
 
-    async fn spend_one_time(
+    async fn knows_one_time(
         &self,
         player: PlayerId,
         purpose: Purpose,
         hash: &[u8; 32],
         now: Timestamp,
     ) -> Result<bool, Error> {
-        answer(factors::spend_one_time(
+        answer(factors::knows_one_time(
             &self.pool, player, purpose, hash, now,
         ))
         .await

@@ -15,14 +15,14 @@ use auth::service::register::Registered;
 use auth::service::{Service, Verification};
 use auth::signing::plan::Policy;
 use auth::store::{
-    Audit, Device, Error, Identity, NewPlayer, OneTime, Passkey, Player, Purged, Purpose, Rotate,
-    Rotated, Session, SigningKey, Status, Store, Totp, Which,
+    Audit, Device, Error, Identity, NewPassword, NewPlayer, OneTime, Passkey, Player, Purged,
+    Purpose, Rotate, Rotated, Session, SigningKey, Status, Store, Totp, Which,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::replica::Embedded;
-use crate::world::{caller, parts, password, pool, signing};
+use crate::world::{caller, parts, password, pool, signing, verify};
 
 /// A store that notes what it is asked.
 #[derive(Debug)]
@@ -52,19 +52,23 @@ noting! {
     fn remove_identity(player: PlayerId, identity: &IdentityHash) -> bool;
     fn identities(player: PlayerId) -> Vec<Identity>;
     fn set_password(player: PlayerId, expected: Option<&str>, new: &str) -> bool;
-    fn verify_email(player: PlayerId) -> ();
+    fn replace_password(new: &NewPassword, audit: &Audit) -> Option<Vec<Revocation>>;
+    fn verify_email(
+        player: PlayerId, secret: &[u8; 32], now: Timestamp, audit: &Audit
+    ) -> bool;
     fn reseal_email(player: PlayerId, expected: &[u8], new: &[u8]) -> bool;
     fn set_status(player: PlayerId, status: Status, at: Timestamp) -> Vec<Revocation>;
     fn set_data(player: PlayerId, roles: &[String], data: &serde_json::Value) -> bool;
     fn set_totp(player: PlayerId, totp: Option<&Totp>, recovery: &[[u8; 32]]) -> ();
     fn spend_totp(player: PlayerId, step: i64) -> bool;
     fn spend_recovery(player: PlayerId, hash: &[u8; 32], at: Timestamp) -> bool;
-    fn put_passkey(player: PlayerId, passkey: &Passkey) -> ();
+    fn add_passkey(player: PlayerId, passkey: &Passkey) -> bool;
+    fn touch_passkey(player: PlayerId, passkey: &Passkey) -> bool;
     fn passkeys(player: PlayerId) -> Vec<Passkey>;
     fn remove_passkey(player: PlayerId, credential: &[u8]) -> bool;
     fn touch_device(player: PlayerId, device: &Device, at: Timestamp) -> Option<Device>;
     fn device(player: PlayerId, device: &IdentityHash) -> Option<Device>;
-    fn open_session(session: &Session, audit: &Audit) -> bool;
+    fn open_session(session: &Session, credentials_epoch: i64, audit: &Audit) -> bool;
     fn session(player: PlayerId, session: SessionId) -> Option<(Session, Player)>;
     fn sessions(player: PlayerId, now: Timestamp) -> Vec<Session>;
     fn end_sessions(player: PlayerId, which: Which, at: Timestamp) -> Vec<Revocation>;
@@ -73,7 +77,7 @@ noting! {
     ) -> bool;
     fn rotate(rotate: &Rotate) -> Rotated;
     fn put_one_time(secret: &OneTime) -> ();
-    fn spend_one_time(
+    fn knows_one_time(
         player: PlayerId, purpose: Purpose, hash: &[u8; 32], now: Timestamp
     ) -> bool;
     fn revocations_since(since: Timestamp) -> Vec<Revocation>;
@@ -133,7 +137,7 @@ impl Watched {
         let Registered::Tokens(tokens) = registered.unwrap() else {
             panic!("accounts need no verification here");
         };
-        self.noting.verify_email(tokens.player).await.unwrap();
+        verify(&*self.noting, tokens.player).await;
     }
 
     /// What a login that must fail asks the store, and how many hashes it takes.

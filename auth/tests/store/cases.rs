@@ -33,11 +33,14 @@ cases! {
         identities_come_and_go,
         nobody_is_found_by_nothing,
         passwords_are_replaced_only_if_expected,
+        a_new_password_ends_what_the_former_began,
+        a_mailed_secret_replaces_a_password_once,
         mail_addresses_are_verified_and_sealed_again,
         roles_and_data_are_replaced,
         a_time_step_is_spent_once,
         a_recovery_code_is_spent_once,
         passkeys_come_change_and_go,
+        a_removed_passkey_does_not_come_back,
         devices_are_known_with_their_keys,
         a_mailed_secret_is_good_once,
     ;
@@ -139,7 +142,8 @@ fn new_session(player: PlayerId, seconds: i64) -> Session {
 /// A session that began.
 pub(crate) async fn session(store: &dyn Store, player: PlayerId, seconds: i64) -> Session {
     let session = new_session(player, seconds);
-    let opened = store.open_session(&session, &line(player, seconds)).await;
+    let entry = line(player, seconds);
+    let opened = store.open_session(&session, 0, &entry).await;
     assert!(opened.unwrap());
     session
 }

@@ -9,10 +9,8 @@ use super::{audit, turn};
 use crate::ids::{FamilyId, PlayerId, SessionId};
 use crate::live::Revocation;
 use crate::store::rotation::{Verdict, judge};
-use crate::store::rows::{
-    self, PlayerRow, RevocationRow, SessionRow, generation, micros, status_name,
-};
-use crate::store::{Audit, Player, Rotate, Rotated, Session, Status, Which};
+use crate::store::rows::{self, PlayerRow, RevocationRow, SessionRow, generation, micros};
+use crate::store::{Audit, Player, Rotate, Rotated, Session, Which};
 
 /// A session with its family and its account, in one row: a refresh is one question.
 struct LiveRow {
@@ -36,6 +34,7 @@ struct LiveRow {
     email: Option<Vec<u8>>,
     email_verified: bool,
     password_hash: Option<String>,
+    credentials_epoch: i64,
     totp_secret: Option<Vec<u8>>,
     totp_confirmed: bool,
     totp_last_step: Option<i64>,
@@ -71,6 +70,7 @@ impl LiveRow {
             email: self.email,
             email_verified: self.email_verified,
             password_hash: self.password_hash,
+            credentials_epoch: self.credentials_epoch,
             totp_secret: self.totp_secret,
             totp_confirmed: self.totp_confirmed,
             totp_last_step: self.totp_last_step,
@@ -83,11 +83,17 @@ impl LiveRow {
     }
 }
 
-pub(super) async fn open(pool: &PgPool, session: &Session, line: &Audit) -> sqlx::Result<bool> {
+pub(super) async fn open(
+    pool: &PgPool,
+    session: &Session,
+    credentials_epoch: i64,
+    line: &Audit,
+) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
-    // Whoever disables the account waits for this, or this for them: no session slips through.
-    if turn(&mut transaction, session.player).await?.as_deref() != Some(status_name(Status::Active))
-    {
+    // Whoever disables the account or replaces its password waits for this, or this for them: no
+    // session slips through.
+    let turn = turn(&mut transaction, session.player).await?;
+    if !turn.is_some_and(|turn| turn.admits(credentials_epoch)) {
         return Ok(false);
     }
     query!(
@@ -147,8 +153,9 @@ async fn find(
             session.methods, session.created_at AS session_created_at, family.generation, \
             family.spent_at, family.spent_by, family.expires_at, family.ended_at, \
             family.game_server, player.status, \
-            player.email, player.email_verified, player.password_hash, player.totp_secret, \
-            player.totp_confirmed, player.totp_last_step, player.guest, player.roles, \
+            player.email, player.email_verified, player.password_hash, \
+            player.credentials_epoch, player.totp_secret, player.totp_confirmed, \
+            player.totp_last_step, player.guest, player.roles, \
             player.data, player.created_at \
         FROM sessions AS session \
             JOIN refresh_families AS family \
@@ -196,6 +203,18 @@ pub(super) async fn end(
     if turn(&mut transaction, player).await?.is_none() {
         return Ok(Vec::new());
     }
+    let revocations = end_in(&mut transaction, player, which, at).await?;
+    transaction.commit().await?;
+    Ok(revocations)
+}
+
+/// Ends sessions of a player whose turn it is.
+pub(super) async fn end_in(
+    connection: &mut PgConnection,
+    player: PlayerId,
+    which: Which,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
     let (session, is_meant) = match which {
         Which::One(session) => (Some(session.0), true),
         Which::All | Which::Family(_) => (None, true),
@@ -217,14 +236,13 @@ pub(super) async fn end(
         is_meant,
         family,
     )
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut *connection)
     .await?;
     let revocations: Vec<Revocation> = ended
         .into_iter()
         .map(|session| rows::revocation(player, Some(SessionId(session)), at))
         .collect::<sqlx::Result<_>>()?;
-    revoke(&mut transaction, &revocations).await?;
-    transaction.commit().await?;
+    revoke(connection, &revocations).await?;
     Ok(revocations)
 }
 
@@ -277,8 +295,9 @@ pub(super) async fn rotate(pool: &PgPool, rotate: &Rotate) -> sqlx::Result<Rotat
             session.methods, session.created_at AS session_created_at, family.generation, \
             family.spent_at, family.spent_by, family.expires_at, family.ended_at, \
             family.game_server, player.status, \
-            player.email, player.email_verified, player.password_hash, player.totp_secret, \
-            player.totp_confirmed, player.totp_last_step, player.guest, player.roles, \
+            player.email, player.email_verified, player.password_hash, \
+            player.credentials_epoch, player.totp_secret, player.totp_confirmed, \
+            player.totp_last_step, player.guest, player.roles, \
             player.data, player.created_at",
         rotate.player.0,
         rotate.family.0,

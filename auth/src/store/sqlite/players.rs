@@ -6,11 +6,11 @@ use sqlx::types::Json;
 use sqlx::{query, query_as, query_scalar};
 use uuid::Uuid;
 
-use super::{BEGIN, sessions};
+use super::{BEGIN, factors, sessions, system};
 use crate::ids::{IdentityHash, PlayerId};
 use crate::live::Revocation;
 use crate::store::rows::{self, IdentityRow, PlayerRow, micros, status_name};
-use crate::store::{Identity, NewPlayer, Player, Status};
+use crate::store::{Audit, Identity, NewPassword, NewPlayer, Player, Purpose, Right, Status};
 
 pub(super) async fn create(pool: &SqlitePool, new: &NewPlayer) -> sqlx::Result<bool> {
     let mut transaction = pool.begin_with(BEGIN).await?;
@@ -84,6 +84,15 @@ pub(super) async fn find(
         .await?
         .map(|row: PlayerRow| row.try_into())
         .transpose()
+}
+
+/// An account that may be used.
+pub(super) async fn active(
+    connection: &mut SqliteConnection,
+    id: PlayerId,
+) -> sqlx::Result<Option<Player>> {
+    let player = find(connection, id).await?;
+    Ok(player.filter(|player| player.status == Status::Active))
 }
 
 /// Whether there is such an account.
@@ -171,12 +180,65 @@ pub(super) async fn set_password(
     Ok(done.rows_affected() == 1)
 }
 
-pub(super) async fn verify_email(pool: &SqlitePool, player: PlayerId) -> sqlx::Result<()> {
+pub(super) async fn replace_password(
+    pool: &SqlitePool,
+    new: &NewPassword,
+    line: &Audit,
+) -> sqlx::Result<Option<Vec<Revocation>>> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let Some(player) = active(&mut transaction, new.player).await? else {
+        return Ok(None);
+    };
+    let is_allowed = match &new.right {
+        Right::Former {
+            credentials_epoch, ..
+        } => player.credentials_epoch == *credentials_epoch,
+        Right::Mailed(secret) => {
+            let purpose = Purpose::ResetPassword;
+            factors::spend_one_time(&mut transaction, new.player, purpose, secret, new.at).await?
+        }
+    };
+    if !is_allowed {
+        return Ok(None);
+    }
+    query(
+        "UPDATE users SET password_hash = ?2, credentials_epoch = credentials_epoch + 1, \
+            email_verified = email_verified OR ?3 \
+        WHERE user_id = ?1",
+    )
+    .bind(new.player.0)
+    .bind(&new.hash)
+    .bind(matches!(new.right, Right::Mailed(_)))
+    .execute(&mut *transaction)
+    .await?;
+    let revocations =
+        sessions::end_in(&mut transaction, new.player, new.right.ends(), new.at).await?;
+    system::write(&mut transaction, std::slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(Some(revocations))
+}
+
+pub(super) async fn verify_email(
+    pool: &SqlitePool,
+    player: PlayerId,
+    secret: &[u8; 32],
+    now: Timestamp,
+    line: &Audit,
+) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let purpose = Purpose::VerifyEmail;
+    if active(&mut transaction, player).await?.is_none()
+        || !factors::spend_one_time(&mut transaction, player, purpose, secret, now).await?
+    {
+        return Ok(false);
+    }
     query("UPDATE users SET email_verified = true WHERE user_id = ?")
         .bind(player.0)
-        .execute(pool)
+        .execute(&mut *transaction)
         .await?;
-    Ok(())
+    system::write(&mut transaction, std::slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 pub(super) async fn reseal_email(

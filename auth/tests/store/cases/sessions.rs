@@ -26,7 +26,7 @@ pub(super) async fn a_session_is_as_it_was_opened(store: Shared) {
         methods: Vec::new(),
         ..new_session(id, 1)
     };
-    assert!(store.open_session(&plain, &line(id, 1)).await.unwrap());
+    assert!(store.open_session(&plain, 0, &line(id, 1)).await.unwrap());
     let (known, _) = store.session(id, plain.id).await.unwrap().unwrap();
     assert_eq!(known, plain);
     // Newest first.
@@ -181,7 +181,7 @@ pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
     assert_eq!(refused, Rotated::Refused);
     // Its owner was just signing in.
     let late = new_session(id, 6);
-    assert!(!store.open_session(&late, &line(id, 6)).await.unwrap());
+    assert!(!store.open_session(&late, 0, &line(id, 6)).await.unwrap());
     assert_eq!(store.session(id, late.id).await.unwrap(), None);
 
     // What ended stays so.
@@ -191,7 +191,7 @@ pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
     );
     let refused = store.rotate(&rotate(&opened, 0, 1, 8)).await.unwrap();
     assert_eq!(refused, Rotated::Refused);
-    assert!(store.open_session(&late, &line(id, 9)).await.unwrap());
+    assert!(store.open_session(&late, 0, &line(id, 9)).await.unwrap());
 
     // Signing in, refreshing and disabling at once: nothing is live in the end.
     for round in 0..8 {
@@ -202,7 +202,7 @@ pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
         let token = rotate(&opened, 0, 1, 2);
         let (ended, opening, rotated) = futures::join!(
             store.set_status(id, Status::Disabled, at(3)),
-            store.open_session(&new, &entry),
+            store.open_session(&new, 0, &entry),
             store.rotate(&token),
         );
         assert_eq!(ended.unwrap().len(), 1);
@@ -219,7 +219,7 @@ pub(super) async fn a_removed_account_leaves_its_log_alone(store: Shared) {
     let totp = totp();
     let code = hash();
     store.set_totp(id, Some(&totp), &[code]).await.unwrap();
-    store.put_passkey(id, &passkey(1)).await.unwrap();
+    assert!(store.add_passkey(id, &passkey(1)).await.unwrap());
     store.touch_device(id, &device(None), at(0)).await.unwrap();
     let secret = one_time(id, 100);
     store.put_one_time(&secret).await.unwrap();
@@ -240,8 +240,8 @@ pub(super) async fn a_removed_account_leaves_its_log_alone(store: Shared) {
     assert_eq!(store.passkeys(id).await.unwrap(), []);
     assert_eq!(store.device(id, &device(None).hash).await.unwrap(), None);
     assert!(!store.spend_recovery(id, &code, at(6)).await.unwrap());
-    let spent = store.spend_one_time(id, secret.purpose, &secret.hash, at(6));
-    assert!(!spent.await.unwrap());
+    let known = store.knows_one_time(id, secret.purpose, &secret.hash, at(6));
+    assert!(!known.await.unwrap());
     let refused = store.rotate(&rotate(&opened, 0, 1, 6)).await.unwrap();
     assert_eq!(refused, Rotated::Refused);
     assert_eq!(store.audit_of(id, None, 9).await.unwrap().len(), 1);
