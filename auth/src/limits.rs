@@ -36,6 +36,8 @@ pub enum What {
     Validate,
     /// Mail or a message that we send.
     Mail,
+    /// Guessing a code of one account, from wherever.
+    Code,
 }
 
 impl What {
@@ -47,6 +49,7 @@ impl What {
             Self::Reconnect => "reconnect",
             Self::Validate => "validate",
             Self::Mail => "mail",
+            Self::Code => "code",
         }
     }
 }
@@ -77,6 +80,9 @@ pub struct Rates {
     pub validate: Rate,
     /// Of [`What::Mail`].
     pub mail: Rate,
+    /// Of [`What::Code`]: three of a million codes are good at any time, so that all that may be
+    /// tried in a day find one in three thousand.
+    pub code: Rate,
 }
 
 impl Default for Rates {
@@ -89,6 +95,7 @@ impl Default for Rates {
             reconnect: rate(10, Duration::from_secs(1)),
             validate: rate(1000, Duration::from_millis(1)),
             mail: rate(3, Duration::from_mins(5)),
+            code: rate(100, Duration::from_mins(15)),
         }
     }
 }
@@ -109,6 +116,7 @@ impl Rates {
             reconnect: more(self.reconnect),
             validate: more(self.validate),
             mail: more(self.mail),
+            code: more(self.code),
         }
     }
 
@@ -120,6 +128,7 @@ impl Rates {
             What::Reconnect => self.reconnect,
             What::Validate => self.validate,
             What::Mail => self.mail,
+            What::Code => self.code,
         }
     }
 }
@@ -130,7 +139,10 @@ impl Rates {
 pub enum Source<'id> {
     /// A place from which the account was not used before.
     Stranger(IpAddr),
-    /// A device that the account was used on, by its id. The caller has proof of that.
+    /// A place, and the id of a device that the account was used on, without proof: many programs
+    /// can read an id. Whoever guesses in the same network without it does not count against it.
+    ClaimedDevice(IpAddr, &'id [u8]),
+    /// A device that the account was used on, by its id: the caller has proved to hold its key.
     KnownDevice(&'id [u8]),
     /// A passkey of the account, by its credential's id.
     Passkey(&'id [u8]),
@@ -220,16 +232,19 @@ impl Limits {
         account: IdentityHash,
         source: Source<'_>,
     ) -> Result<Attempt<'all>, Failure> {
-        let (kind, id, network) = match source {
-            Source::Stranger(address) => {
-                let network = self.network(address);
-                let blockable = (!self.is_carrier(address)).then_some(network);
-                ("network", network.to_string().into_bytes(), blockable)
-            }
-            Source::KnownDevice(id) => ("device", id.to_vec(), None),
-            Source::Passkey(id) => ("passkey", id.to_vec(), None),
+        let nothing: &[u8] = &[];
+        let (kind, id, address) = match source {
+            Source::Stranger(address) => ("network", nothing, Some(address)),
+            Source::ClaimedDevice(address, id) => ("claimed device", id, Some(address)),
+            Source::KnownDevice(id) => ("device", id, None),
+            Source::Passkey(id) => ("passkey", id, None),
         };
-        let parts = [kind.as_bytes(), &account.0, &id];
+        let place = address.map(|address| self.network(address).to_string());
+        let place = place.unwrap_or_default();
+        let network = address
+            .filter(|address| !self.is_carrier(*address))
+            .map(|address| self.network(address));
+        let parts = [kind.as_bytes(), &account.0, place.as_bytes(), id];
         let attempt = Attempt {
             limits: self,
             live,
@@ -287,8 +302,8 @@ impl Limits {
     }
 }
 
-/// An attempt to sign in that was let through. It has failed unless it is said to have succeeded;
-/// say [`Attempt::failed`] of one whose credentials were wrong.
+/// An attempt to sign in that was let through. It has failed unless it is said to have succeeded or
+/// to have been abandoned; say [`Attempt::failed`] of one whose credentials were wrong.
 #[derive(Debug)]
 #[must_use = "an attempt that is dropped counts as failed against its account"]
 pub struct Attempt<'all> {
@@ -304,6 +319,15 @@ impl Attempt<'_> {
     pub async fn succeeded(self) {
         for live in [&self.limits.local, self.live] {
             if let Err(error) = lockout::reset(live, &self.place).await {
+                alone(&error);
+            }
+        }
+    }
+
+    /// Takes the attempt back: something else failed, which says nothing about the credentials.
+    pub async fn abandoned(self) {
+        for live in [&self.limits.local, self.live] {
+            if let Err(error) = lockout::take_back(live, &self.place).await {
                 alone(&error);
             }
         }

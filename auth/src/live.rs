@@ -172,6 +172,9 @@ pub trait Live: fmt::Debug + Send + Sync {
     /// the new count.
     async fn count(&self, key: &Key, window: Duration) -> Result<u32, Error>;
 
+    /// Takes one from the count of a key, if there is one; its window stays.
+    async fn uncount(&self, key: &Key) -> Result<(), Error>;
+
     /// Counts one attempt against a rate.
     async fn throttle(&self, key: &Key, rate: Rate) -> Result<Throttle, Error>;
 

@@ -43,6 +43,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::captcha::Captcha;
 use crate::crypto::column::Columns;
@@ -170,6 +172,8 @@ struct Inner {
     news: news::Board,
     replica: Replica,
     issued: Mutex<Issued>,
+    /// What changes accounts now.
+    changes: TaskTracker,
 }
 
 impl Service {
@@ -187,6 +191,7 @@ impl Service {
             ),
             replica,
             issued: Mutex::new(Issued::new(replica, RECONNECTIONS, now())),
+            changes: TaskTracker::new(),
             parts,
         }))
     }
@@ -195,15 +200,34 @@ impl Service {
     /// mails and clears up, until `stop`; then what still waits is written.
     pub async fn run(&self, stop: CancellationToken) {
         let parts = self.parts();
+        // Changes whose callers hung up may still be under way, and leave lines and mails behind.
+        let all_changed = CancellationToken::new();
+        let last_changes = async {
+            stop.cancelled().await;
+            self.0.changes.close();
+            self.0.changes.wait().await;
+            all_changed.cancel();
+        };
         tokio::join!(
             self.listen(stop.clone()),
             self.follow_keys(stop.clone()),
             self.purge(stop.clone()),
-            self.mail(stop.clone()),
-            self.0.audit.run(stop.clone()),
+            last_changes,
+            self.mail(all_changed.clone()),
+            self.0.audit.run(all_changed.clone()),
             parts.secrets.follow(stop.clone()),
-            parts.signing.run(parts.live.subscribe(), stop),
+            parts.signing.run(parts.live.subscribe(), stop.clone()),
         );
+    }
+
+    /// Changes an account to the end, even when the caller hangs up: the call's own future is
+    /// dropped then, which could be after the change and before anybody is told of it.
+    async fn change<Output: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<Output, Failure>> + Send + 'static,
+    ) -> Result<Output, Failure> {
+        let changed = self.0.changes.spawn(work.in_current_span()).await;
+        changed.map_err(|error| Failure::defect("a change of an account ended early", &error))?
     }
 
     fn parts(&self) -> &Parts {

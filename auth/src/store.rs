@@ -53,6 +53,9 @@ pub struct Player {
     pub email_verified: bool,
     /// The password's hash in PHC form.
     pub password: Option<String>,
+    /// Counts the changes of what it signs in with: a sign-in that began before one opens no
+    /// session after it.
+    pub credentials_epoch: i64,
     /// The second factor.
     pub totp: Option<Totp>,
     /// Made by a device alone; nobody can prove to own it elsewhere.
@@ -102,6 +105,54 @@ pub struct NewPlayer {
     pub guest: bool,
     /// When.
     pub at: Timestamp,
+}
+
+/// A password that replaces another.
+#[derive(Clone)]
+pub struct NewPassword {
+    /// Whose.
+    pub player: PlayerId,
+    /// Its hash in PHC form.
+    pub hash: String,
+    /// What allows it.
+    pub right: Right,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl fmt::Debug for NewPassword {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("NewPassword")
+            .field("player", &self.player)
+            .field("right", &self.right)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What allows a password to be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// The former one, shown in a session, which alone goes on.
+    Former {
+        /// The account's, when the former one was checked.
+        credentials_epoch: i64,
+        /// Which session.
+        session: SessionId,
+    },
+    /// The hash of a mailed secret, which is spent. The address is its owner's then, and no session
+    /// goes on.
+    Mailed([u8; 32]),
+}
+
+impl Right {
+    /// The sessions that end with the former password.
+    const fn ends(self) -> Which {
+        match self {
+            Self::Former { session, .. } => Which::AllBut(session),
+            Self::Mailed(_) => Which::All,
+        }
+    }
 }
 
 /// One way to sign in.
@@ -468,7 +519,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// The ways to sign in of an account.
     async fn identities(&self, player: PlayerId) -> Result<Vec<Identity>, Error>;
 
-    /// Replaces the password's hash, if it still is `expected`.
+    /// Replaces the password's hash by another one of the same password, if it still is `expected`.
     async fn set_password(
         &self,
         player: PlayerId,
@@ -476,8 +527,23 @@ pub trait Store: fmt::Debug + Send + Sync {
         new: &str,
     ) -> Result<bool, Error>;
 
-    /// Notes that the mail address is its owner's.
-    async fn verify_email(&self, player: PlayerId) -> Result<(), Error>;
+    /// Replaces the password and ends sessions; returns a revocation for each that was live. None
+    /// when the right to it is not good or the account is not active, and then nothing is written.
+    async fn replace_password(
+        &self,
+        new: &NewPassword,
+        audit: &Audit,
+    ) -> Result<Option<Vec<Revocation>>, Error>;
+
+    /// Spends a mailed secret and notes that the mail address is its owner's; false when the secret
+    /// is unknown, spent or expired, or the account is not active, and then nothing is written.
+    async fn verify_email(
+        &self,
+        player: PlayerId,
+        secret: &[u8; 32],
+        now: Timestamp,
+        audit: &Audit,
+    ) -> Result<bool, Error>;
 
     /// Replaces the sealed mail address by another sealing of the same.
     async fn reseal_email(
@@ -512,8 +578,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         recovery: &[[u8; 32]],
     ) -> Result<(), Error>;
 
-    /// Notes that a code of this time step was used and confirms the factor; false when it or a
-    /// later one was used before.
+    /// Notes that a code of this time step was used and confirms the factor, which is a change of
+    /// what the account signs in with; false when it or a later one was used before.
     async fn spend_totp(&self, player: PlayerId, step: i64) -> Result<bool, Error>;
 
     /// Spends a recovery code by its hash; false when it is not one or was used.
@@ -524,8 +590,11 @@ pub trait Store: fmt::Debug + Send + Sync {
         at: Timestamp,
     ) -> Result<bool, Error>;
 
-    /// Adds or replaces a passkey.
-    async fn put_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<(), Error>;
+    /// Adds a passkey; false when it is there or the account is not.
+    async fn add_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<bool, Error>;
+
+    /// Notes the use of a passkey; false when it was removed meanwhile.
+    async fn touch_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<bool, Error>;
 
     /// The passkeys of an account.
     async fn passkeys(&self, player: PlayerId) -> Result<Vec<Passkey>, Error>;
@@ -542,10 +611,12 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Begins a session and its family of refresh tokens (generation 0), and notes the device that
     /// signs in, which keeps the key that it had if it comes without. None when the account was
-    /// removed or disabled meanwhile, and then nothing is written.
+    /// removed or disabled meanwhile, or what it signs in with was changed since this
+    /// `credentials_epoch`, and then nothing is written.
     async fn open_session(
         &self,
         session: &Session,
+        credentials_epoch: i64,
         device: Option<&Device>,
         audit: &Audit,
     ) -> Result<Option<Opened>, Error>;
@@ -583,8 +654,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Remembers a mailed secret; those of the same purpose before it are void.
     async fn put_one_time(&self, secret: &OneTime) -> Result<(), Error>;
 
-    /// Spends a mailed secret; false when it is unknown, spent or expired.
-    async fn spend_one_time(
+    /// Whether a mailed secret is good, without spending it.
+    async fn knows_one_time(
         &self,
         player: PlayerId,
         purpose: Purpose,

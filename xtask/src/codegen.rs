@@ -56,6 +56,20 @@ const GENERATORS: [Generator; 3] = [
 /// Runs `cargo xtask codegen`.
 pub(crate) fn run(args: &CodegenArgs) -> Result<()> {
     let mut stale = Vec::new();
+    let committed = repository::root().join(queries::OUTPUT);
+    let fresh = scratch("queries")?;
+    queries::write(&fresh)?;
+    if args.check {
+        stale.extend(differences(
+            queries::OUTPUT,
+            &read(&committed)?,
+            &read(&fresh)?,
+        ));
+    } else {
+        replace(&committed, &read(&fresh)?)?;
+        progress(&format!("wrote {}", queries::OUTPUT));
+    }
+    let _ = fs::remove_dir_all(&fresh);
     for generator in &GENERATORS {
         let committed = repository::root().join(generator.output);
         if args.check {
@@ -72,20 +86,6 @@ pub(crate) fn run(args: &CodegenArgs) -> Result<()> {
             progress(&format!("wrote {}", generator.output));
         }
     }
-    let committed = repository::root().join(queries::OUTPUT);
-    let fresh = scratch("queries")?;
-    queries::write(&fresh)?;
-    if args.check {
-        stale.extend(differences(
-            queries::OUTPUT,
-            &read(&committed)?,
-            &read(&fresh)?,
-        ));
-    } else {
-        replace(&committed, &read(&fresh)?)?;
-        progress(&format!("wrote {}", queries::OUTPUT));
-    }
-    let _ = fs::remove_dir_all(&fresh);
     // After the definitions: the manifest contains them.
     let text = manifest()?;
     let path = repository::root().join(MANIFEST);

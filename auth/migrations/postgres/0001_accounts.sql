@@ -22,6 +22,8 @@ CREATE TABLE users (
     email bytea,
     email_verified boolean NOT NULL,
     password_hash text,
+    -- Counts the changes of what the account signs in with: a sign-in that began before one ends.
+    credentials_epoch bigint NOT NULL DEFAULT 0,
     totp_secret bytea,
     totp_confirmed boolean NOT NULL DEFAULT false,
     -- The last time step whose code was used: neither it nor an earlier one is good again.

@@ -8,6 +8,7 @@ CREATE TABLE users (
     email BLOB,
     email_verified INTEGER NOT NULL,
     password_hash TEXT,
+    credentials_epoch INTEGER NOT NULL DEFAULT 0,
     totp_secret BLOB,
     totp_confirmed INTEGER NOT NULL DEFAULT 0,
     totp_last_step INTEGER,

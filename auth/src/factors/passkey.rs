@@ -245,7 +245,7 @@ impl Passkeys {
         })
     }
 
-    /// Ends a sign-in: the passkey that was used, for [`crate::store::Store::put_passkey`], since
+    /// Ends a sign-in: the passkey that was used, for [`crate::store::Store::touch_passkey`], since
     /// its counter and the time of its use changed. `known` are the claimed account's passkeys.
     pub fn finish(
         &self,

@@ -1,8 +1,9 @@
 //! Waiting after failures: who guesses a password, waits longer and longer; who owns the account,
 //! is not kept out by that.
 //!
-//! An attempt counts as failed from its start, and only its success takes that back: any number of
-//! attempts at once are no more than those that may come one after another, and one.
+//! An attempt counts as failed from its start, and only its success takes that back, or that it
+//! came to no answer: any number of attempts at once are no more than those that may come one after
+//! another, and one.
 
 use std::time::Duration;
 
@@ -89,6 +90,12 @@ async fn turn(
         .throttle(&place.turn, Rate { burst: 1, period })
         .await?;
     Ok(turn.limited.then_some(turn.retry_after))
+}
+
+/// Counts one failure less, and lets the next attempt have the turn of this one.
+pub(super) async fn take_back(live: &dyn Live, place: &Place) -> Result<(), Error> {
+    live.uncount(&place.failures).await?;
+    live.forget(&place.turn).await
 }
 
 /// Forgets the failures.

@@ -136,6 +136,46 @@ async fn an_attacker_elsewhere_does_not_keep_the_owner_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_taken_back_has_not_failed() {
+    let _time = time();
+    let (limits, live) = (Limits::new(Config::default()), Memory::new(1000));
+    for _ in 0..20 {
+        let attempt = limits.begin(&live, OWNER, stranger(1)).await;
+        attempt.unwrap().abandoned().await;
+    }
+    let second = Duration::from_secs(1);
+    let failed = fail(&limits, &live, OWNER, stranger(1)).await;
+    assert_eq!(failed, (5, second));
+    tokio::time::advance(second).await;
+    let attempt = limits.begin(&live, OWNER, stranger(1)).await;
+    attempt.unwrap().abandoned().await;
+    // Its turn is the next one's, and what failed before it stays.
+    let failed = fail(&limits, &live, OWNER, stranger(1)).await;
+    assert_eq!(failed, (1, second * 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_without_proof_is_of_its_network_and_counts_for_itself() {
+    let _time = time();
+    let (limits, live) = (Limits::new(Config::default()), Memory::new(1000));
+    let place = IpAddr::from([192, 0, 2, 1]);
+    let claimed = |id| Source::ClaimedDevice(place, id);
+    assert_eq!(fail(&limits, &live, OWNER, claimed(b"laptop")).await.0, 5);
+    // Neither the device itself nor its network pays for that.
+    for source in [
+        Source::KnownDevice(b"laptop"),
+        Source::Stranger(place),
+        claimed(b"phone"),
+        Source::ClaimedDevice(IpAddr::from([192, 0, 2, 2]), b"laptop"),
+    ] {
+        assert_eq!(fail(&limits, &live, OWNER, source).await.0, 5);
+    }
+    // It is blocked with its network.
+    spray(&limits, &live, claimed(b"tablet")).await;
+    assert!(limits.begin(&live, OWNER, claimed(b"watch")).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_attempt_that_is_given_up_has_failed() {
     let _time = time();
     let (limits, live) = (Limits::new(Config::default()), Memory::new(1000));
@@ -224,6 +264,7 @@ async fn rates_are_counted_by_what_and_who() {
     assert_eq!(passes(What::Reconnect, Who::Player(player)).await, 10);
     assert_eq!(passes(What::Validate, address("192.0.2.1")).await, 1000);
     assert_eq!(passes(What::Mail, Who::Identity(OWNER)).await, 3);
+    assert_eq!(passes(What::Code, Who::Identity(OWNER)).await, 100);
     assert_eq!(passes(What::Register, address("2001:db8::1")).await, 5);
     assert_eq!(passes(What::Register, address("2001:db8::2")).await, 0);
     assert_eq!(passes(What::Register, address("100.64.0.1")).await, 500);

@@ -87,6 +87,16 @@ impl Live for Memory {
         Ok(count)
     }
 
+    async fn uncount(&self, key: &Key) -> Result<(), Error> {
+        let now = runtime::clock::now();
+        let mut tables = self.tables();
+        let table = tables.table(key);
+        if let Some(count) = number::<u32>(table.get(now, key))? {
+            table.replace(key, count.saturating_sub(1).to_string().into_bytes());
+        }
+        Ok(())
+    }
+
     async fn throttle(&self, key: &Key, rate: Rate) -> Result<Throttle, Error> {
         let now = runtime::clock::now();
         let mut tables = self.tables();
@@ -280,6 +290,13 @@ impl Table {
     fn insert(&mut self, key: &Key, value: Vec<u8>, end: Timestamp) {
         self.ends.insert((end, key.clone()));
         self.entries.insert(key.clone(), Entry { value, end });
+    }
+
+    /// Changes what is there, and not its end.
+    fn replace(&mut self, key: &Key, value: Vec<u8>) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.value = value;
+        }
     }
 
     fn expire(&mut self, now: Timestamp) {

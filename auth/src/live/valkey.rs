@@ -138,6 +138,7 @@ enum Pool {
 struct Scripts {
     throttle: Script,
     count: Script,
+    uncount: Script,
     put_session: Script,
     forget_sessions: Script,
 }
@@ -199,6 +200,7 @@ impl Valkey {
             scripts: Scripts {
                 throttle: Script::new(include_str!("throttle.lua")),
                 count: Script::new(include_str!("count.lua")),
+                uncount: Script::new(include_str!("uncount.lua")),
                 put_session: Script::new(include_str!("put_session.lua")),
                 forget_sessions: Script::new(include_str!("forget_sessions.lua")),
             },
@@ -440,6 +442,12 @@ impl Live for Valkey {
             .within(self.run(script, &[&key], &[window.as_bytes()]))
             .await?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    async fn uncount(&self, key: &Key) -> Result<(), Error> {
+        let script = &self.scripts.uncount;
+        self.within(self.run(script, &[&key.to_string()], &[]))
+            .await
     }
 
     async fn throttle(&self, key: &Key, rate: Rate) -> Result<Throttle, Error> {

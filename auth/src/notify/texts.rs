@@ -112,6 +112,22 @@ impl Texts {
             ),
         )
     }
+
+    /// To an account's address whose codes of the second step somebody guesses.
+    pub fn codes_guessed(&self, to: &str) -> Mail {
+        let (game, reset) = (&self.game, &self.reset);
+        mail(
+            to,
+            format!("Somebody is guessing codes of your account for {game}"),
+            format!(
+                "Many wrong codes were entered for your account for {game}, by somebody who knows \
+                 your password or has one of your devices. For now, hardly any more are looked \
+                 at.\n\n\
+                 If it was not you, choose a new password, which lets you in again at once:\n\n\
+                 {reset}\n"
+            ),
+        )
+    }
 }
 
 fn mail(to: &str, subject: String, text: String) -> Mail {
@@ -189,6 +205,7 @@ mod tests {
             texts().already_registered(TO),
             texts().password_changed(TO),
             texts().sign_in_changed(TO, "A passkey was added"),
+            texts().codes_guessed(TO),
         ] {
             assert!(
                 mail.text

@@ -13,7 +13,7 @@ use crate::service::confirm::Confirmation;
 use crate::service::keys::EMAIL;
 use crate::service::recover::Message;
 use crate::service::{Service, now};
-use crate::store::{Audit, Player, Status, Which};
+use crate::store::{Audit, NewPassword, Player, Right, Status};
 
 /// The largest JSON of a player's data.
 const LARGEST_DATA: usize = 16 * 1024;
@@ -84,31 +84,54 @@ impl Service {
                     .map(String::as_str),
             )
             .await?;
-        let set = self
-            .parts()
-            .store
-            .set_password(player.id, player.password.as_deref(), &hash)
-            .await?;
-        if !set {
+        let new = NewPassword {
+            player: player.id,
+            hash,
+            right: Right::Former {
+                credentials_epoch: player.credentials_epoch,
+                session: claims.sid,
+            },
+            at: now(),
+        };
+        if !self.replace_password(caller, new, "owner", email).await? {
             return Err(Failure::new(
                 Code::Conflict,
                 "the password was changed meanwhile",
             ));
         }
-        let ip = caller.address.to_string();
-        self.note(
-            Event::PasswordChanged,
-            Outcome::Success,
-            player.id,
-            &ip,
-            &serde_json::json!({ "by": "owner" }),
-        );
-        self.end_sessions(player.id, Which::AllBut(claims.sid), &ip)
-            .await?;
-        if !email.is_empty() {
-            self.mail_later(player.id, &email, Message::PasswordChanged);
-        }
         Ok(())
+    }
+
+    /// Replaces a password and tells everybody whom it concerns; false when the right to it is not
+    /// good.
+    pub(super) async fn replace_password(
+        &self,
+        caller: &Caller,
+        new: NewPassword,
+        by: &'static str,
+        email: String,
+    ) -> Result<bool, Failure> {
+        let ip = caller.address.to_string();
+        let service = self.clone();
+        self.change(async move {
+            let line = service.line(
+                Event::PasswordChanged,
+                Outcome::Success,
+                new.player,
+                &ip,
+                &serde_json::json!({ "by": by }),
+            );
+            let store = &service.parts().store;
+            let Some(revocations) = store.replace_password(&new, &line).await? else {
+                return Ok(false);
+            };
+            service.tell(revocations).await;
+            if !email.is_empty() {
+                service.mail_later(new.player, &email, Message::PasswordChanged);
+            }
+            Ok(true)
+        })
+        .await
     }
 
     /// Deletes an account with everything of it but its audit log.
@@ -120,16 +143,21 @@ impl Service {
     ) -> Result<(), Failure> {
         let player = self.account(claims.sub).await?;
         self.confirm_owner(caller, claims, &player, shown).await?;
-        let revocations = self.parts().store.delete_player(player.id, now()).await?;
-        self.note(
-            Event::AccountDeleted,
-            Outcome::Success,
-            player.id,
-            &caller.address.to_string(),
-            &serde_json::Value::Null,
-        );
-        self.tell(revocations).await;
-        Ok(())
+        let (service, ip) = (self.clone(), caller.address.to_string());
+        self.change(async move {
+            let store = &service.parts().store;
+            let revocations = store.delete_player(player.id, now()).await?;
+            service.note(
+                Event::AccountDeleted,
+                Outcome::Success,
+                player.id,
+                &ip,
+                &serde_json::Value::Null,
+            );
+            service.tell(revocations).await;
+            Ok(())
+        })
+        .await
     }
 
     /// Allows or forbids the use of an account.
@@ -239,17 +267,9 @@ impl Service {
         password: &Password,
     ) -> Result<(), Failure> {
         let account = IdentityHash(crate::crypto::named_hash("confirm", player.id.0.as_bytes()));
-        let parts = self.parts();
         let source = Source::Stranger(caller.address);
-        let attempt = parts
-            .limits
-            .begin(parts.live.as_ref(), account, source)
-            .await?;
-        let verdict = self
-            .parts()
-            .passwords
-            .verify(password, player.password.as_deref())
-            .await?;
+        let stored = player.password.as_deref();
+        let (attempt, verdict) = self.try_password(account, source, password, stored).await?;
         if verdict == Verdict::Wrong {
             attempt.failed().await;
             return Err(Failure::credentials());

@@ -5,9 +5,7 @@ use jiff::SignedDuration;
 
 use crate::confidential::Confidential;
 use crate::error::{Code, Failure};
-use crate::limits::{What, Who};
 use crate::passwords::Password;
-use crate::service::audit::{Event, Outcome};
 use crate::service::caller::Caller;
 use crate::service::recover::Message;
 use crate::service::{Service, now};
@@ -51,7 +49,7 @@ impl Service {
             (None, _) => self.signed_in_lately(claims).await?,
         }
         if let (true, Some(code)) = (has_factor, &shown.second_step) {
-            self.confirm_factor(caller, player, code).await?;
+            self.try_code(caller, player, code.expose()).await?;
         }
         Ok(())
     }
@@ -67,26 +65,6 @@ impl Service {
             Code::SignInAgain,
             "this takes a sign-in within five minutes; sign in again",
         ))
-    }
-
-    async fn confirm_factor(
-        &self,
-        caller: &Caller,
-        player: &Player,
-        code: &Confidential,
-    ) -> Result<(), Failure> {
-        self.limit(What::Login, Who::Player(player.id)).await?;
-        if self.spend_code(player, code.expose()).await? {
-            return Ok(());
-        }
-        self.note(
-            Event::SecondStep,
-            Outcome::Failure,
-            player.id,
-            &caller.address.to_string(),
-            &serde_json::Value::Null,
-        );
-        Err(Failure::credentials())
     }
 
     /// Tells the owner by mail what was changed, where the account has an address.

@@ -1,5 +1,7 @@
 //! Second factors and passkeys of an account.
 
+use std::time::Duration;
+
 use access::claims::Claims;
 use zeroize::Zeroizing;
 
@@ -14,9 +16,14 @@ use crate::service::audit::{Event, Outcome};
 use crate::service::caller::Caller;
 use crate::service::confirm::Confirmation;
 use crate::service::keys::TOTP;
+use crate::service::login::source;
+use crate::service::recover::Message;
 use crate::service::sessions::Tokens;
 use crate::service::{Service, now};
 use crate::store::{Passkey, Player, Status, Totp};
+
+/// How often an owner is told at most that somebody guesses codes.
+const DAY: Duration = Duration::from_hours(24);
 
 /// An authenticator that is being set up.
 #[derive(Clone)]
@@ -92,12 +99,16 @@ impl Service {
     ) -> Result<(), Failure> {
         self.limit(What::Login, Who::Player(claims.sub)).await?;
         let player = self.account(claims.sub).await?;
-        if !self.spend_totp(&player, code).await? {
-            return Err(Failure::credentials());
-        }
-        self.changed_factor(caller, player.id, "totp added");
-        self.tell_owner(&player, "An authenticator was set up");
-        Ok(())
+        let (service, caller, code) = (self.clone(), caller.clone(), code.to_owned());
+        self.change(async move {
+            if !service.spend_totp(&player, &code).await? {
+                return Err(Failure::credentials());
+            }
+            service.changed_factor(&caller, player.id, "totp added");
+            service.tell_owner(&player, "An authenticator was set up");
+            Ok(())
+        })
+        .await
     }
 
     /// Removes the authenticator and the recovery codes.
@@ -109,17 +120,92 @@ impl Service {
     ) -> Result<(), Failure> {
         self.limit(What::Login, Who::Player(claims.sub)).await?;
         let player = self.account(claims.sub).await?;
-        if !self.spend_code(&player, code).await? {
-            return Err(Failure::credentials());
+        let (service, caller, code) = (self.clone(), caller.clone(), code.to_owned());
+        self.change(async move {
+            service.try_code(&caller, &player, &code).await?;
+            let store = &service.parts().store;
+            store.set_totp(player.id, None, &[]).await?;
+            service.changed_factor(&caller, player.id, "totp removed");
+            service.tell_owner(&player, "The authenticator was removed");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Spends a code of the authenticator or a recovery code, or refuses.
+    ///
+    /// Wrong ones are counted for each place, which a right password does not take back, and for
+    /// the account, wherever they come from: a code is short, and who knows the password may ask
+    /// for any number of second steps. A new password begins anew, so that whoever guesses does not
+    /// keep the owner out.
+    pub(super) async fn try_code(
+        &self,
+        caller: &Caller,
+        player: &Player,
+        code: &str,
+    ) -> Result<(), Failure> {
+        let parts = self.parts();
+        let epoch = player.credentials_epoch.to_be_bytes();
+        let id = [player.id.0.as_bytes(), epoch.as_slice()].concat();
+        let account = IdentityHash(crate::crypto::named_hash("codes", &id));
+        let device = self.device(caller)?;
+        let known = self.known_device(Some(player), device.as_ref()).await?;
+        let source = source(caller.address, device.as_ref(), known.as_ref());
+        let live = parts.live.as_ref();
+        let attempt = parts.limits.begin(live, account, source).await?;
+        if let Err(failure) = self.limit(What::Code, Who::Identity(account)).await {
+            attempt.abandoned().await;
+            self.warn_of_guesses(caller, player, account).await?;
+            return Err(failure);
         }
-        self.parts().store.set_totp(player.id, None, &[]).await?;
-        self.changed_factor(caller, player.id, "totp removed");
-        self.tell_owner(&player, "The authenticator was removed");
+        match self.spend_code(player, code).await {
+            Ok(true) => {
+                attempt.succeeded().await;
+                Ok(())
+            }
+            Ok(false) => {
+                attempt.failed().await;
+                self.note(
+                    Event::SecondStep,
+                    Outcome::Failure,
+                    player.id,
+                    &caller.address.to_string(),
+                    &serde_json::Value::Null,
+                );
+                Err(Failure::credentials())
+            }
+            Err(failure) => {
+                attempt.abandoned().await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Tells the owner and the audit log, once in a day, that somebody guesses codes.
+    async fn warn_of_guesses(
+        &self,
+        caller: &Caller,
+        player: &Player,
+        account: IdentityHash,
+    ) -> Result<(), Failure> {
+        let told = Key::Once(crate::crypto::named_hash("told of guesses", &account.0));
+        if !self.parts().live.once(&told, DAY).await? {
+            return Ok(());
+        }
+        self.note(
+            Event::SecondStep,
+            Outcome::Suspicious,
+            player.id,
+            &caller.address.to_string(),
+            &serde_json::json!({ "refused": "too many codes" }),
+        );
+        if let Some(email) = self.email(player)? {
+            self.mail_later(player.id, &email, Message::CodesGuessed);
+        }
         Ok(())
     }
 
-    /// Spends a code of the authenticator or a recovery code.
-    pub(super) async fn spend_code(&self, player: &Player, code: &str) -> Result<bool, Failure> {
+    async fn spend_code(&self, player: &Player, code: &str) -> Result<bool, Failure> {
         if self.spend_totp(player, code).await? {
             return Ok(true);
         }
@@ -180,16 +266,24 @@ impl Service {
         let state = self.take_ceremony(handle).await?;
         let passkeys = self.passkey_party()?;
         let passkey = passkeys.finish_registration(claims.sub, &state, response, name, now())?;
-        self.parts().store.put_passkey(claims.sub, &passkey).await?;
-        self.note(
-            Event::PasskeyChanged,
-            Outcome::Success,
-            claims.sub,
-            &caller.address.to_string(),
-            &serde_json::json!({ "added": name }),
-        );
-        self.tell_owner(&player, "A passkey was added");
-        Ok(())
+        let service = self.clone();
+        let (ip, name) = (caller.address.to_string(), name.to_owned());
+        self.change(async move {
+            let store = &service.parts().store;
+            if !store.add_passkey(player.id, &passkey).await? {
+                return Err(Failure::new(Code::Conflict, "the passkey was added before"));
+            }
+            service.note(
+                Event::PasskeyChanged,
+                Outcome::Success,
+                player.id,
+                &ip,
+                &serde_json::json!({ "added": name }),
+            );
+            service.tell_owner(&player, "A passkey was added");
+            Ok(())
+        })
+        .await
     }
 
     /// The passkeys of an account.
@@ -205,23 +299,24 @@ impl Service {
         credential: &[u8],
     ) -> Result<(), Failure> {
         let player = self.account(claims.sub).await?;
-        if !self
-            .parts()
-            .store
-            .remove_passkey(claims.sub, credential)
-            .await?
-        {
-            return Err(Failure::new(Code::NotFound, "no such passkey"));
-        }
-        self.note(
-            Event::PasskeyChanged,
-            Outcome::Success,
-            claims.sub,
-            &caller.address.to_string(),
-            &serde_json::json!({ "removed": true }),
-        );
-        self.tell_owner(&player, "A passkey was removed");
-        Ok(())
+        let service = self.clone();
+        let (ip, credential) = (caller.address.to_string(), credential.to_owned());
+        self.change(async move {
+            let store = &service.parts().store;
+            if !store.remove_passkey(player.id, &credential).await? {
+                return Err(Failure::new(Code::NotFound, "no such passkey"));
+            }
+            service.note(
+                Event::PasskeyChanged,
+                Outcome::Success,
+                player.id,
+                &ip,
+                &serde_json::json!({ "removed": true }),
+            );
+            service.tell_owner(&player, "A passkey was removed");
+            Ok(())
+        })
+        .await
     }
 
     /// Begins to sign in by a passkey: options for `navigator.credentials.get`, and a handle.
@@ -269,7 +364,13 @@ impl Service {
             .limits
             .begin(parts.live.as_ref(), account, source)
             .await?;
-        let present = parts.store.passkeys(claimed.player).await?;
+        let present = match parts.store.passkeys(claimed.player).await {
+            Ok(present) => present,
+            Err(error) => {
+                attempt.abandoned().await;
+                return Err(error.into());
+            }
+        };
         let passkey = match self
             .passkey_party()?
             .finish(&state, response, &present, now())
@@ -288,7 +389,10 @@ impl Service {
             .await?
             .filter(|player| player.status == Status::Active)
             .ok_or_else(Failure::credentials)?;
-        self.parts().store.put_passkey(player.id, &passkey).await?;
+        // Its owner may have removed it since it was read.
+        if !parts.store.touch_passkey(player.id, &passkey).await? {
+            return Err(Failure::credentials());
+        }
         self.open_session(caller, terms, &player, &["hwk", "user"])
             .await
     }

@@ -3,6 +3,7 @@
 //! Nothing tells whether an account exists: an unknown name costs the same look-ups and the same
 //! hash as a known one, and gets the same answer.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use crate::confidential::Confidential;
 use crate::error::Failure;
 use crate::ids::{IdentityHash, IdentityKind, PlayerId};
-use crate::limits::{Source, What, Who};
+use crate::limits::{Attempt, Source, What, Who};
 use crate::live::Key;
 use crate::passwords::{Password, Verdict};
 use crate::service::audit::{Event, NOBODY, Outcome};
@@ -19,7 +20,7 @@ use crate::service::caller::{Caller, Terms};
 use crate::service::register::address;
 use crate::service::sessions::Tokens;
 use crate::service::{Service, Verification, now};
-use crate::store::{Identity, NewPlayer, Player, Status};
+use crate::store::{Device, Identity, NewPlayer, Player, Status};
 
 /// How long a second step may take.
 const SECOND_STEP: Duration = Duration::from_mins(5);
@@ -60,6 +61,8 @@ impl std::fmt::Debug for Challenge {
 #[derive(Debug, Serialize, Deserialize)]
 struct Pending {
     player: PlayerId,
+    /// As it was at the first step, which a password that was replaced since would void.
+    credentials_epoch: i64,
     key: Option<String>,
     methods: Vec<String>,
 }
@@ -90,22 +93,12 @@ impl Service {
         let terms = self.terms(caller).await?;
         let hash = self.blind(IdentityKind::Email, email);
         let found = self.known(&hash).await?;
-        let device = self.device(caller)?.map(|device| device.hash);
-        let known_device = self.known_device(found.as_ref(), device).await?;
-        let source = known_device
-            .as_ref()
-            .map_or(Source::Stranger(caller.address), |device| {
-                Source::KnownDevice(&device.0)
-            });
-        let parts = self.parts();
-        let attempt = parts
-            .limits
-            .begin(parts.live.as_ref(), hash, source)
-            .await?;
+        let device = self.device(caller)?;
+        let known_device = self.known_device(found.as_ref(), device.as_ref()).await?;
+        let source = source(caller.address, device.as_ref(), known_device.as_ref());
         self.captcha(caller).await?;
-
         let stored = found.as_ref().and_then(|player| player.password.as_deref());
-        let verdict = parts.passwords.verify(password, stored).await?;
+        let (attempt, verdict) = self.try_password(hash, source, password, stored).await?;
         let usable = found.filter(|player| {
             player.status == Status::Active
                 && (player.email_verified || self.settings().verification == Verification::Optional)
@@ -118,13 +111,13 @@ impl Service {
                 Outcome::Failure,
                 NOBODY,
                 &ip,
-                &serde_json::json!({ "identity": "email", "account": short(&hash), "device": device.map(|device| short(&device)) }),
+                &serde_json::json!({ "identity": "email", "account": short(&hash), "device": device.map(|device| short(&device.hash)) }),
             );
             return Err(Failure::credentials());
         };
         attempt.succeeded().await;
         if let Some(new) = rehashed {
-            // Another login may have been quicker; either hash is of the same password.
+            // Another login may have been quicker, or a new password: then no session is opened.
             self.parts()
                 .store
                 .set_password(player.id, player.password.as_deref(), &new)
@@ -132,6 +125,27 @@ impl Service {
         }
         self.after_first_step(caller, terms, &player, &["pwd"])
             .await
+    }
+
+    /// Checks a password as an attempt to guess it, which is taken back when nothing was learned of
+    /// it: who finds us busy did not fail.
+    pub(super) async fn try_password(
+        &self,
+        account: IdentityHash,
+        source: Source<'_>,
+        password: &Password,
+        stored: Option<&str>,
+    ) -> Result<(Attempt<'_>, Verdict), Failure> {
+        let parts = self.parts();
+        let live = parts.live.as_ref();
+        let attempt = parts.limits.begin(live, account, source).await?;
+        match parts.passwords.verify(password, stored).await {
+            Ok(verdict) => Ok((attempt, verdict)),
+            Err(failure) => {
+                attempt.abandoned().await;
+                Err(failure)
+            }
+        }
     }
 
     /// Signs in a device without a name; makes a guest of it the first time.
@@ -228,6 +242,7 @@ impl Service {
         }
         let pending = Pending {
             player: player.id,
+            credentials_epoch: player.credentials_epoch,
             key: terms.key,
             methods: methods.iter().map(|&method| method.to_owned()).collect(),
         };
@@ -279,26 +294,13 @@ impl Service {
             live.forget(&Key::Step(hash)).await?;
             return Err(Failure::credentials());
         }
-        let ip = caller.address.to_string();
-        let Some(player) = self
-            .parts()
-            .store
-            .player(pending.player)
-            .await?
-            .filter(|player| player.status == Status::Active)
-        else {
+        let store = &self.parts().store;
+        let Some(player) = store.player(pending.player).await?.filter(|player| {
+            player.status == Status::Active && player.credentials_epoch == pending.credentials_epoch
+        }) else {
             return Err(Failure::credentials());
         };
-        if !self.spend_code(&player, code).await? {
-            self.note(
-                Event::SecondStep,
-                Outcome::Failure,
-                player.id,
-                &ip,
-                &serde_json::Value::Null,
-            );
-            return Err(Failure::credentials());
-        }
+        self.try_code(caller, &player, code).await?;
         // Good once, whoever else has the handle.
         if live.take(&Key::Step(hash)).await?.is_none() {
             return Err(Failure::credentials());
@@ -321,17 +323,32 @@ impl Service {
     }
 
     /// The device, if the account knows it; looked for in nobody's account when there is none.
-    async fn known_device(
+    pub(super) async fn known_device(
         &self,
         found: Option<&Player>,
-        device: Option<IdentityHash>,
-    ) -> Result<Option<IdentityHash>, Failure> {
+        device: Option<&Device>,
+    ) -> Result<Option<Device>, Failure> {
         let Some(device) = device else {
             return Ok(None);
         };
         let owner = found.map_or_else(|| PlayerId(Uuid::new_v4()), |player| player.id);
-        let known = self.parts().store.device(owner, &device).await?;
-        Ok(known.map(|known| known.hash))
+        Ok(self.parts().store.device(owner, &device.hash).await?)
+    }
+}
+
+/// Where a sign-in comes from, as far as it is proved: of a device that its account knows, the key
+/// that it had before. The caller's proof was checked, or the device has no key.
+pub(super) fn source<'device>(
+    address: IpAddr,
+    device: Option<&'device Device>,
+    known: Option<&Device>,
+) -> Source<'device> {
+    match (device, known) {
+        (Some(device), Some(known)) if device.key.is_some() && device.key == known.key => {
+            Source::KnownDevice(&device.hash.0)
+        }
+        (Some(device), Some(_)) => Source::ClaimedDevice(address, &device.hash.0),
+        _ => Source::Stranger(address),
     }
 }
 

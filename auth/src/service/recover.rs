@@ -9,13 +9,13 @@ use crate::error::Failure;
 use crate::ids::{IdentityKind, PlayerId};
 use crate::limits::{What, Who};
 use crate::metrics::Metrics;
-use crate::passwords::{Password, Verdict};
+use crate::passwords::Password;
 use crate::service::audit::{Event, NOBODY, Outcome};
 use crate::service::caller::Caller;
 use crate::service::login::SignIn;
 use crate::service::register::address;
 use crate::service::{Service, now};
-use crate::store::{OneTime, Purpose, Status, Which};
+use crate::store::{NewPassword, OneTime, Player, Purpose, Right, Status};
 use crate::tokens::mailed::Mailed;
 
 /// How long a mailed secret is good.
@@ -39,6 +39,8 @@ pub(super) enum Message {
     LinkEmail,
     /// To whose account this was done.
     Changed(&'static str),
+    /// To whose codes are guessed by somebody who did the first step.
+    CodesGuessed,
 }
 
 /// A mail that was asked for.
@@ -119,6 +121,7 @@ impl Service {
                 texts.link_email(to, secret.expose(), ONE_TIME)
             }
             Message::Changed(change) => texts.sign_in_changed(to, change),
+            Message::CodesGuessed => texts.codes_guessed(to),
         };
         if !self.parts().outbox.post(mail) {
             self.metrics().mail_lost();
@@ -139,6 +142,9 @@ impl Service {
     }
 
     /// Proves that the owner of an account reads its mail and knows its password; signs in.
+    ///
+    /// The password is looked at for who has the secret alone: to anybody else every answer is the
+    /// same, whatever the account and its password are.
     pub async fn verify_email(
         &self,
         caller: &Caller,
@@ -147,36 +153,47 @@ impl Service {
     ) -> Result<SignIn, Failure> {
         self.limit(What::Login, Who::Address(caller.address))
             .await?;
-        let mailed = Mailed::read(token).ok_or_else(Failure::token)?;
         let terms = self.terms(caller).await?;
-        let player = self.parts().store.player(mailed.player).await?;
-        let stored = player
-            .as_ref()
-            .and_then(|player| player.password.as_deref());
-        let verdict = self.parts().passwords.verify(password, stored).await?;
-        let Some(player) =
-            player.filter(|player| player.status == Status::Active && verdict != Verdict::Wrong)
-        else {
-            return Err(Failure::credentials());
-        };
-        let spent = self
-            .parts()
-            .store
-            .spend_one_time(player.id, Purpose::VerifyEmail, &mailed.hash(), now())
-            .await?;
-        if !spent {
+        let (mailed, player) = self.addressee(token, Purpose::VerifyEmail).await?;
+        let ip = caller.address.to_string();
+        if let Err(failure) = self.confirm(caller, &player, password).await {
+            self.note(
+                Event::EmailVerified,
+                Outcome::Failure,
+                player.id,
+                &ip,
+                &serde_json::json!({ "refused": failure.code.name() }),
+            );
+            return Err(failure);
+        }
+        let (service, id) = (self.clone(), player.id);
+        let is_verified = self.change(async move {
+            let line = service.line(
+                Event::EmailVerified,
+                Outcome::Success,
+                id,
+                &ip,
+                &serde_json::Value::Null,
+            );
+            let store = &service.parts().store;
+            Ok(store.verify_email(id, &mailed.hash(), now(), &line).await?)
+        });
+        if !is_verified.await? {
             return Err(Failure::token());
         }
-        self.parts().store.verify_email(player.id).await?;
-        self.note(
-            Event::EmailVerified,
-            Outcome::Success,
-            player.id,
-            &caller.address.to_string(),
-            &serde_json::Value::Null,
-        );
         self.after_first_step(caller, terms, &player, &["pwd"])
             .await
+    }
+
+    /// A mailed secret that is good, with the account that it is for. It is not spent.
+    async fn addressee(&self, token: &str, purpose: Purpose) -> Result<(Mailed, Player), Failure> {
+        let mailed = Mailed::read(token).ok_or_else(Failure::token)?;
+        let (store, hash) = (&self.parts().store, mailed.hash());
+        let is_known = store.knows_one_time(mailed.player, purpose, &hash, now());
+        if !is_known.await? {
+            return Err(Failure::token());
+        }
+        Ok((mailed, self.account(mailed.player).await?))
     }
 
     /// Sends a mail that verifies or resets, if there is such an account. Says nothing about it.
@@ -210,49 +227,20 @@ impl Service {
     ) -> Result<(), Failure> {
         self.limit(What::Login, Who::Address(caller.address))
             .await?;
-        let mailed = Mailed::read(token).ok_or_else(Failure::token)?;
-        let player = self.parts().store.player(mailed.player).await?;
-        let email = match &player {
-            Some(player) => self.email(player)?.unwrap_or_default(),
-            None => String::new(),
-        };
+        let (mailed, player) = self.addressee(token, Purpose::ResetPassword).await?;
+        let email = self.email(&player)?.unwrap_or_default();
         // Before the secret is spent: a password that is too weak must not cost a new mail.
         let known = Some(email.as_str()).filter(|email| !email.is_empty());
         let hash = self.parts().passwords.choose(password, known).await?;
-        let Some(player) = player.filter(|player| player.status == Status::Active) else {
-            return Err(Failure::token());
+        let new = NewPassword {
+            player: player.id,
+            hash,
+            right: Right::Mailed(mailed.hash()),
+            at: now(),
         };
-        let spent = self
-            .parts()
-            .store
-            .spend_one_time(player.id, Purpose::ResetPassword, &mailed.hash(), now())
-            .await?;
-        if !spent {
+        if !self.replace_password(caller, new, "mail", email).await? {
             return Err(Failure::token());
         }
-        let set = self
-            .parts()
-            .store
-            .set_password(player.id, player.password.as_deref(), &hash)
-            .await?;
-        if !set {
-            return Err(Failure::new(
-                crate::Code::Conflict,
-                "the password was changed meanwhile; ask for another mail",
-            ));
-        }
-        // Whoever reads the mail owns the address.
-        self.parts().store.verify_email(player.id).await?;
-        let ip = caller.address.to_string();
-        self.note(
-            Event::PasswordChanged,
-            Outcome::Success,
-            player.id,
-            &ip,
-            &serde_json::json!({ "by": "mail" }),
-        );
-        self.end_sessions(player.id, Which::All, &ip).await?;
-        self.mail_later(player.id, &email, Message::PasswordChanged);
         Ok(())
     }
 }

@@ -59,31 +59,10 @@ impl Service {
             guest: false,
             at: now(),
         };
-        let made = self.parts().store.create_player(&new).await?;
-        let who = if made { player } else { NOBODY };
-        let outcome = if made {
-            Outcome::Success
-        } else {
-            Outcome::Failure
-        };
-        self.note(
-            Event::Register,
-            outcome,
-            who,
-            &caller.address.to_string(),
-            &serde_json::json!({ "identity": "email" }),
-        );
+        let made = self.make(caller, new, email.clone()).await?;
         match (made, self.settings().verification) {
-            (true, Verification::Required) => {
-                self.mail_later(player, email, Message::VerifyEmail);
-                Ok(Registered::Pending)
-            }
-            (false, Verification::Required) => {
-                self.mail_later(NOBODY, email, Message::AlreadyRegistered);
-                Ok(Registered::Pending)
-            }
+            (_, Verification::Required) => Ok(Registered::Pending),
             (true, Verification::Optional) => {
-                self.mail_later(player, email, Message::VerifyEmail);
                 let Some(account) = self.parts().store.player(player).await? else {
                     return Err(Failure::credentials());
                 };
@@ -95,6 +74,32 @@ impl Service {
                 "the address is registered; sign in or reset the password",
             )),
         }
+    }
+
+    /// Makes an account and tells the owner of its address; false when the address was taken.
+    async fn make(&self, caller: &Caller, new: NewPlayer, email: String) -> Result<bool, Failure> {
+        let (service, ip) = (self.clone(), caller.address.to_string());
+        self.change(async move {
+            let made = service.parts().store.create_player(&new).await?;
+            let (who, outcome, message) = if made {
+                (new.id, Outcome::Success, Message::VerifyEmail)
+            } else {
+                (NOBODY, Outcome::Failure, Message::AlreadyRegistered)
+            };
+            service.note(
+                Event::Register,
+                outcome,
+                who,
+                &ip,
+                &serde_json::json!({ "identity": "email" }),
+            );
+            // Where the answer says that the address is taken, nobody needs a mail to know it.
+            if made || service.settings().verification == Verification::Required {
+                service.mail_later(who, &email, message);
+            }
+            Ok(made)
+        })
+        .await
     }
 }
 

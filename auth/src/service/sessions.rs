@@ -138,7 +138,8 @@ impl SessionCache {
 }
 
 impl Service {
-    /// Begins a session of a player who proved who it is by `methods`.
+    /// Begins a session of a player who proved who it is by `methods`. The player is as it was when
+    /// that was proved: nobody enters by what was replaced since.
     pub(super) async fn open_session(
         &self,
         caller: &Caller,
@@ -177,7 +178,7 @@ impl Service {
         let opened = self
             .parts()
             .store
-            .open_session(&session, device.as_ref(), &audit)
+            .open_session(&session, player.credentials_epoch, device.as_ref(), &audit)
             .await?
             .ok_or_else(Failure::credentials)?;
         if opened.is_new_device {

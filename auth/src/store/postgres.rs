@@ -21,14 +21,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, query, query_scalar};
+use sqlx::{ConnectOptions as _, Connection as _, query, query_as};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::rows::{failure, migration_failure};
+use super::rows::{failure, migration_failure, status_name};
 use super::{
-    Audit, Device, Error, Identity, Linked, NewAddress, NewPlayer, OneTime, Opened, Passkey,
-    PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session,
+    Audit, Device, Error, Identity, Linked, NewAddress, NewPassword, NewPlayer, OneTime, Opened,
+    Passkey, PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session,
     SigningKey, Status, Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
@@ -315,10 +315,28 @@ async fn within<Output>(
         .unwrap_or_else(|_| Err(Error::Unavailable(format!("no answer within {limit:?}"))))
 }
 
-/// Waits for the player's turn; the status, or none when there is no such player.
-async fn turn(connection: &mut PgConnection, player: PlayerId) -> sqlx::Result<Option<String>> {
-    query_scalar!(
-        "SELECT status FROM users WHERE user_id = $1 FOR NO KEY UPDATE",
+/// A player whose turn it is: nobody else changes the account until the transaction ends.
+struct Turn {
+    status: String,
+    credentials_epoch: i64,
+}
+
+impl Turn {
+    fn is_active(&self) -> bool {
+        self.status == status_name(Status::Active)
+    }
+
+    /// Whether what began at this epoch may go on.
+    fn admits(&self, credentials_epoch: i64) -> bool {
+        self.is_active() && self.credentials_epoch == credentials_epoch
+    }
+}
+
+/// Waits for the player's turn; none when there is no such player.
+async fn turn(connection: &mut PgConnection, player: PlayerId) -> sqlx::Result<Option<Turn>> {
+    query_as!(
+        Turn,
+        "SELECT status, credentials_epoch FROM users WHERE user_id = $1 FOR NO KEY UPDATE",
         player.0
     )
     .fetch_optional(connection)
@@ -381,8 +399,24 @@ impl Store for Postgres {
             .await
     }
 
-    async fn verify_email(&self, player: PlayerId) -> Result<(), Error> {
-        self.call(|pool| players::verify_email(pool, player)).await
+    async fn replace_password(
+        &self,
+        new: &NewPassword,
+        line: &Audit,
+    ) -> Result<Option<Vec<Revocation>>, Error> {
+        self.call(|pool| players::replace_password(pool, new, line))
+            .await
+    }
+
+    async fn verify_email(
+        &self,
+        player: PlayerId,
+        secret: &[u8; 32],
+        now: Timestamp,
+        line: &Audit,
+    ) -> Result<bool, Error> {
+        self.call(|pool| players::verify_email(pool, player, secret, now, line))
+            .await
     }
 
     async fn reseal_email(
@@ -440,8 +474,13 @@ impl Store for Postgres {
             .await
     }
 
-    async fn put_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<(), Error> {
-        self.call(|pool| factors::put_passkey(pool, player, passkey))
+    async fn add_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<bool, Error> {
+        self.call(|pool| factors::add_passkey(pool, player, passkey))
+            .await
+    }
+
+    async fn touch_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<bool, Error> {
+        self.call(|pool| factors::touch_passkey(pool, player, passkey))
             .await
     }
 
@@ -466,10 +505,11 @@ impl Store for Postgres {
     async fn open_session(
         &self,
         session: &Session,
+        credentials_epoch: i64,
         device: Option<&Device>,
         line: &Audit,
     ) -> Result<Option<Opened>, Error> {
-        self.call(|pool| sessions::open(pool, session, device, line))
+        self.call(|pool| sessions::open(pool, session, credentials_epoch, device, line))
             .await
     }
 
@@ -514,14 +554,14 @@ impl Store for Postgres {
         self.call(|pool| factors::put_one_time(pool, secret)).await
     }
 
-    async fn spend_one_time(
+    async fn knows_one_time(
         &self,
         player: PlayerId,
         purpose: Purpose,
         hash: &[u8; 32],
         now: Timestamp,
     ) -> Result<bool, Error> {
-        self.call(|pool| factors::spend_one_time(pool, player, purpose, hash, now))
+        self.call(|pool| factors::knows_one_time(pool, player, purpose, hash, now))
             .await
     }
 

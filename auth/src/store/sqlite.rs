@@ -24,8 +24,8 @@ use uuid::Uuid;
 
 use super::rows::{failure, migration_failure};
 use super::{
-    Audit, Device, Error, Identity, Linked, NewAddress, NewPlayer, OneTime, Opened, Passkey,
-    PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session,
+    Audit, Device, Error, Identity, Linked, NewAddress, NewPassword, NewPlayer, OneTime, Opened,
+    Passkey, PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session,
     SigningKey, Status, Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
@@ -168,8 +168,22 @@ impl Store for Sqlite {
         answer(players::set_password(&self.pool, player, expected, new)).await
     }
 
-    async fn verify_email(&self, player: PlayerId) -> Result<(), Error> {
-        answer(players::verify_email(&self.pool, player)).await
+    async fn replace_password(
+        &self,
+        new: &NewPassword,
+        line: &Audit,
+    ) -> Result<Option<Vec<Revocation>>, Error> {
+        answer(players::replace_password(&self.pool, new, line)).await
+    }
+
+    async fn verify_email(
+        &self,
+        player: PlayerId,
+        secret: &[u8; 32],
+        now: Timestamp,
+        line: &Audit,
+    ) -> Result<bool, Error> {
+        answer(players::verify_email(&self.pool, player, secret, now, line)).await
     }
 
     async fn reseal_email(
@@ -221,8 +235,12 @@ impl Store for Sqlite {
         answer(factors::spend_recovery(&self.pool, player, hash, at)).await
     }
 
-    async fn put_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<(), Error> {
-        answer(factors::put_passkey(&self.pool, player, passkey)).await
+    async fn add_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<bool, Error> {
+        answer(factors::add_passkey(&self.pool, player, passkey)).await
+    }
+
+    async fn touch_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<bool, Error> {
+        answer(factors::touch_passkey(&self.pool, player, passkey)).await
     }
 
     async fn passkeys(&self, player: PlayerId) -> Result<Vec<Passkey>, Error> {
@@ -244,10 +262,12 @@ impl Store for Sqlite {
     async fn open_session(
         &self,
         session: &Session,
+        credentials_epoch: i64,
         device: Option<&Device>,
         line: &Audit,
     ) -> Result<Option<Opened>, Error> {
-        answer(sessions::open(&self.pool, session, device, line)).await
+        let opened = sessions::open(&self.pool, session, credentials_epoch, device, line);
+        answer(opened).await
     }
 
     async fn session(
@@ -296,14 +316,14 @@ impl Store for Sqlite {
         answer(factors::put_one_time(&self.pool, secret)).await
     }
 
-    async fn spend_one_time(
+    async fn knows_one_time(
         &self,
         player: PlayerId,
         purpose: Purpose,
         hash: &[u8; 32],
         now: Timestamp,
     ) -> Result<bool, Error> {
-        answer(factors::spend_one_time(
+        answer(factors::knows_one_time(
             &self.pool, player, purpose, hash, now,
         ))
         .await

@@ -127,6 +127,7 @@ mod tests {
             email: None,
             email_verified: false,
             password: None,
+            credentials_epoch: 0,
             totp: None,
             guest: false,
             roles: vec!["player".to_owned()],

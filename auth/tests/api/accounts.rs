@@ -1,7 +1,13 @@
 //! Making accounts, mails, passwords.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
+use crate::key::Key;
 use crate::world::{PASSWORD, World, secret};
 
 const ADA: &str = "ada@example.com";
@@ -51,6 +57,83 @@ async fn an_account_is_good_for_nothing_until_mail_and_password_are_proved() {
     assert_eq!(me["email_verified"], true);
     assert_eq!(me["identities"], json!(["email"]));
     assert_eq!(me["player_id"], tokens.player_id);
+}
+
+/// A mailed secret for a player, as nobody mailed it.
+fn forged(player: &str) -> String {
+    let player: uuid::Uuid = player.parse().unwrap();
+    URL_SAFE_NO_PAD.encode([player.as_bytes().as_slice(), &[7; 32]].concat())
+}
+
+#[tokio::test]
+async fn without_the_mailed_secret_every_answer_is_the_same() {
+    let world = World::new().await;
+    let ada = world.player(ADA).await.player_id;
+    let guest = world.guest("a device of nobody").await.player_id;
+    let nobody = "00000000-0000-4000-8000-000000000000";
+    let mut answers = BTreeSet::new();
+    for player in [ada.as_str(), guest.as_str(), nobody] {
+        let token = forged(player);
+        for password in [PASSWORD, "another tundra 9 lamp", ADA, "ada", "short"] {
+            let body = json!({"token": token, "password": password});
+            for path in ["/email/verify", "/password/reset"] {
+                let reply = world.post(path).json(&body).send().await;
+                answers.insert((reply.status, reply.text));
+            }
+        }
+    }
+    let [(status, text)] = Vec::from_iter(answers).try_into().unwrap();
+    assert_eq!(status, 401, "{text}");
+    assert!(text.contains("invalid_token"), "{text}");
+}
+
+#[tokio::test]
+async fn the_mailed_secret_does_not_help_to_guess_the_password() {
+    let world = World::new().await;
+    let body = json!({"email": ADA, "password": PASSWORD});
+    world.post("/register").json(&body).send().await.good();
+    let token = secret(&world.mail(ADA, "Confirm").await);
+    let verify = |password: &str| {
+        let body = json!({"token": token, "password": password});
+        world.post("/email/verify").json(&body)
+    };
+    let mut guesses = 0;
+    while verify("another tundra 9 lamp").send().await.status == 401 {
+        guesses += 1;
+        assert!(guesses < 20, "guesses are throttled");
+    }
+    assert!(guesses >= 5, "{guesses}");
+    world.pass(Duration::from_mins(15)).await;
+    verify(PASSWORD).send().await.tokens();
+}
+
+#[tokio::test]
+async fn a_device_is_known_by_its_key_and_not_by_its_id() {
+    let world = World::new().await;
+    world.player(ADA).await;
+    let login = |password: &str| {
+        let client = json!({"device_id": "a laptop of Ada's"});
+        let body = json!({"email": ADA, "password": password, "client": client});
+        world.post("/login").json(&body)
+    };
+    let (key, another) = (Key::new(), Key::new());
+    login(PASSWORD).proof(&key).send().await.tokens();
+    // Somebody in the same network knows its id, and even has a key.
+    let mut guesses = 0;
+    loop {
+        let guess = login("another tundra 9 lamp");
+        let guess = if guesses % 2 == 0 {
+            guess
+        } else {
+            guess.proof(&another)
+        };
+        if guess.send().await.status == 429 {
+            break;
+        }
+        guesses += 1;
+        assert!(guesses < 20, "guesses are throttled");
+    }
+    login(PASSWORD).proof(&key).send().await.tokens();
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::authenticator::Authenticator;
 use crate::totp;
-use crate::world::{ISSUER, PASSWORD, World};
+use crate::world::{ISSUER, PASSWORD, World, secret};
 
 const ADA: &str = "ada@example.com";
 
@@ -89,7 +89,7 @@ async fn a_second_step_is_asked_for_and_each_code_is_good_once() {
     }
     let refused = step(&handle, &codes[2]).refused(401).await;
     assert_eq!(refused, "invalid_credentials");
-    // Removed by a code of its own.
+    // Removed by a code of its own; a wait after the wrong ones.
     let remove = |code: &str| {
         let call = world.delete("/totp").bearer(&token);
         call.json(&json!({"code": code}))
@@ -99,8 +99,34 @@ async fn a_second_step_is_asked_for_and_each_code_is_good_once() {
     assert_eq!(token_is_good["totp"], true);
     let wrong = remove("000000").refused(401).await;
     assert_eq!(wrong, "invalid_credentials");
+    world.pass(Duration::from_mins(1)).await;
     remove(&code(&secret)).send().await.done();
     world.login(ADA, PASSWORD).send().await.tokens();
+}
+
+#[tokio::test]
+async fn a_second_step_that_began_before_a_new_password_is_void() {
+    let world = World::new().await;
+    let token = world.player(ADA).await.access_token;
+    let (_, codes) = enroll(&world, &token).await;
+    let handle = challenge(&world).await;
+    let body = json!({"email": ADA});
+    world.post("/password/forgot").json(&body).send().await;
+    let token = secret(&world.mail(ADA, "A new password").await);
+    let new = "another tundra 9 lamp";
+    let body = json!({"token": token, "password": new});
+    let reset = world.post("/password/reset").json(&body);
+    reset.send().await.done();
+    let step = |challenge: &str| {
+        let body = json!({"challenge": challenge, "code": codes[0]});
+        world.post("/login").json(&body)
+    };
+    let refused = step(&handle).refused(401).await;
+    assert_eq!(refused, "invalid_credentials");
+    // The code was good, and still is.
+    let answer = world.login(ADA, new).send().await.good();
+    let handle = answer["challenge"].as_str().unwrap();
+    step(handle).send().await.tokens();
 }
 
 #[tokio::test]

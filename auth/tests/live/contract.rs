@@ -106,8 +106,19 @@ async fn counts(live: &dyn Live) {
     let counts: Vec<u32> = counts.into_iter().map(Result::unwrap).collect();
     assert_eq!(counts, (1..=20).collect::<Vec<u32>>());
     assert_eq!(live.get(&key).await.unwrap().unwrap(), b"20");
+    join_all((0..19).map(|_| live.uncount(&key))).await;
+    assert_eq!(live.get(&key).await.unwrap().unwrap(), b"1");
+    for _ in 0..2 {
+        live.uncount(&key).await.unwrap();
+        assert_eq!(live.get(&key).await.unwrap().unwrap(), b"0");
+    }
     live.forget(&key).await.unwrap();
+    live.uncount(&key).await.unwrap();
+    assert_eq!(live.get(&key).await, Ok(None));
     assert_eq!(live.count(&key, BRIEF).await, Ok(1));
+    assert_eq!(live.count(&key, BRIEF).await, Ok(2));
+    // What is taken back does not lengthen the window.
+    live.uncount(&key).await.unwrap();
     until("the window's end", async || {
         live.get(&key).await == Ok(None)
     })

@@ -15,15 +15,15 @@ use auth::service::register::Registered;
 use auth::service::{Service, Verification};
 use auth::signing::plan::Policy;
 use auth::store::{
-    Audit, Device, Error, Identity, Linked, NewAddress, NewPlayer, OneTime, Opened, Passkey,
-    PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session,
+    Audit, Device, Error, Identity, Linked, NewAddress, NewPassword, NewPlayer, OneTime, Opened,
+    Passkey, PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session,
     SigningKey, Status, Store, Totp, Which,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::replica::Embedded;
-use crate::world::{caller, parts, password, pool, signing};
+use crate::world::{caller, parts, password, pool, signing, verify};
 
 /// A store that notes what it is asked.
 #[derive(Debug)]
@@ -54,7 +54,10 @@ noting! {
     fn remove_identity(player: PlayerId, identity: &IdentityHash) -> Removed;
     fn identities(player: PlayerId) -> Vec<Identity>;
     fn set_password(player: PlayerId, expected: Option<&str>, new: &str) -> bool;
-    fn verify_email(player: PlayerId) -> ();
+    fn replace_password(new: &NewPassword, audit: &Audit) -> Option<Vec<Revocation>>;
+    fn verify_email(
+        player: PlayerId, secret: &[u8; 32], now: Timestamp, audit: &Audit
+    ) -> bool;
     fn reseal_email(player: PlayerId, expected: &[u8], new: &[u8]) -> bool;
     fn set_status(player: PlayerId, status: Status, at: Timestamp) -> Vec<Revocation>;
     fn set_data(
@@ -63,11 +66,14 @@ noting! {
     fn set_totp(player: PlayerId, totp: Option<&Totp>, recovery: &[[u8; 32]]) -> ();
     fn spend_totp(player: PlayerId, step: i64) -> bool;
     fn spend_recovery(player: PlayerId, hash: &[u8; 32], at: Timestamp) -> bool;
-    fn put_passkey(player: PlayerId, passkey: &Passkey) -> ();
+    fn add_passkey(player: PlayerId, passkey: &Passkey) -> bool;
+    fn touch_passkey(player: PlayerId, passkey: &Passkey) -> bool;
     fn passkeys(player: PlayerId) -> Vec<Passkey>;
     fn remove_passkey(player: PlayerId, credential: &[u8]) -> bool;
     fn device(player: PlayerId, device: &IdentityHash) -> Option<Device>;
-    fn open_session(session: &Session, device: Option<&Device>, audit: &Audit) -> Option<Opened>;
+    fn open_session(
+        session: &Session, credentials_epoch: i64, device: Option<&Device>, audit: &Audit
+    ) -> Option<Opened>;
     fn session(player: PlayerId, session: SessionId) -> Option<(Session, Player)>;
     fn sessions(player: PlayerId, now: Timestamp) -> Vec<Session>;
     fn end_sessions(player: PlayerId, which: Which, at: Timestamp) -> Vec<Revocation>;
@@ -76,7 +82,7 @@ noting! {
     ) -> bool;
     fn rotate(rotate: &Rotate) -> Rotated;
     fn put_one_time(secret: &OneTime) -> ();
-    fn spend_one_time(
+    fn knows_one_time(
         player: PlayerId, purpose: Purpose, hash: &[u8; 32], now: Timestamp
     ) -> bool;
     fn revocations_since(since: Timestamp, after: Uuid, limit: u32) -> Vec<Revocation>;
@@ -137,7 +143,7 @@ impl Watched {
         let Registered::Tokens(tokens) = registered.unwrap() else {
             panic!("accounts need no verification here");
         };
-        self.noting.verify_email(tokens.player).await.unwrap();
+        verify(&*self.noting, tokens.player).await;
     }
 
     /// What a login that must fail asks the store, and how many hashes it takes.

@@ -10,6 +10,7 @@
 
 #[path = "../servers/postgres.rs"]
 mod cluster;
+mod credentials;
 mod faults;
 mod likeness;
 mod machine;

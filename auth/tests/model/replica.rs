@@ -18,6 +18,8 @@ use auth::signing::plan::Policy;
 use auth::store::Store;
 use auth::store::postgres::{self, Postgres};
 use auth::store::sqlite::Sqlite;
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use testing::valkey::Server;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -119,6 +121,12 @@ impl Embedded {
     pub(crate) async fn clients(&self) -> (Arc<dyn Store>, Arc<dyn Live>) {
         let store = Sqlite::open(&self.0.join("accounts")).await.unwrap();
         (Arc::new(store), Arc::new(Memory::new(100_000)))
+    }
+
+    /// Somebody else who has its file.
+    pub(crate) async fn connect(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.0.join("accounts"));
+        SqliteConnection::connect_with(&options).await.unwrap()
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use auth::captcha::Unasked;
 use auth::crypto::column::{Cell, Columns};
+use auth::ids::PlayerId;
 use auth::limits::{self, Limits, Policy as Lockout};
 use auth::live::{Live, Rate};
 use auth::metrics::Metrics;
@@ -23,8 +24,9 @@ use auth::service::caller::{Caller, Client};
 use auth::service::{ClientClass, DpopPolicy, Parts, Settings, Verification};
 use auth::signing::plan::Policy;
 use auth::signing::{Seal, SealError, Shared, Signing};
-use auth::store::Store;
+use auth::store::{Audit, OneTime, Purpose, Store};
 use prometheus::Registry;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// Of every player.
@@ -198,6 +200,29 @@ pub(crate) fn caller() -> Caller {
         },
         captcha: None,
     }
+}
+
+/// Proves that the owner of an account reads its mail.
+pub(crate) async fn verify(store: &dyn Store, player: PlayerId) {
+    let now = runtime::clock::now();
+    let secret = OneTime {
+        player,
+        purpose: Purpose::VerifyEmail,
+        hash: [7; 32],
+        expires: now + Duration::from_hours(1),
+    };
+    let line = Audit {
+        id: Uuid::new_v4(),
+        player,
+        at: now,
+        event: "email_verified".to_owned(),
+        outcome: "success".to_owned(),
+        ip: String::new(),
+        detail: serde_json::json!({}),
+    };
+    store.put_one_time(&secret).await.unwrap();
+    let verified = store.verify_email(player, &secret.hash, now, &line).await;
+    assert!(verified.unwrap());
 }
 
 pub(crate) fn password() -> Password {

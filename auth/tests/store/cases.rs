@@ -35,11 +35,14 @@ cases! {
         an_address_is_added_by_its_secret,
         nobody_is_found_by_nothing,
         passwords_are_replaced_only_if_expected,
+        a_new_password_ends_what_the_former_began,
+        a_mailed_secret_replaces_a_password_once,
         mail_addresses_are_verified_and_sealed_again,
         roles_and_data_are_replaced,
         a_time_step_is_spent_once,
         a_recovery_code_is_spent_once,
         passkeys_come_change_and_go,
+        a_removed_passkey_does_not_come_back,
         devices_are_known_with_their_keys,
         an_account_knows_so_many_devices,
         a_mailed_secret_is_good_once,
@@ -147,8 +150,8 @@ fn new_session(player: PlayerId, seconds: i64) -> Session {
 /// A session that began.
 pub(crate) async fn session(store: &dyn Store, player: PlayerId, seconds: i64) -> Session {
     let session = new_session(player, seconds);
-    let line = line(player, seconds);
-    let opened = store.open_session(&session, None, &line).await;
+    let entry = line(player, seconds);
+    let opened = store.open_session(&session, 0, None, &entry).await;
     assert!(opened.unwrap().is_some());
     session
 }

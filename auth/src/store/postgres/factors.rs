@@ -1,7 +1,7 @@
 //! What a player proves to be itself with, beside the password: codes, passkeys, devices, mails.
 
 use jiff::Timestamp;
-use sqlx::postgres::{PgConnection, PgExecutor, PgPool};
+use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{query, query_as, query_scalar};
 
 use super::turn;
@@ -46,7 +46,8 @@ pub(super) async fn set_totp(
 
 pub(super) async fn spend_totp(pool: &PgPool, player: PlayerId, step: i64) -> sqlx::Result<bool> {
     let done = query!(
-        "UPDATE users SET totp_last_step = $2, totp_confirmed = true \
+        "UPDATE users SET totp_last_step = $2, totp_confirmed = true, \
+            credentials_epoch = credentials_epoch + CASE WHEN totp_confirmed THEN 0 ELSE 1 END \
         WHERE user_id = $1 AND totp_last_step < $2",
         player.0,
         step,
@@ -74,20 +75,18 @@ pub(super) async fn spend_recovery(
     Ok(done.rows_affected() == 1)
 }
 
-pub(super) async fn put_passkey(
+pub(super) async fn add_passkey(
     pool: &PgPool,
     player: PlayerId,
     passkey: &Passkey,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
     if turn(&mut transaction, player).await?.is_none() {
-        return Ok(());
+        return Ok(false);
     }
-    query!(
+    let done = query!(
         "INSERT INTO passkeys (user_id, credential_id, record, name, created_at, used_at) \
-        VALUES ($1, $2, $3, $4, $5, $6) \
-        ON CONFLICT (user_id, credential_id) DO UPDATE SET record = excluded.record, \
-            name = excluded.name, created_at = excluded.created_at, used_at = excluded.used_at",
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
         player.0,
         passkey.credential,
         passkey.record,
@@ -97,7 +96,25 @@ pub(super) async fn put_passkey(
     )
     .execute(&mut *transaction)
     .await?;
-    transaction.commit().await
+    transaction.commit().await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn touch_passkey(
+    pool: &PgPool,
+    player: PlayerId,
+    passkey: &Passkey,
+) -> sqlx::Result<bool> {
+    let done = query!(
+        "UPDATE passkeys SET record = $3, used_at = $4 WHERE user_id = $1 AND credential_id = $2",
+        player.0,
+        passkey.credential,
+        passkey.record,
+        passkey.used.map(micros),
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 pub(super) async fn passkeys(pool: &PgPool, player: PlayerId) -> sqlx::Result<Vec<Passkey>> {
@@ -203,8 +220,29 @@ pub(super) async fn put_one_time(pool: &PgPool, secret: &OneTime) -> sqlx::Resul
     transaction.commit().await
 }
 
+pub(super) async fn knows_one_time(
+    pool: &PgPool,
+    player: PlayerId,
+    purpose: Purpose,
+    hash: &[u8; 32],
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let found = query!(
+        "SELECT user_id FROM one_time_secrets \
+        WHERE user_id = $1 AND purpose = $2 AND secret_hash = $3 AND expires_at > $4",
+        player.0,
+        purpose.name(),
+        hash.as_slice(),
+        micros(now),
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Spends a mailed secret of a player whose turn it is; false when it is unknown, spent or expired.
 pub(super) async fn spend_one_time(
-    executor: impl PgExecutor<'_>,
+    connection: &mut PgConnection,
     player: PlayerId,
     purpose: Purpose,
     hash: &[u8; 32],
@@ -218,7 +256,7 @@ pub(super) async fn spend_one_time(
         hash.as_slice(),
         micros(now),
     )
-    .execute(executor)
+    .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
 }

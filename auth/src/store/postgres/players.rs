@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use sqlx::postgres::PgPool;
 use sqlx::{query, query_as, query_scalar};
 
-use super::factors::spend_one_time;
-use super::{sessions, turn};
+use super::{audit, factors, sessions, turn};
 use crate::ids::{IdentityHash, IdentityKind, PlayerId};
 use crate::live::Revocation;
 use crate::store::rows::{self, IdentityRow, PlayerRow, micros, status_name};
 use crate::store::{
-    Identity, Linked, NewAddress, NewPlayer, Player, Purpose, Removed, RolesAndData, Status,
+    Audit, Identity, Linked, NewAddress, NewPassword, NewPlayer, Player, Purpose, Removed, Right,
+    RolesAndData, Status,
 };
 
 pub(super) async fn create(pool: &PgPool, new: &NewPlayer) -> sqlx::Result<bool> {
@@ -88,8 +88,8 @@ pub(super) async fn by(pool: &PgPool, identity: &IdentityHash) -> sqlx::Result<O
 pub(super) async fn get(pool: &PgPool, id: PlayerId) -> sqlx::Result<Option<Player>> {
     query_as!(
         PlayerRow,
-        "SELECT user_id, status, email, email_verified, password_hash, totp_secret, \
-            totp_confirmed, totp_last_step, guest, roles, data, created_at \
+        "SELECT user_id, status, email, email_verified, password_hash, credentials_epoch, \
+            totp_secret, totp_confirmed, totp_last_step, guest, roles, data, created_at \
         FROM users WHERE user_id = $1",
         id.0,
     )
@@ -164,7 +164,7 @@ pub(super) async fn link_address(
         return Ok(Linked::Void);
     }
     let purpose = Purpose::LinkEmail;
-    if !spend_one_time(&mut *transaction, player, purpose, &new.secret, new.at).await? {
+    if !factors::spend_one_time(&mut transaction, player, purpose, &new.secret, new.at).await? {
         return Ok(Linked::Void);
     }
     let has_one = query_scalar!(
@@ -228,6 +228,13 @@ pub(super) async fn remove_identity(
         .execute(&mut *transaction)
         .await?;
     }
+    // Whoever is about to sign in by it comes too late.
+    query!(
+        "UPDATE users SET credentials_epoch = credentials_epoch + 1 WHERE user_id = $1",
+        player.0,
+    )
+    .execute(&mut *transaction)
+    .await?;
     query!(
         "DELETE FROM identities WHERE identity_hash = $1 AND user_id = $2",
         identity.0.as_slice(),
@@ -269,14 +276,70 @@ pub(super) async fn set_password(
     Ok(done.rows_affected() == 1)
 }
 
-pub(super) async fn verify_email(pool: &PgPool, player: PlayerId) -> sqlx::Result<()> {
+pub(super) async fn replace_password(
+    pool: &PgPool,
+    new: &NewPassword,
+    line: &Audit,
+) -> sqlx::Result<Option<Vec<Revocation>>> {
+    let mut transaction = pool.begin().await?;
+    let Some(turn) = turn(&mut transaction, new.player).await? else {
+        return Ok(None);
+    };
+    let is_allowed = match &new.right {
+        Right::Former {
+            credentials_epoch, ..
+        } => turn.admits(*credentials_epoch),
+        Right::Mailed(secret) => {
+            let purpose = Purpose::ResetPassword;
+            turn.is_active()
+                && factors::spend_one_time(&mut transaction, new.player, purpose, secret, new.at)
+                    .await?
+        }
+    };
+    if !is_allowed {
+        return Ok(None);
+    }
+    query!(
+        "UPDATE users SET password_hash = $2, credentials_epoch = credentials_epoch + 1, \
+            email_verified = email_verified OR $3 \
+        WHERE user_id = $1",
+        new.player.0,
+        new.hash,
+        matches!(new.right, Right::Mailed(_)),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let revocations =
+        sessions::end_in(&mut transaction, new.player, new.right.ends(), new.at).await?;
+    audit::write(&mut transaction, std::slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(Some(revocations))
+}
+
+pub(super) async fn verify_email(
+    pool: &PgPool,
+    player: PlayerId,
+    secret: &[u8; 32],
+    now: Timestamp,
+    line: &Audit,
+) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
+    let turn = turn(&mut transaction, player).await?;
+    let purpose = Purpose::VerifyEmail;
+    if !turn.is_some_and(|turn| turn.is_active())
+        || !factors::spend_one_time(&mut transaction, player, purpose, secret, now).await?
+    {
+        return Ok(false);
+    }
     query!(
         "UPDATE users SET email_verified = true WHERE user_id = $1",
         player.0,
     )
-    .execute(pool)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    audit::write(&mut transaction, std::slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 pub(super) async fn reseal_email(

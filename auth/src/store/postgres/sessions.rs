@@ -9,12 +9,8 @@ use super::{audit, factors, turn};
 use crate::ids::{FamilyId, PlayerId, SessionId};
 use crate::live::Revocation;
 use crate::store::rotation::{Verdict, judge};
-use crate::store::rows::{
-    self, PlayerRow, RevocationRow, SessionRow, generation, micros, status_name,
-};
-use crate::store::{
-    Audit, Device, MOST_SESSIONS, Opened, Player, Rotate, Rotated, Session, Status, Which,
-};
+use crate::store::rows::{self, PlayerRow, RevocationRow, SessionRow, generation, micros};
+use crate::store::{Audit, Device, MOST_SESSIONS, Opened, Player, Rotate, Rotated, Session, Which};
 
 /// A session with its family and its account, in one row: a refresh is one question.
 struct LiveRow {
@@ -39,6 +35,7 @@ struct LiveRow {
     email: Option<Vec<u8>>,
     email_verified: bool,
     password_hash: Option<String>,
+    credentials_epoch: i64,
     totp_secret: Option<Vec<u8>>,
     totp_confirmed: bool,
     totp_last_step: Option<i64>,
@@ -75,6 +72,7 @@ impl LiveRow {
             email: self.email,
             email_verified: self.email_verified,
             password_hash: self.password_hash,
+            credentials_epoch: self.credentials_epoch,
             totp_secret: self.totp_secret,
             totp_confirmed: self.totp_confirmed,
             totp_last_step: self.totp_last_step,
@@ -90,13 +88,15 @@ impl LiveRow {
 pub(super) async fn open(
     pool: &PgPool,
     session: &Session,
+    credentials_epoch: i64,
     device: Option<&Device>,
     line: &Audit,
 ) -> sqlx::Result<Option<Opened>> {
     let mut transaction = pool.begin().await?;
-    // Whoever disables the account waits for this, or this for them: no session slips through.
-    if turn(&mut transaction, session.player).await?.as_deref() != Some(status_name(Status::Active))
-    {
+    // Whoever disables the account or replaces its password waits for this, or this for them: no
+    // session slips through.
+    let turn = turn(&mut transaction, session.player).await?;
+    if !turn.is_some_and(|turn| turn.admits(credentials_epoch)) {
         return Ok(None);
     }
     query!(
@@ -191,8 +191,9 @@ async fn find(
             session.methods, session.created_at AS session_created_at, family.generation, \
             family.spent_at, family.spent_by, family.expires_at, family.lapses_at, \
             family.ended_at, family.game_server, player.status, \
-            player.email, player.email_verified, player.password_hash, player.totp_secret, \
-            player.totp_confirmed, player.totp_last_step, player.guest, player.roles, \
+            player.email, player.email_verified, player.password_hash, \
+            player.credentials_epoch, player.totp_secret, player.totp_confirmed, \
+            player.totp_last_step, player.guest, player.roles, \
             player.data, player.created_at \
         FROM sessions AS session \
             JOIN refresh_families AS family \
@@ -242,6 +243,18 @@ pub(super) async fn end(
     if turn(&mut transaction, player).await?.is_none() {
         return Ok(Vec::new());
     }
+    let revocations = end_in(&mut transaction, player, which, at).await?;
+    transaction.commit().await?;
+    Ok(revocations)
+}
+
+/// Ends sessions of a player whose turn it is.
+pub(super) async fn end_in(
+    connection: &mut PgConnection,
+    player: PlayerId,
+    which: Which,
+    at: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
     let (session, is_meant) = match which {
         Which::One(session) => (Some(session.0), true),
         Which::All | Which::Family(_) => (None, true),
@@ -263,10 +276,9 @@ pub(super) async fn end(
         is_meant,
         family,
     )
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut *connection)
     .await?;
-    let revocations = note_ends(&mut transaction, player, ended, at).await?;
-    transaction.commit().await?;
+    let revocations = note_ends(connection, player, ended, at).await?;
     Ok(revocations)
 }
 
@@ -353,8 +365,9 @@ pub(super) async fn rotate(pool: &PgPool, rotate: &Rotate) -> sqlx::Result<Rotat
             session.methods, session.created_at AS session_created_at, family.generation, \
             family.spent_at, family.spent_by, family.expires_at, family.lapses_at, \
             family.ended_at, family.game_server, player.status, \
-            player.email, player.email_verified, player.password_hash, player.totp_secret, \
-            player.totp_confirmed, player.totp_last_step, player.guest, player.roles, \
+            player.email, player.email_verified, player.password_hash, \
+            player.credentials_epoch, player.totp_secret, player.totp_confirmed, \
+            player.totp_last_step, player.guest, player.roles, \
             player.data, player.created_at",
         rotate.player.0,
         rotate.family.0,

@@ -1,7 +1,7 @@
 //! What a player proves to be itself with, beside the password: codes, passkeys, devices, mails.
 
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnection, SqliteExecutor, SqlitePool};
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{query, query_as, query_scalar};
 
 use super::BEGIN;
@@ -52,7 +52,8 @@ pub(super) async fn spend_totp(
     step: i64,
 ) -> sqlx::Result<bool> {
     let done = query(
-        "UPDATE users SET totp_last_step = ?2, totp_confirmed = true \
+        "UPDATE users SET totp_last_step = ?2, totp_confirmed = true, \
+            credentials_epoch = credentials_epoch + CASE WHEN totp_confirmed THEN 0 ELSE 1 END \
         WHERE user_id = ?1 AND totp_last_step < ?2",
     )
     .bind(player.0)
@@ -80,20 +81,18 @@ pub(super) async fn spend_recovery(
     Ok(done.rows_affected() == 1)
 }
 
-pub(super) async fn put_passkey(
+pub(super) async fn add_passkey(
     pool: &SqlitePool,
     player: PlayerId,
     passkey: &Passkey,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     if !exists(&mut transaction, player).await? {
-        return Ok(());
+        return Ok(false);
     }
-    query(
+    let done = query(
         "INSERT INTO passkeys (user_id, credential_id, record, name, created_at, used_at) \
-        VALUES (?, ?, ?, ?, ?, ?) \
-        ON CONFLICT (user_id, credential_id) DO UPDATE SET record = excluded.record, \
-            name = excluded.name, created_at = excluded.created_at, used_at = excluded.used_at",
+        VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
     )
     .bind(player.0)
     .bind(&passkey.credential)
@@ -103,7 +102,25 @@ pub(super) async fn put_passkey(
     .bind(passkey.used.map(micros))
     .execute(&mut *transaction)
     .await?;
-    transaction.commit().await
+    transaction.commit().await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn touch_passkey(
+    pool: &SqlitePool,
+    player: PlayerId,
+    passkey: &Passkey,
+) -> sqlx::Result<bool> {
+    let done = query(
+        "UPDATE passkeys SET record = ?, used_at = ? WHERE user_id = ? AND credential_id = ?",
+    )
+    .bind(&passkey.record)
+    .bind(passkey.used.map(micros))
+    .bind(player.0)
+    .bind(&passkey.credential)
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 pub(super) async fn passkeys(pool: &SqlitePool, player: PlayerId) -> sqlx::Result<Vec<Passkey>> {
@@ -203,8 +220,28 @@ pub(super) async fn put_one_time(pool: &SqlitePool, secret: &OneTime) -> sqlx::R
     transaction.commit().await
 }
 
+pub(super) async fn knows_one_time(
+    pool: &SqlitePool,
+    player: PlayerId,
+    purpose: Purpose,
+    hash: &[u8; 32],
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM one_time_secrets \
+        WHERE user_id = ? AND purpose = ? AND secret_hash = ? AND expires_at > ?)",
+    )
+    .bind(player.0)
+    .bind(purpose.name())
+    .bind(hash.as_slice())
+    .bind(micros(now))
+    .fetch_one(pool)
+    .await
+}
+
+/// Spends a mailed secret within a transaction; false when it is unknown, spent or expired.
 pub(super) async fn spend_one_time(
-    executor: impl SqliteExecutor<'_>,
+    connection: &mut SqliteConnection,
     player: PlayerId,
     purpose: Purpose,
     hash: &[u8; 32],
@@ -218,7 +255,7 @@ pub(super) async fn spend_one_time(
     .bind(purpose.name())
     .bind(hash.as_slice())
     .bind(micros(now))
-    .execute(executor)
+    .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
 }

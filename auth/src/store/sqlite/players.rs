@@ -6,13 +6,13 @@ use sqlx::types::Json;
 use sqlx::{query, query_as, query_scalar};
 use uuid::Uuid;
 
-use super::factors::spend_one_time;
-use super::{BEGIN, sessions};
+use super::{BEGIN, factors, sessions, system};
 use crate::ids::{IdentityHash, IdentityKind, PlayerId};
 use crate::live::Revocation;
 use crate::store::rows::{self, IdentityRow, PlayerRow, micros, status_name};
 use crate::store::{
-    Identity, Linked, NewAddress, NewPlayer, Player, Purpose, Removed, RolesAndData, Status,
+    Audit, Identity, Linked, NewAddress, NewPassword, NewPlayer, Player, Purpose, Removed, Right,
+    RolesAndData, Status,
 };
 
 pub(super) async fn create(pool: &SqlitePool, new: &NewPlayer) -> sqlx::Result<bool> {
@@ -89,6 +89,15 @@ pub(super) async fn find(
         .transpose()
 }
 
+/// An account that may be used.
+pub(super) async fn active(
+    connection: &mut SqliteConnection,
+    id: PlayerId,
+) -> sqlx::Result<Option<Player>> {
+    let player = find(connection, id).await?;
+    Ok(player.filter(|player| player.status == Status::Active))
+}
+
 /// Whether there is such an account.
 pub(super) async fn exists(
     connection: &mut SqliteConnection,
@@ -145,7 +154,7 @@ pub(super) async fn link_address(
 ) -> sqlx::Result<Linked> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     let purpose = Purpose::LinkEmail;
-    if !spend_one_time(&mut *transaction, player, purpose, &new.secret, new.at).await? {
+    if !factors::spend_one_time(&mut transaction, player, purpose, &new.secret, new.at).await? {
         return Ok(Linked::Void);
     }
     let has_one: bool =
@@ -203,6 +212,11 @@ pub(super) async fn remove_identity(
         .execute(&mut *transaction)
         .await?;
     }
+    // Whoever is about to sign in by it comes too late.
+    query("UPDATE users SET credentials_epoch = credentials_epoch + 1 WHERE user_id = ?")
+        .bind(player.0)
+        .execute(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     Ok(Removed::Done)
 }
@@ -233,12 +247,65 @@ pub(super) async fn set_password(
     Ok(done.rows_affected() == 1)
 }
 
-pub(super) async fn verify_email(pool: &SqlitePool, player: PlayerId) -> sqlx::Result<()> {
+pub(super) async fn replace_password(
+    pool: &SqlitePool,
+    new: &NewPassword,
+    line: &Audit,
+) -> sqlx::Result<Option<Vec<Revocation>>> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let Some(player) = active(&mut transaction, new.player).await? else {
+        return Ok(None);
+    };
+    let is_allowed = match &new.right {
+        Right::Former {
+            credentials_epoch, ..
+        } => player.credentials_epoch == *credentials_epoch,
+        Right::Mailed(secret) => {
+            let purpose = Purpose::ResetPassword;
+            factors::spend_one_time(&mut transaction, new.player, purpose, secret, new.at).await?
+        }
+    };
+    if !is_allowed {
+        return Ok(None);
+    }
+    query(
+        "UPDATE users SET password_hash = ?2, credentials_epoch = credentials_epoch + 1, \
+            email_verified = email_verified OR ?3 \
+        WHERE user_id = ?1",
+    )
+    .bind(new.player.0)
+    .bind(&new.hash)
+    .bind(matches!(new.right, Right::Mailed(_)))
+    .execute(&mut *transaction)
+    .await?;
+    let revocations =
+        sessions::end_in(&mut transaction, new.player, new.right.ends(), new.at).await?;
+    system::write(&mut transaction, std::slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(Some(revocations))
+}
+
+pub(super) async fn verify_email(
+    pool: &SqlitePool,
+    player: PlayerId,
+    secret: &[u8; 32],
+    now: Timestamp,
+    line: &Audit,
+) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let purpose = Purpose::VerifyEmail;
+    if active(&mut transaction, player).await?.is_none()
+        || !factors::spend_one_time(&mut transaction, player, purpose, secret, now).await?
+    {
+        return Ok(false);
+    }
     query("UPDATE users SET email_verified = true WHERE user_id = ?")
         .bind(player.0)
-        .execute(pool)
+        .execute(&mut *transaction)
         .await?;
-    Ok(())
+    system::write(&mut transaction, std::slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 pub(super) async fn reseal_email(

@@ -11,19 +11,18 @@ use crate::ids::{FamilyId, PlayerId, SessionId};
 use crate::live::Revocation;
 use crate::store::rotation::{Verdict, judge};
 use crate::store::rows::{self, RevocationRow, SessionRow, generation, micros};
-use crate::store::{
-    Audit, Device, MOST_SESSIONS, Opened, Player, Rotate, Rotated, Session, Status, Which,
-};
+use crate::store::{Audit, Device, MOST_SESSIONS, Opened, Player, Rotate, Rotated, Session, Which};
 
 pub(super) async fn open(
     pool: &SqlitePool,
     session: &Session,
+    credentials_epoch: i64,
     device: Option<&Device>,
     line: &Audit,
 ) -> sqlx::Result<Option<Opened>> {
     let mut transaction = pool.begin_with(BEGIN).await?;
-    let player = players::find(&mut transaction, session.player).await?;
-    if player.is_none_or(|player| player.status != Status::Active) {
+    let player = players::active(&mut transaction, session.player).await?;
+    if player.is_none_or(|player| player.credentials_epoch != credentials_epoch) {
         return Ok(None);
     }
     query(
@@ -152,7 +151,8 @@ pub(super) async fn end(
     Ok(revocations)
 }
 
-async fn end_in(
+/// Ends sessions within a transaction.
+pub(super) async fn end_in(
     connection: &mut SqliteConnection,
     player: PlayerId,
     which: Which,

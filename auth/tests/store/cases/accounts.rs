@@ -1,9 +1,10 @@
 //! Accounts, and what their owners prove to be themselves with.
 
-use auth::ids::{IdentityHash, IdentityKind, PlayerId};
+use auth::ids::{IdentityHash, IdentityKind, PlayerId, SessionId};
+use auth::live::Revocation;
 use auth::store::{
-    Device, Identity, Linked, MOST_DEVICES, NewAddress, NewPlayer, OneTime, Passkey, Purpose,
-    Removed, Rotated, Status, Totp, Which,
+    Device, Identity, Linked, MOST_DEVICES, NewAddress, NewPassword, NewPlayer, OneTime, Passkey,
+    Purpose, Removed, Right, Rotated, Status, Totp, Which,
 };
 use futures::future::join_all;
 use serde_json::json;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Shared, at, device, hash, identity, line, new_session, newcomer, one_time, passkey, player,
-    revocations, rotate, totp,
+    revocations, rotate, session, totp,
 };
 
 pub(super) async fn an_account_is_as_it_was_made(store: Shared) {
@@ -207,7 +208,14 @@ pub(super) async fn nobody_is_found_by_nothing(store: Shared) {
     );
     assert_eq!(store.identities(nobody).await.unwrap(), []);
     assert!(!store.set_password(nobody, None, "new").await.unwrap());
-    store.verify_email(nobody).await.unwrap();
+    for right in [Right::Mailed(hash()), former(0, SessionId(Uuid::new_v4()))] {
+        assert_eq!(replace(&store, nobody, right, 0).await, None);
+    }
+    let (secret, entry) = (hash(), line(nobody, 0));
+    let verified = store.verify_email(nobody, &secret, at(0), &entry).await;
+    assert!(!verified.unwrap());
+    let known = store.knows_one_time(nobody, Purpose::VerifyEmail, &secret, at(0));
+    assert!(!known.await.unwrap());
     assert!(!store.reseal_email(nobody, b"old", b"new").await.unwrap());
     assert_eq!(
         store
@@ -225,13 +233,14 @@ pub(super) async fn nobody_is_found_by_nothing(store: Shared) {
         .unwrap();
     assert!(!store.spend_totp(nobody, 1).await.unwrap());
     assert!(!store.spend_recovery(nobody, &hash(), at(0)).await.unwrap());
-    store.put_passkey(nobody, &passkey(1)).await.unwrap();
+    assert!(!store.add_passkey(nobody, &passkey(1)).await.unwrap());
+    assert!(!store.touch_passkey(nobody, &passkey(1)).await.unwrap());
     assert_eq!(store.passkeys(nobody).await.unwrap(), []);
     assert!(!store.remove_passkey(nobody, &[1]).await.unwrap());
     let device = device(None);
     let session = new_session(nobody, 0);
-    let line = line(nobody, 0);
-    let opened = store.open_session(&session, Some(&device), &line).await;
+    let entry = line(nobody, 0);
+    let opened = store.open_session(&session, 0, Some(&device), &entry).await;
     assert_eq!(opened.unwrap(), None);
     assert_eq!(store.device(nobody, &device.hash).await.unwrap(), None);
     assert_eq!(store.session(nobody, session.id).await.unwrap(), None);
@@ -270,11 +279,140 @@ pub(super) async fn passwords_are_replaced_only_if_expected(store: Shared) {
         player.password.as_deref(),
         Some(if one { "b" } else { "c" })
     );
+    // Another hash of the same password voids nothing.
+    assert_eq!(player.credentials_epoch, 0);
+}
+
+/// The right of who knows the former password.
+fn former(credentials_epoch: i64, session: SessionId) -> Right {
+    Right::Former {
+        credentials_epoch,
+        session,
+    }
+}
+
+/// Replaces a password, whose hash tells when.
+async fn replace(
+    store: &Shared,
+    player: PlayerId,
+    right: Right,
+    seconds: i64,
+) -> Option<Vec<Revocation>> {
+    let new = NewPassword {
+        player,
+        hash: format!("hash {seconds}"),
+        right,
+        at: at(seconds),
+    };
+    let line = line(player, seconds);
+    store.replace_password(&new, &line).await.unwrap()
+}
+
+pub(super) async fn a_new_password_ends_what_the_former_began(store: Shared) {
+    let id = player(&*store).await;
+    let own = session(&*store, id, 0).await;
+    let other = session(&*store, id, 1).await;
+    let stranger = player(&*store).await;
+    session(&*store, stranger, 1).await;
+    let ended = replace(&store, id, former(0, own.id), 2).await.unwrap();
+    let [end] = ended.as_slice() else {
+        panic!("{ended:?}");
+    };
+    assert_eq!(
+        (end.player, end.session, end.at),
+        (id, Some(other.id), at(2))
+    );
+    assert_eq!(store.revocations_since(at(0)).await.unwrap(), ended);
+    assert_eq!(
+        store.sessions(id, at(3)).await.unwrap(),
+        std::slice::from_ref(&own)
+    );
+    assert_eq!(store.sessions(stranger, at(3)).await.unwrap().len(), 1);
+    let player = store.player(id).await.unwrap().unwrap();
+    assert_eq!(player.password.as_deref(), Some("hash 2"));
+    assert_eq!(player.credentials_epoch, 1);
+    assert!(!player.email_verified);
+    // Of both sessions and of the password.
+    assert_eq!(store.audit_of(id, None, 9).await.unwrap().len(), 3);
+
+    // Who signed in by the former password, or wanted to replace it too, comes too late.
+    let late = new_session(id, 4);
+    let opened = store.open_session(&late, 0, None, &line(id, 4)).await;
+    assert_eq!(opened.unwrap(), None);
+    assert_eq!(replace(&store, id, former(0, own.id), 4).await, None);
+    let player = store.player(id).await.unwrap().unwrap();
+    assert_eq!(player.password.as_deref(), Some("hash 2"));
+    assert_eq!(store.audit_of(id, None, 9).await.unwrap().len(), 3);
+    let opened = store.open_session(&late, 1, None, &line(id, 5)).await;
+    assert!(opened.unwrap().is_some());
+
+    // Both at once: whoever is first, no session of the former password is live in the end.
+    for round in 0..8 {
+        let id = self::player(&*store).await;
+        let new = new_session(id, 1);
+        let entry = line(id, round);
+        let (ended, opened) = futures::join!(
+            replace(&store, id, former(0, SessionId(Uuid::new_v4())), 2),
+            store.open_session(&new, 0, None, &entry),
+        );
+        assert_eq!(ended.unwrap().len(), usize::from(opened.unwrap().is_some()));
+        assert_eq!(store.sessions(id, at(3)).await.unwrap(), []);
+    }
+}
+
+pub(super) async fn a_mailed_secret_replaces_a_password_once(store: Shared) {
+    let id = player(&*store).await;
+    session(&*store, id, 0).await;
+    session(&*store, id, 0).await;
+    let secret = one_time(id, 10);
+    let other = OneTime {
+        purpose: Purpose::VerifyEmail,
+        ..one_time(id, 10)
+    };
+    store.put_one_time(&secret).await.unwrap();
+    store.put_one_time(&other).await.unwrap();
+    for (hash, seconds) in [(hash(), 1), (other.hash, 1), (secret.hash, 10)] {
+        assert_eq!(
+            replace(&store, id, Right::Mailed(hash), seconds).await,
+            None
+        );
+    }
+    store.set_status(id, Status::Disabled, at(2)).await.unwrap();
+    let right = Right::Mailed(secret.hash);
+    assert_eq!(replace(&store, id, right, 3).await, None);
+    store.set_status(id, Status::Active, at(4)).await.unwrap();
+    let opened = session(&*store, id, 5).await;
+    let tries = join_all((0..16).map(|_| replace(&store, id, right, 6))).await;
+    let done: Vec<_> = tries.into_iter().flatten().collect();
+    assert_eq!(done.len(), 1);
+    assert_eq!(done[0].len(), 1);
+    assert_eq!(done[0][0].session, Some(opened.id));
+    assert_eq!(store.sessions(id, at(7)).await.unwrap(), []);
+    let player = store.player(id).await.unwrap().unwrap();
+    assert_eq!(player.password.as_deref(), Some("hash 6"));
+    assert_eq!(player.credentials_epoch, 1);
+    assert!(player.email_verified, "the mail was read");
 }
 
 pub(super) async fn mail_addresses_are_verified_and_sealed_again(store: Shared) {
     let id = player(&*store).await;
-    store.verify_email(id).await.unwrap();
+    let secret = OneTime {
+        purpose: Purpose::VerifyEmail,
+        ..one_time(id, 10)
+    };
+    store.put_one_time(&secret).await.unwrap();
+    let entry = line(id, 1);
+    let verified = store.verify_email(id, &hash(), at(1), &entry).await;
+    assert!(!verified.unwrap());
+    assert!(!store.player(id).await.unwrap().unwrap().email_verified);
+    store.set_status(id, Status::Disabled, at(1)).await.unwrap();
+    let verified = store.verify_email(id, &secret.hash, at(1), &entry).await;
+    assert!(!verified.unwrap());
+    store.set_status(id, Status::Active, at(1)).await.unwrap();
+    assert_eq!(store.audit_of(id, None, 9).await.unwrap(), []);
+    let verified = store.verify_email(id, &secret.hash, at(1), &entry).await;
+    assert!(verified.unwrap());
+    assert_eq!(store.audit_of(id, None, 9).await.unwrap(), [entry]);
     assert!(!store.reseal_email(id, b"another", b"new").await.unwrap());
     assert!(
         store
@@ -321,9 +459,15 @@ pub(super) async fn a_time_step_is_spent_once(store: Shared) {
     let spent = spent.into_iter().filter(|spent| *spent.as_ref().unwrap());
     assert_eq!(spent.count(), 1);
     assert!(!store.spend_totp(id, 98).await.unwrap());
-    let known = store.player(id).await.unwrap().unwrap().totp.unwrap();
+    let player = store.player(id).await.unwrap().unwrap();
+    let known = player.totp.unwrap();
     assert!(known.confirmed);
     assert_eq!(known.last_step, 100);
+    // Who signs in without the second step since before it was set up comes too late.
+    assert_eq!(player.credentials_epoch, 1);
+    assert!(store.spend_totp(id, 101).await.unwrap());
+    let player = store.player(id).await.unwrap().unwrap();
+    assert_eq!(player.credentials_epoch, 1);
     store.set_totp(id, None, &[]).await.unwrap();
     assert_eq!(store.player(id).await.unwrap().unwrap().totp, None);
     assert!(!store.spend_totp(id, 200).await.unwrap());
@@ -354,16 +498,17 @@ pub(super) async fn a_recovery_code_is_spent_once(store: Shared) {
 
 pub(super) async fn passkeys_come_change_and_go(store: Shared) {
     let id = player(&*store).await;
-    store.put_passkey(id, &passkey(2)).await.unwrap();
-    store.put_passkey(id, &passkey(1)).await.unwrap();
+    assert!(store.add_passkey(id, &passkey(2)).await.unwrap());
+    assert!(store.add_passkey(id, &passkey(1)).await.unwrap());
     assert_eq!(store.passkeys(id).await.unwrap(), [passkey(1), passkey(2)]);
     let used = Passkey {
         record: "{\"counter\":1}".to_owned(),
-        name: "old phone".to_owned(),
         used: Some(at(50)),
         ..passkey(1)
     };
-    store.put_passkey(id, &used).await.unwrap();
+    assert!(!store.add_passkey(id, &used).await.unwrap());
+    assert_eq!(store.passkeys(id).await.unwrap(), [passkey(1), passkey(2)]);
+    assert!(store.touch_passkey(id, &used).await.unwrap());
     assert_eq!(store.passkeys(id).await.unwrap(), [used, passkey(2)]);
     let other = player(&*store).await;
     assert_eq!(store.passkeys(other).await.unwrap(), []);
@@ -371,6 +516,19 @@ pub(super) async fn passkeys_come_change_and_go(store: Shared) {
     assert!(store.remove_passkey(id, &[1]).await.unwrap());
     assert!(!store.remove_passkey(id, &[1]).await.unwrap());
     assert_eq!(store.passkeys(id).await.unwrap(), [passkey(2)]);
+}
+
+pub(super) async fn a_removed_passkey_does_not_come_back(store: Shared) {
+    let id = player(&*store).await;
+    assert!(store.add_passkey(id, &passkey(1)).await.unwrap());
+    // A sign-in has read it, and notes its use when its owner has removed it.
+    let used = Passkey {
+        used: Some(at(50)),
+        ..store.passkeys(id).await.unwrap().remove(0)
+    };
+    assert!(store.remove_passkey(id, &used.credential).await.unwrap());
+    assert!(!store.touch_passkey(id, &used).await.unwrap());
+    assert_eq!(store.passkeys(id).await.unwrap(), []);
 }
 
 pub(super) async fn devices_are_known_with_their_keys(store: Shared) {
@@ -393,7 +551,7 @@ pub(super) async fn devices_are_known_with_their_keys(store: Shared) {
 async fn sign_in(store: &dyn Store, player: PlayerId, device: &Device, seconds: i64) -> bool {
     let session = new_session(player, seconds);
     let line = line(player, seconds);
-    let opened = store.open_session(&session, Some(device), &line).await;
+    let opened = store.open_session(&session, 0, Some(device), &line).await;
     opened.unwrap().unwrap().is_new_device
 }
 
@@ -435,28 +593,36 @@ pub(super) async fn an_account_knows_so_many_devices(store: Shared) {
 
 pub(super) async fn a_mailed_secret_is_good_once(store: Shared) {
     let id = player(&*store).await;
-    let (old, new) = (one_time(id, 10), one_time(id, 10));
-    let other = OneTime {
-        purpose: Purpose::VerifyEmail,
+    let mail = |purpose| OneTime {
+        purpose,
         ..one_time(id, 10)
     };
+    let purpose = Purpose::VerifyEmail;
+    let (old, other, new) = (mail(purpose), mail(Purpose::ResetPassword), mail(purpose));
     for secret in [&old, &other, &new] {
         store.put_one_time(secret).await.unwrap();
     }
-    let attempt = |secret: &OneTime, purpose, seconds| {
-        let (store, secret) = (store.clone(), secret.clone());
-        async move {
-            let spent = store.spend_one_time(secret.player, purpose, &secret.hash, at(seconds));
-            spent.await.unwrap()
-        }
+    let is_known = async |secret: &OneTime, purpose, seconds| {
+        let known = store.knows_one_time(id, purpose, &secret.hash, at(seconds));
+        known.await.unwrap()
     };
-    assert!(!attempt(&old, old.purpose, 1).await, "replaced");
-    assert!(
-        !attempt(&new, Purpose::VerifyEmail, 1).await,
-        "for something else"
-    );
-    assert!(!attempt(&new, new.purpose, 10).await, "expired");
-    let spent = join_all((0..16).map(|_| attempt(&new, new.purpose, 9))).await;
+    let verify = async |secret: &OneTime, seconds| {
+        let line = line(id, seconds);
+        let spent = store.verify_email(id, &secret.hash, at(seconds), &line);
+        spent.await.unwrap()
+    };
+    for (secret, seconds, why) in [(&old, 1, "replaced"), (&new, 10, "expired")] {
+        assert!(!is_known(secret, purpose, seconds).await, "{why}");
+        assert!(!verify(secret, seconds).await, "{why}");
+    }
+    assert!(!is_known(&other, purpose, 1).await, "for something else");
+    assert!(!verify(&other, 1).await, "for something else");
+    // Looking does not spend it.
+    for _ in 0..2 {
+        assert!(is_known(&new, purpose, 9).await);
+    }
+    let spent = join_all((0..16).map(|_| verify(&new, 9))).await;
     assert_eq!(spent.into_iter().filter(|spent| *spent).count(), 1);
-    assert!(attempt(&other, other.purpose, 9).await);
+    assert!(!is_known(&new, purpose, 9).await);
+    assert!(is_known(&other, Purpose::ResetPassword, 9).await);
 }

@@ -26,7 +26,7 @@ pub(super) async fn a_session_is_as_it_was_opened(store: Shared) {
         methods: Vec::new(),
         ..new_session(id, 1)
     };
-    let opening = store.open_session(&plain, None, &line(id, 1)).await;
+    let opening = store.open_session(&plain, 0, None, &line(id, 1)).await;
     assert_eq!(opening.unwrap(), Some(Opened::default()));
     let (known, _) = store.session(id, plain.id).await.unwrap().unwrap();
     assert_eq!(known, plain);
@@ -54,7 +54,7 @@ pub(super) async fn an_account_has_so_many_sessions(store: Shared) {
     assert_eq!(revocations(&*store, 0).await, []);
     let open = async |seconds| {
         let new = new_session(id, seconds);
-        let opened = store.open_session(&new, None, &line(id, seconds)).await;
+        let opened = store.open_session(&new, 0, None, &line(id, seconds)).await;
         (new, opened.unwrap().unwrap().ended)
     };
     let (last, ended) = open(most).await;
@@ -173,7 +173,7 @@ pub(super) async fn a_token_that_nobody_uses_lapses(store: Shared) {
         lapses: at(100),
         ..new_session(id, 0)
     };
-    let opening = store.open_session(&opened, None, &line(id, 0)).await;
+    let opening = store.open_session(&opened, 0, None, &line(id, 0)).await;
     assert!(opening.unwrap().is_some());
     let hour = |generation, seconds| Rotate {
         idle: std::time::Duration::from_secs(100),
@@ -263,7 +263,7 @@ pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
     assert_eq!(refused, Rotated::Refused);
     // Its owner was just signing in.
     let late = new_session(id, 6);
-    let opening = store.open_session(&late, None, &line(id, 6)).await;
+    let opening = store.open_session(&late, 0, None, &line(id, 6)).await;
     assert_eq!(opening.unwrap(), None);
     assert_eq!(store.session(id, late.id).await.unwrap(), None);
 
@@ -274,7 +274,7 @@ pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
     );
     let refused = store.rotate(&rotate(&opened, 0, 1, 8)).await.unwrap();
     assert_eq!(refused, Rotated::Refused);
-    let opening = store.open_session(&late, None, &line(id, 9)).await;
+    let opening = store.open_session(&late, 0, None, &line(id, 9)).await;
     assert!(opening.unwrap().is_some());
 
     // Signing in, refreshing and disabling at once: nothing is live in the end.
@@ -286,7 +286,7 @@ pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
         let token = rotate(&opened, 0, 1, 2);
         let (ended, opening, rotated) = futures::join!(
             store.set_status(id, Status::Disabled, at(3)),
-            store.open_session(&new, None, &entry),
+            store.open_session(&new, 0, None, &entry),
             store.rotate(&token),
         );
         assert_eq!(ended.unwrap().len(), 1);
@@ -303,13 +303,13 @@ pub(super) async fn a_removed_account_leaves_its_log_alone(store: Shared) {
     let totp = totp();
     let code = hash();
     store.set_totp(id, Some(&totp), &[code]).await.unwrap();
-    store.put_passkey(id, &passkey(1)).await.unwrap();
+    assert!(store.add_passkey(id, &passkey(1)).await.unwrap());
     let secret = one_time(id, 100);
     store.put_one_time(&secret).await.unwrap();
     let opened = new_session(id, 0);
     let on_a_device = device(None);
     let entry = line(id, 0);
-    let opening = store.open_session(&opened, Some(&on_a_device), &entry);
+    let opening = store.open_session(&opened, 0, Some(&on_a_device), &entry);
     assert!(opening.await.unwrap().is_some());
     let bystander = player(&*store).await;
 
@@ -327,8 +327,8 @@ pub(super) async fn a_removed_account_leaves_its_log_alone(store: Shared) {
     assert_eq!(store.passkeys(id).await.unwrap(), []);
     assert_eq!(store.device(id, &device(None).hash).await.unwrap(), None);
     assert!(!store.spend_recovery(id, &code, at(6)).await.unwrap());
-    let spent = store.spend_one_time(id, secret.purpose, &secret.hash, at(6));
-    assert!(!spent.await.unwrap());
+    let known = store.knows_one_time(id, secret.purpose, &secret.hash, at(6));
+    assert!(!known.await.unwrap());
     let refused = store.rotate(&rotate(&opened, 0, 1, 6)).await.unwrap();
     assert_eq!(refused, Rotated::Refused);
     assert_eq!(store.audit_of(id, None, 9).await.unwrap().len(), 1);
