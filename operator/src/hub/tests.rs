@@ -403,7 +403,7 @@ async fn a_state_change_is_a_part_of_the_trace_of_its_match() {
                 world
                     .servers
                     .wrote(&serde_json::from_value(server).unwrap());
-                let ack = super::commit::commit(&world, &peer, &change).await;
+                let ack = Box::pin(super::commit::commit(&world, &peer, &change)).await;
                 assert_eq!(ack.code, i32::from(Code::Ok), "{}", ack.message);
             }
         })
