@@ -278,6 +278,9 @@ async fn a_match_is_a_part_of_the_trace_of_its_allocation() {
     let (layer, exporter) = runtime::trace::pipeline("arena-server", &collector.args()).unwrap();
     // For this thread, where the control plane is.
     let subscriber = tracing_subscriber::registry().with(layer);
+    // One subscriber alone would count as everybody's, and the first thread that comes by a call
+    // site, of a test without traces, would turn it off for this one too.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let _traced = tracing::subscriber::set_default(subscriber);
     let fake = Fake::default();
     let port = serve(&fake, true).await;

@@ -105,7 +105,7 @@ impl FromStr for Endpoint {
 
 /// Whether anybody asks for spans, for what must be found out before one is made.
 pub fn is_on() -> bool {
-    tracing::enabled!(target: TARGET, tracing::Level::INFO)
+    tracing::span_enabled!(target: TARGET, tracing::Level::INFO)
 }
 
 /// Writes the context of the current span into the head of a call; nothing if it is not traced.

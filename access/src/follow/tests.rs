@@ -374,6 +374,9 @@ async fn auth_hears_of_the_trace_that_a_stream_is_a_part_of() {
         ..TraceArgs::default()
     };
     let (layer, _exporter) = runtime::trace::pipeline("test", &args).unwrap();
+    // One subscriber alone would count as everybody's, and the first thread that comes by a call
+    // site, of a test without traces, would turn it off for this one too.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let _traced = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
     let mut world = World::new(1);
     world.stream().await;

@@ -72,6 +72,9 @@ async fn an_allocation_through_two_replicas_is_one_trace() {
     let (layer, exporter) = runtime::trace::pipeline("allocator", &collector.args()).unwrap();
     // For this thread, on which everything is.
     let subscriber = tracing_subscriber::registry().with(layer);
+    // One subscriber alone would count as everybody's, and the first thread that comes by a call
+    // site, of a test without traces, would turn it off for this one too.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let _traced = tracing::subscriber::set_default(subscriber);
     let fake = fleet(2);
     let stop = CancellationToken::new();

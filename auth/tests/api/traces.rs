@@ -76,6 +76,9 @@ async fn one_trace_over_http_grpc_and_a_socket_holds_no_secret() {
     let (layer, exporter) = runtime::trace::pipeline("auth", &collector.args()).unwrap();
     // For this thread, on which everything is.
     let subscriber = tracing_subscriber::registry().with(layer);
+    // One subscriber alone would count as everybody's, and the first thread that comes by a call
+    // site, of a test without traces, would turn it off for this one too.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let _traced = tracing::subscriber::set_default(subscriber);
     let world = World::new().await;
     let secrets = exporter

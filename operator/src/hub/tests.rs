@@ -373,6 +373,9 @@ async fn a_state_change_is_a_part_of_the_trace_of_its_match() {
     let collector = Collector::start().await.unwrap();
     let (layer, exporter) = runtime::trace::pipeline("operator", &collector.args()).unwrap();
     let subscriber = tracing_subscriber::registry().with(layer);
+    // One subscriber alone would count as everybody's, and the first thread that comes by a call
+    // site, of a test without traces, would turn it off for this one too.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let _traced = tracing::subscriber::set_default(subscriber);
     let world = FakeApi::default().world();
     let peer = Peer {
@@ -403,7 +406,7 @@ async fn a_state_change_is_a_part_of_the_trace_of_its_match() {
                 world
                     .servers
                     .wrote(&serde_json::from_value(server).unwrap());
-                let ack = super::commit::commit(&world, &peer, &change).await;
+                let ack = Box::pin(super::commit::commit(&world, &peer, &change)).await;
                 assert_eq!(ack.code, i32::from(Code::Ok), "{}", ack.message);
             }
         })

@@ -76,6 +76,9 @@ mod tests {
         let collector = Collector::start().await.unwrap();
         let (layer, exporter) = runtime::trace::pipeline("test", &collector.args()).unwrap();
         let subscriber = tracing_subscriber::registry().with(layer);
+        // One subscriber alone would count as everybody's, and the first thread that comes by a call
+        // site, of a test without traces, would turn it off for this one too.
+        let _another = tracing::Dispatch::new(tracing_subscriber::registry());
         let _traced = tracing::subscriber::set_default(subscriber);
         let player = |id: &str, trace_context: &str| Player {
             player_id: id.to_owned(),
