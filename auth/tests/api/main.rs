@@ -29,6 +29,8 @@ mod grpc;
 #[path = "../idp/mod.rs"]
 mod idp;
 mod key;
+#[path = "../servers/log.rs"]
+mod log;
 mod mutual;
 mod operations;
 mod sessions;
