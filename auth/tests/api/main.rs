@@ -31,6 +31,8 @@ mod identities;
 #[path = "../idp/mod.rs"]
 mod idp;
 mod key;
+#[path = "../servers/log.rs"]
+mod log;
 mod mutual;
 mod operations;
 mod sessions;

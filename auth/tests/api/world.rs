@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::document::{Document, Operation};
 use crate::key::Key;
+use crate::log::{self, Watched};
 
 /// Where clients believe the service to be.
 pub(crate) const ISSUER: &str = "http://localhost";
@@ -64,6 +65,8 @@ pub(crate) struct World {
     stop: CancellationToken,
     serving: JoinHandle<Result<(), auth::run::Error>>,
     _clock: runtime::clock::Guard,
+    /// Nothing secret may be logged.
+    _watched: Watched,
 }
 
 /// Tokens of a player.
@@ -101,6 +104,7 @@ impl World {
         secrets: &[(&str, &str)],
         arguments: &[&str],
     ) -> Self {
+        let watched = log::watch();
         let clock = runtime::clock::virtual_time(jiff::Timestamp::now());
         let mut merged = json!({
             "game": "Arena",
@@ -146,6 +150,7 @@ impl World {
             stop,
             serving,
             _clock: clock,
+            _watched: watched,
         }
     }
 

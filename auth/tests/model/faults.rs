@@ -68,8 +68,8 @@ impl History {
     }
 
     /// Refreshes and validates until told to stop, and retries as an honest client does.
-    async fn client(&self, replicas: &[Replica; 2], number: usize) {
-        let (email, mut tokens) = replicas[0].register().await;
+    async fn client(&self, replicas: &[Replica; 2], number: usize, account: (String, Tokens)) {
+        let (email, mut tokens) = account;
         let mut request = 0_u64;
         while !self.stop.load(Ordering::Relaxed) {
             request += 1;
@@ -153,7 +153,11 @@ async fn under_load(fail: impl AsyncFnOnce(&History, &mut Servers)) {
     let policy = Policy::default();
     let replicas = [servers.replica(policy).await, servers.replica(policy).await];
     let history = History::default();
-    let load = join_all((0..CLIENTS).map(|number| history.client(&replicas, number)));
+    // Before anything fails: accounts are not what this is about.
+    let accounts = join_all((0..CLIENTS).map(|_| replicas[0].register())).await;
+    let clients = accounts.into_iter().enumerate();
+    let load =
+        join_all(clients.map(|(number, account)| history.client(&replicas, number, account)));
     let faults = async {
         history.goes_on(&history.good).await;
         fail(&history, &mut servers).await;

@@ -1,6 +1,7 @@
 //! Replicas of the service, over SQLite and memory, or over a PostgreSQL and a Valkey of the test's
 //! own.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::cluster::Cluster;
+use crate::cluster::log::DATABASE_PASSWORD;
 use crate::world::{caller, parts, password, pool, signing};
 
 /// The longest wait for anything that must happen at some time.
@@ -151,7 +153,11 @@ impl Servers {
         postgres.migrate("auth").await.close().await;
         Self {
             postgres,
-            valkey: Server::start().unwrap(),
+            valkey: Server::start_at(
+                Ipv4Addr::LOCALHOST.into(),
+                &["--requirepass", DATABASE_PASSWORD],
+            )
+            .unwrap(),
             is_hasty: false,
             listeners: JoinSet::new(),
         }
@@ -174,7 +180,9 @@ impl Servers {
             config.call_timeout = Duration::from_millis(800);
         }
         let store = Postgres::new(config);
-        let valkey = Valkey::new(&valkey::Config::new(vec![self.valkey.url()])).unwrap();
+        let port = self.valkey.port();
+        let url = format!("redis://:{DATABASE_PASSWORD}@127.0.0.1:{port}");
+        let valkey = Valkey::new(&valkey::Config::new(vec![url])).unwrap();
         let valkey = Arc::new(valkey);
         let listener = Arc::clone(&valkey);
         self.listeners

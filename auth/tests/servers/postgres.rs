@@ -1,5 +1,8 @@
 //! A private PostgreSQL with auth's tables in its databases.
 
+#[path = "log.rs"]
+pub(crate) mod log;
+
 use std::ops::{Deref, DerefMut};
 
 use auth::store::postgres::{Config, Postgres, Url};
@@ -7,17 +10,22 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use testing::postgres::Server;
 
-/// A database server with its own data.
-pub(crate) struct Cluster(Server);
+use self::log::Watched;
+
+/// A database server with its own data. Nothing secret may be logged while there is one.
+pub(crate) struct Cluster(Server, Watched);
 
 impl Cluster {
     /// A new one that runs.
     pub(crate) fn start() -> Self {
-        Self(Server::start().unwrap())
+        Self(Server::start().unwrap(), log::watch())
     }
 
+    /// The address of a database, with a password that nobody asks for and no log may hold.
     pub(crate) fn url(&self, database: &str) -> Url {
-        self.0.url(database).parse().unwrap()
+        let password = format!(":{}@", log::DATABASE_PASSWORD);
+        let url = self.0.url(database).replacen('@', &password, 1);
+        url.parse().unwrap()
     }
 
     /// Makes a database with auth's tables.

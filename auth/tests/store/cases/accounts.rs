@@ -4,7 +4,7 @@ use auth::ids::{IdentityHash, IdentityKind, PlayerId, SessionId};
 use auth::live::Revocation;
 use auth::store::{
     Device, Identity, Linked, MOST_DEVICES, NewAddress, NewPassword, NewPlayer, OneTime, Passkey,
-    Purpose, Removed, Right, Rotated, Status, Totp, Which,
+    Purpose, Removed, Right, Rotated, Status, Store, Totp, Which,
 };
 use futures::future::join_all;
 use serde_json::json;
