@@ -322,7 +322,7 @@ pub(super) async fn a_new_password_ends_what_the_former_began(store: Shared) {
         (end.player, end.session, end.at),
         (id, Some(other.id), at(2))
     );
-    assert_eq!(store.revocations_since(at(0)).await.unwrap(), ended);
+    assert_eq!(revocations(&*store, 0).await, ended);
     assert_eq!(
         store.sessions(id, at(3)).await.unwrap(),
         std::slice::from_ref(&own)
