@@ -2,8 +2,8 @@
 
 use auth::ids::{IdentityKind, PlayerId};
 use auth::store::{
-    Identity, Linked, NewAddress, NewPlayer, OneTime, Passkey, Purpose, Removed, Rotated, Status,
-    Totp, Which,
+    Device, Identity, Linked, NewAddress, NewPlayer, OneTime, Passkey, Purpose, Removed, Rotated,
+    SealedColumn, SealedValue, Status, Totp, Which,
 };
 use futures::future::join_all;
 use serde_json::json;
@@ -208,7 +208,6 @@ pub(super) async fn nobody_is_found_by_nothing(store: Shared) {
     assert_eq!(store.identities(nobody).await.unwrap(), []);
     assert!(!store.set_password(nobody, None, "new").await.unwrap());
     store.verify_email(nobody).await.unwrap();
-    assert!(!store.reseal_email(nobody, b"old", b"new").await.unwrap());
     assert_eq!(
         store
             .set_status(nobody, Status::Disabled, at(0))
@@ -279,19 +278,78 @@ pub(super) async fn passwords_are_replaced_only_if_expected(store: Shared) {
     );
 }
 
-pub(super) async fn mail_addresses_are_verified_and_sealed_again(store: Shared) {
+pub(super) async fn mail_addresses_are_verified(store: Shared) {
     let id = player(&*store).await;
     store.verify_email(id).await.unwrap();
-    assert!(!store.reseal_email(id, b"another", b"new").await.unwrap());
-    assert!(
-        store
-            .reseal_email(id, b"sealed address", b"new")
-            .await
-            .unwrap()
-    );
-    let player = store.player(id).await.unwrap().unwrap();
-    assert!(player.email_verified);
-    assert_eq!(player.email.as_deref(), Some(b"new".as_slice()));
+    assert!(store.player(id).await.unwrap().unwrap().email_verified);
+}
+
+pub(super) async fn what_a_former_key_sealed_is_found_and_replaced(store: Shared) {
+    // A version of the envelope, one of the key, and what it is.
+    let sealed = |version: u32, what: u8| {
+        let version = version.to_be_bytes();
+        [&[1], version.as_slice(), &[what; 20]].concat()
+    };
+    let new = NewPlayer {
+        email: Some(sealed(1, b'a')),
+        identity: Identity {
+            label: sealed(255, b'b'),
+            ..identity()
+        },
+        ..newcomer()
+    };
+    assert!(store.create_player(&new).await.unwrap());
+    let phone = Identity {
+        kind: IdentityKind::Device,
+        label: sealed(256, b'c'),
+        ..identity()
+    };
+    assert!(store.add_identity(new.id, &phone, at(1)).await.unwrap());
+    let device = Device {
+        sealed: sealed(1, b'd'),
+        ..device(None)
+    };
+    store.touch_device(new.id, &device, at(1)).await.unwrap();
+    let totp = Totp {
+        secret: sealed(2, b'e'),
+        ..totp()
+    };
+    store.set_totp(new.id, Some(&totp), &[]).await.unwrap();
+    let value = |column, value: &[u8]| SealedValue {
+        column,
+        player: new.id,
+        value: value.to_vec(),
+    };
+    let all = [
+        value(SealedColumn::Email, &sealed(1, b'a')),
+        value(SealedColumn::Totp, &sealed(2, b'e')),
+        value(SealedColumn::Label(new.identity.hash), &sealed(255, b'b')),
+        value(SealedColumn::DeviceLabel(phone.hash), &sealed(256, b'c')),
+        value(SealedColumn::Device(device.hash), &sealed(1, b'd')),
+    ];
+    let before = async |version| {
+        let mut found = store.sealed_before(version, 9).await.unwrap();
+        found.sort_by_key(|value| value.value[5]);
+        let found = found.into_iter().map(|value| char::from(value.value[5]));
+        found.collect::<String>()
+    };
+    assert_eq!(before(1).await, "");
+    assert_eq!(before(2).await, "ad");
+    assert_eq!(before(256).await, "abde");
+    assert_eq!(before(257).await, "abcde");
+    assert_eq!(store.sealed_before(257, 0).await.unwrap(), []);
+    for old in &all {
+        assert!(store.sealed_before(257, 9).await.unwrap().contains(old));
+        let changed = SealedValue {
+            value: sealed(1, b'z'),
+            ..old.clone()
+        };
+        let new = sealed(300, old.value[5]);
+        assert!(!store.reseal(&changed, &new).await.unwrap());
+        assert!(store.reseal(old, &new).await.unwrap());
+    }
+    assert_eq!(before(300).await, "");
+    assert_eq!(before(301).await, "abcde");
 }
 
 pub(super) async fn roles_and_data_are_replaced(store: Shared) {
