@@ -419,6 +419,32 @@ pub struct PinnedKey {
     pub fingerprint: [u8; 32],
 }
 
+/// A column of sealed values, with the row's id where it is not the player.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SealedColumn {
+    /// The mail address of an account.
+    Email,
+    /// The secret of an authenticator.
+    Totp,
+    /// What an identity is recognized by.
+    Label(IdentityHash),
+    /// That of a device, which is its id.
+    DeviceLabel(IdentityHash),
+    /// The id of a device.
+    Device(IdentityHash),
+}
+
+/// A sealed value ([`crate::crypto::column`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedValue {
+    /// Of which column.
+    pub column: SealedColumn,
+    /// Whose.
+    pub player: PlayerId,
+    /// As it is.
+    pub value: Vec<u8>,
+}
+
 /// One line of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
@@ -543,14 +569,6 @@ pub trait Store: fmt::Debug + Send + Sync {
         secret: &[u8; 32],
         now: Timestamp,
         audit: &Audit,
-    ) -> Result<bool, Error>;
-
-    /// Replaces the sealed mail address by another sealing of the same.
-    async fn reseal_email(
-        &self,
-        player: PlayerId,
-        expected: &[u8],
-        new: &[u8],
     ) -> Result<bool, Error>;
 
     /// Allows or forbids the use of an account; its sessions end when it is disabled, by one
@@ -695,6 +713,12 @@ pub trait Store: fmt::Debug + Send + Sync {
         before: Option<Uuid>,
         limit: u16,
     ) -> Result<Vec<Audit>, Error>;
+
+    /// Values that were sealed by a former version of the master key, at most `limit` of each column.
+    async fn sealed_before(&self, version: u32, limit: u32) -> Result<Vec<SealedValue>, Error>;
+
+    /// Replaces a value by another sealing of the same; false when it is no more as it was.
+    async fn reseal(&self, value: &SealedValue, new: &[u8]) -> Result<bool, Error>;
 
     /// Removes what nothing can need any more, at most `limit` rows of each: sessions and mailed
     /// secrets that ended or expired before `before`, revocations and keys likewise, audit lines

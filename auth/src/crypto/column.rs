@@ -9,7 +9,7 @@
 //! under AES-256-GCM-SIV (RFC 8452), which forgives a repeated nonce: random nonces need no count
 //! of how many were drawn. Table, column and row are authenticated with it, so that a value that
 //! somebody moves to another row does not open. Values sealed under an older master key stay
-//! readable, and are sealed anew when they are written next ([`needs_reseal`]).
+//! readable, and are sealed anew in the background ([`needs_reseal`]).
 
 use std::sync::Arc;
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use redis::TlsCertificates;
 use redis::cluster::ClusterClientBuilder;
 use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisResult};
+use redis::{
+    Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, RedisResult,
+};
 
 /// How long a node may leave bytes unacknowledged before its connection counts as lost.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
@@ -54,9 +56,10 @@ impl Nodes {
 
     /// A client for each node; connects to none.
     pub(crate) fn clients(&self) -> RedisResult<Vec<Client>> {
+        let certificates = self.certificates()?;
         self.infos()?
             .into_iter()
-            .map(|info| match (self.certificates(), info.addr()) {
+            .map(|info| match (certificates.clone(), info.addr()) {
                 (Some(certificates), ConnectionAddr::TcpTls { .. }) => {
                     Client::build_with_tls(info, certificates)
                 }
@@ -68,7 +71,7 @@ impl Nodes {
     /// A client for the cluster that the nodes are of; connects to none.
     pub(crate) fn cluster(&self) -> RedisResult<ClusterClientBuilder> {
         let builder = ClusterClientBuilder::new(self.infos()?).tcp_settings(tcp_settings());
-        Ok(match self.certificates() {
+        Ok(match self.certificates()? {
             Some(certificates) => builder.certs(certificates),
             None => builder,
         })
@@ -84,12 +87,19 @@ impl Nodes {
             .collect()
     }
 
-    fn certificates(&self) -> Option<TlsCertificates> {
-        let authority = self.authority.as_ref()?;
-        Some(TlsCertificates {
+    fn certificates(&self) -> RedisResult<Option<TlsCertificates>> {
+        let Some(authority) = &self.authority else {
+            return Ok(None);
+        };
+        // The library would believe nobody, and say so at each call alone.
+        if !authority.contains("-----BEGIN CERTIFICATE-----") {
+            let problem = "the authority holds no certificate";
+            return Err((ErrorKind::InvalidClientConfig, problem).into());
+        }
+        Ok(Some(TlsCertificates {
             client_tls: None,
             root_cert: Some(authority.clone().into_bytes()),
-        })
+        }))
     }
 }
 

@@ -87,7 +87,7 @@ impl Service {
 }
 
 impl Column {
-    const fn cell(self, row: &[u8]) -> column::Cell<'_> {
+    pub(super) const fn cell(self, row: &[u8]) -> column::Cell<'_> {
         column::Cell {
             table: self.table,
             column: self.name,

@@ -5,7 +5,10 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
+use crate::error::Failure;
+use crate::service::keys::{DEVICE, EMAIL, LABEL, TOTP};
 use crate::service::{Service, now};
+use crate::store::{SealedColumn, SealedValue};
 
 /// How often.
 const PERIOD: Duration = Duration::from_mins(10);
@@ -24,7 +27,20 @@ impl Service {
     pub(super) async fn purge(&self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut sealed_by = None;
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            // To find nothing, whole tables are read: once for each master key, if there is a former
+            // one at all.
+            let secrets = self.parts().secrets.current();
+            let current = secrets.keyring.current();
+            let has_former = secrets.keyring.versions().any(|version| version < current);
+            drop(secrets);
+            if has_former && sealed_by != Some(current) {
+                match self.seal_anew(current, &stop).await {
+                    Ok(()) => sealed_by = Some(current),
+                    Err(failure) => tracing::warn!(%failure, "Not everything was sealed anew"),
+                }
+            }
             loop {
                 let (before, audit_before) = (now() - KEPT, now() - AUDIT_KEPT);
                 let store = &self.parts().store;
@@ -39,6 +55,52 @@ impl Service {
                 if stop.is_cancelled() {
                     return;
                 }
+            }
+        }
+    }
+
+    /// Seals by the current master key what former ones sealed, so that they can go some day.
+    async fn seal_anew(&self, current: u32, stop: &CancellationToken) -> Result<(), Failure> {
+        let store = &self.parts().store;
+        while !stop.is_cancelled() {
+            let found = store.sealed_before(current, AT_ONCE).await?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            let mut done = 0;
+            for value in &found {
+                done += usize::from(self.seal_one_anew(value).await?);
+            }
+            tracing::info!(
+                done,
+                of = found.len(),
+                "Sealed values by the current master key"
+            );
+            // What cannot be opened is found again and again.
+            if done == 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// False when the value cannot be opened, or is no more as it was.
+    async fn seal_one_anew(&self, value: &SealedValue) -> Result<bool, Failure> {
+        let player = value.player.0.as_bytes();
+        let (column, row) = match &value.column {
+            SealedColumn::Email => (EMAIL, player.as_slice()),
+            SealedColumn::Totp => (TOTP, player.as_slice()),
+            SealedColumn::Label(hash) => (LABEL, hash.0.as_slice()),
+            SealedColumn::DeviceLabel(hash) | SealedColumn::Device(hash) => {
+                (DEVICE, hash.0.as_slice())
+            }
+        };
+        match self.parts().columns.reseal(&column.cell(row), &value.value) {
+            Ok(Some(new)) => Ok(self.parts().store.reseal(value, &new).await?),
+            Ok(None) => Ok(false),
+            Err(error) => {
+                tracing::warn!(%error, user_id = %value.player, "A value cannot be sealed anew");
+                Ok(false)
             }
         }
     }

@@ -10,6 +10,7 @@ mod audit;
 mod factors;
 mod keys;
 mod players;
+mod sealed;
 mod sessions;
 
 use std::fmt;
@@ -28,8 +29,8 @@ use zeroize::Zeroizing;
 use super::rows::{failure, migration_failure, status_name};
 use super::{
     Audit, Device, Error, Identity, Linked, NewAddress, NewPassword, NewPlayer, OneTime, Opened,
-    Passkey, PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session,
-    SigningKey, Status, Store, Totp, Which,
+    Passkey, PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated,
+    SealedValue, Session, SigningKey, Status, Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
 use crate::live::Revocation;
@@ -419,16 +420,6 @@ impl Store for Postgres {
             .await
     }
 
-    async fn reseal_email(
-        &self,
-        player: PlayerId,
-        expected: &[u8],
-        new: &[u8],
-    ) -> Result<bool, Error> {
-        self.call(|pool| players::reseal_email(pool, player, expected, new))
-            .await
-    }
-
     async fn set_status(
         &self,
         player: PlayerId,
@@ -605,6 +596,14 @@ impl Store for Postgres {
     ) -> Result<Vec<Audit>, Error> {
         self.read(|pool| audit::of(pool, player, before, limit))
             .await
+    }
+
+    async fn sealed_before(&self, version: u32, limit: u32) -> Result<Vec<SealedValue>, Error> {
+        self.call(|pool| sealed::before(pool, version, limit)).await
+    }
+
+    async fn reseal(&self, value: &SealedValue, new: &[u8]) -> Result<bool, Error> {
+        self.call(|pool| sealed::replace(pool, value, new)).await
     }
 
     async fn purge(

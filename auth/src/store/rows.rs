@@ -8,7 +8,8 @@ use crate::ids::{FamilyId, IdentityHash, PlayerId, SessionId};
 use crate::live::Revocation;
 use crate::store::rotation::Family;
 use crate::store::{
-    Audit, Device, Error, Identity, Passkey, Player, Rotate, Session, SigningKey, Status, Totp,
+    Audit, Device, Error, Identity, Passkey, Player, Rotate, SealedColumn, SealedValue, Session,
+    SigningKey, Status, Totp,
 };
 
 /// What a column holds that was never written.
@@ -98,6 +99,35 @@ pub(super) const fn status_name(status: Status) -> &'static str {
     match status {
         Status::Active => "active",
         Status::Disabled => "disabled",
+    }
+}
+
+/// A sealed value of any column.
+#[derive(FromRow)]
+pub(super) struct SealedRow {
+    pub(super) name: String,
+    pub(super) user_id: Uuid,
+    pub(super) row_id: Vec<u8>,
+    pub(super) value: Vec<u8>,
+}
+
+impl TryFrom<SealedRow> for SealedValue {
+    type Error = sqlx::Error;
+
+    fn try_from(row: SealedRow) -> sqlx::Result<Self> {
+        let id = || hash(&row.row_id).map(IdentityHash);
+        let column = match row.name.as_str() {
+            "email" => SealedColumn::Email,
+            "totp" => SealedColumn::Totp,
+            "label" => SealedColumn::Label(id()?),
+            "device label" => SealedColumn::DeviceLabel(id()?),
+            _ => SealedColumn::Device(id()?),
+        };
+        Ok(Self {
+            column,
+            player: PlayerId(row.user_id),
+            value: row.value,
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod factors;
 mod players;
+mod sealed;
 mod sessions;
 mod system;
 
@@ -25,8 +26,8 @@ use uuid::Uuid;
 use super::rows::{failure, migration_failure};
 use super::{
     Audit, Device, Error, Identity, Linked, NewAddress, NewPassword, NewPlayer, OneTime, Opened,
-    Passkey, PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session,
-    SigningKey, Status, Store, Totp, Which,
+    Passkey, PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated,
+    SealedValue, Session, SigningKey, Status, Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
 use crate::live::Revocation;
@@ -184,15 +185,6 @@ impl Store for Sqlite {
         line: &Audit,
     ) -> Result<bool, Error> {
         answer(players::verify_email(&self.pool, player, secret, now, line)).await
-    }
-
-    async fn reseal_email(
-        &self,
-        player: PlayerId,
-        expected: &[u8],
-        new: &[u8],
-    ) -> Result<bool, Error> {
-        answer(players::reseal_email(&self.pool, player, expected, new)).await
     }
 
     async fn set_status(
@@ -365,6 +357,14 @@ impl Store for Sqlite {
         limit: u16,
     ) -> Result<Vec<Audit>, Error> {
         answer(system::audit_of(&self.pool, player, before, limit)).await
+    }
+
+    async fn sealed_before(&self, version: u32, limit: u32) -> Result<Vec<SealedValue>, Error> {
+        answer(sealed::before(&self.pool, version, limit)).await
+    }
+
+    async fn reseal(&self, value: &SealedValue, new: &[u8]) -> Result<bool, Error> {
+        answer(sealed::replace(&self.pool, value, new)).await
     }
 
     async fn purge(

@@ -4,7 +4,7 @@ use proto::muster::auth::v1 as wire;
 use serde_json::json;
 
 use crate::grpc::service;
-use crate::world::World;
+use crate::world::{PASSWORD, SOON, World};
 
 #[tokio::test]
 async fn other_keys_than_those_of_the_accounts_are_refused_at_the_start() {
@@ -19,6 +19,32 @@ async fn other_keys_than_those_of_the_accounts_are_refused_at_the_start() {
     }
     world.put_secret("master.v2", "another key of thirty-two bytes!");
     world.command(&["rotate-keys"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_master_key_seals_what_the_former_one_did() {
+    let world = World::new().await;
+    world.player("ada@example.com").await;
+    let versions = async || {
+        let rows: Vec<(Vec<u8>,)> = world
+            .rows("SELECT email FROM users UNION ALL SELECT label FROM identities")
+            .await;
+        rows.into_iter()
+            .map(|(sealed,)| sealed[4])
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(versions().await, [1, 1]);
+    world.put_secret("master.v2", "another key of thirty-two bytes!");
+    // By the clock of the wall: that of the service runs ahead.
+    let began = std::time::Instant::now();
+    while versions().await != [2, 2] {
+        assert!(began.elapsed() < SOON, "{:?}", versions().await);
+        world.pass(std::time::Duration::from_mins(5)).await;
+    }
+    let tokens = world.login("ada@example.com", PASSWORD).send().await;
+    let token = tokens.tokens().access_token;
+    let me = world.get("/me").bearer(&token).send().await;
+    assert_eq!(me.good()["email"], "ada@example.com");
 }
 
 #[tokio::test]

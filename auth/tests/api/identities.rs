@@ -212,7 +212,7 @@ async fn without_a_password_it_takes_a_sign_in_of_just_now() {
         world.post("/login").json(&body).proof(&key)
     };
     let old = sign_in().send().await.tokens();
-    world.pass(Duration::from_secs(4 * 60)).await;
+    world.pass(Duration::from_mins(4)).await;
     let refresh = async |tokens: &Tokens| {
         let body = json!({"refresh_token": tokens.refresh_token});
         let call = world.post("/token/refresh").json(&body).proof(&key);
@@ -221,7 +221,7 @@ async fn without_a_password_it_takes_a_sign_in_of_just_now() {
     let old = refresh(&old).await;
     let add = |tokens: &Tokens| world.post("/passkeys").bound(&tokens.access_token, &key);
     add(&old).send().await.good();
-    world.pass(Duration::from_secs(2 * 60)).await;
+    world.pass(Duration::from_mins(2)).await;
     // However fresh the token is.
     let old = refresh(&old).await;
     let own = json!({"email": ADA, "token": "x", "new_password": PASSWORD});

@@ -154,6 +154,16 @@ impl World {
         }
     }
 
+    /// Rows of the database, which is a file.
+    pub(crate) async fn rows(&self, query: &'static str) -> Vec<(Vec<u8>,)> {
+        let file = self.folder.0.join("accounts.db");
+        let url = format!("sqlite://{}", file.display());
+        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+        let rows = sqlx::query_as(query).fetch_all(&pool).await.unwrap();
+        pool.close().await;
+        rows
+    }
+
     /// A secret as it is now.
     pub(crate) fn secret(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.folder.0.join("secrets").join(name)).unwrap()

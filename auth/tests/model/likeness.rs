@@ -16,8 +16,8 @@ use auth::service::{Service, Verification};
 use auth::signing::plan::Policy;
 use auth::store::{
     Audit, Device, Error, Identity, Linked, NewAddress, NewPassword, NewPlayer, OneTime, Opened,
-    Passkey, PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated, Session,
-    SigningKey, Status, Store, Totp, Which,
+    Passkey, PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated,
+    SealedValue, Session, SigningKey, Status, Store, Totp, Which,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -58,7 +58,6 @@ noting! {
     fn verify_email(
         player: PlayerId, secret: &[u8; 32], now: Timestamp, audit: &Audit
     ) -> bool;
-    fn reseal_email(player: PlayerId, expected: &[u8], new: &[u8]) -> bool;
     fn set_status(player: PlayerId, status: Status, at: Timestamp) -> Vec<Revocation>;
     fn set_data(
         player: PlayerId, roles: Option<&[String]>, data: Option<&serde_json::Value>
@@ -92,6 +91,8 @@ noting! {
     fn pin_keys(pinned: &[PinnedKey]) -> Vec<PinnedKey>;
     fn audit(lines: &[Audit]) -> ();
     fn audit_of(player: PlayerId, before: Option<Uuid>, limit: u16) -> Vec<Audit>;
+    fn sealed_before(version: u32, limit: u32) -> Vec<SealedValue>;
+    fn reseal(value: &SealedValue, new: &[u8]) -> bool;
     fn purge(before: Timestamp, audit_before: Timestamp, limit: u32) -> Purged;
     fn ping() -> ();
 }

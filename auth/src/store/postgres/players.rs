@@ -342,23 +342,6 @@ pub(super) async fn verify_email(
     Ok(true)
 }
 
-pub(super) async fn reseal_email(
-    pool: &PgPool,
-    player: PlayerId,
-    expected: &[u8],
-    new: &[u8],
-) -> sqlx::Result<bool> {
-    let done = query!(
-        "UPDATE users SET email = $3 WHERE user_id = $1 AND email = $2",
-        player.0,
-        expected,
-        new,
-    )
-    .execute(pool)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
 pub(super) async fn set_status(
     pool: &PgPool,
     player: PlayerId,

@@ -308,21 +308,6 @@ pub(super) async fn verify_email(
     Ok(true)
 }
 
-pub(super) async fn reseal_email(
-    pool: &SqlitePool,
-    player: PlayerId,
-    expected: &[u8],
-    new: &[u8],
-) -> sqlx::Result<bool> {
-    let done = query("UPDATE users SET email = ? WHERE user_id = ? AND email = ?")
-        .bind(new)
-        .bind(player.0)
-        .bind(expected)
-        .execute(pool)
-        .await?;
-    Ok(done.rows_affected() == 1)
-}
-
 pub(super) async fn set_status(
     pool: &SqlitePool,
     player: PlayerId,
