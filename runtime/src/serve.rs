@@ -4,6 +4,10 @@
 //! idle; requests in time. Certificates are taken anew for each connection, so that new files are in
 //! use at once and old connections live on.
 
+mod head;
+#[cfg(test)]
+mod tests;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -27,12 +31,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use self::head::{Head, Timed};
 use crate::tls::Reloading;
 
-/// Time for a TLS handshake, and for the head of an HTTP/1.1 request.
+/// Time for a TLS handshake, and for the head of an HTTP/1.1 request from its first byte.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// A connection without requests is closed after this time; Agones' `MaxConnectionIdle`.
+/// An HTTP/1.1 connection without requests is closed after this time: proxies, which use theirs
+/// again for a minute, must be the ones to close.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// An HTTP/2 connection without requests is closed after this time; Agones' `MaxConnectionIdle`.
 const IDLE: Duration = Duration::from_mins(5);
 
 /// Time between pings to a silent peer, and for its answer.
@@ -157,7 +166,8 @@ impl<C: Count> Server<C> {
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(HANDSHAKE);
+            // hyper counts from the end of the last request; the head itself is watched by `Timed`.
+            .header_read_timeout(KEEP_ALIVE);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -166,22 +176,28 @@ impl<C: Count> Server<C> {
             .max_concurrent_streams(STREAMS)
             .max_header_list_size(HEAD_SIZE);
         let activity = Arc::new(Activity::default());
+        let head = Head::new(HANDSHAKE);
+        let timed = Timed::new(stream, Arc::clone(&head));
         let limit = self.timeout + SLACK;
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            head.is_whole();
             let request_is_open = Open::new(Arc::clone(&activity));
             let answer = self.router.clone().oneshot(request);
+            let head = Arc::clone(&head);
             async move {
                 let _open = request_is_open;
-                Ok::<_, Infallible>(match tokio::time::timeout(limit, answer).await {
+                let response = match tokio::time::timeout(limit, answer).await {
                     Ok(Ok(response)) => response,
                     Ok(Err(never)) => match never {},
                     Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
-                })
+                };
+                head.is_answered(response.status());
+                Ok::<_, Infallible>(response)
             }
         });
         let mut connection =
-            pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+            pin!(builder.serve_connection_with_upgrades(TokioIo::new(timed), service));
         let mut is_closing = false;
         loop {
             tokio::select! {
