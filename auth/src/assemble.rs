@@ -499,6 +499,7 @@ fn passwords(config: &Config, secrets: &Secrets) -> Result<Passwords, Error> {
         .then(|| secrets.current().keyring.pepper().clone());
     let settings = passwords::Config {
         profile: entry.profile.profile(),
+        former: entry.former.iter().map(|name| name.profile()).collect(),
         pepper,
     };
     Passwords::new(settings, pool, breached)

@@ -180,6 +180,9 @@ pub enum DpopName {
 pub struct PasswordsEntry {
     /// The function and its cost for new passwords.
     pub profile: ProfileName,
+    /// Those that were the profile before: while some accounts still have one, each login computes
+    /// all of them, so that nobody tells accounts by the time it takes.
+    pub former: Vec<ProfileName>,
     /// Whether a key that no database dump has is part of each. Must stay once it was used.
     pub pepper: bool,
     /// Memory for hashes at once, in MiB.
@@ -195,6 +198,7 @@ impl Default for PasswordsEntry {
         let pool = pool::Limits::default();
         Self {
             profile: ProfileName::Scrypt17,
+            former: Vec::new(),
             pepper: false,
             memory_mib: pool.memory_mib,
             queue: pool.queue,

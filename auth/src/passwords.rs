@@ -75,6 +75,9 @@ pub enum Verdict {
 pub struct Config {
     /// The function and its cost for new passwords.
     pub profile: Profile,
+    /// Those that stored passwords may have from earlier. Each login then computes all of them, so
+    /// that no account is told by its age; without them it costs one hash.
+    pub former: Vec<Profile>,
     /// A key that no database dump has; see [`crate::secrets`]. It must stay once it was used.
     pub pepper: Option<Key>,
 }
@@ -111,7 +114,9 @@ impl Passwords {
         pool: Arc<Pool>,
         breached: Arc<dyn Breached>,
     ) -> Result<Self, kdf::OutOfBounds> {
-        config.profile.bounded()?;
+        for profile in [&config.profile].into_iter().chain(&config.former) {
+            profile.bounded()?;
+        }
         let dummy = Phc {
             profile: config.profile,
             peppered: config.pepper.is_some(),
@@ -178,10 +183,8 @@ impl Passwords {
         self.hash(password).await
     }
 
-    /// Checks a password against what is stored; takes as long when nothing is.
-    ///
-    /// A string of another profile costs a little more, because the current one is computed too:
-    /// either to store it, or so that old accounts are not told by their speed.
+    /// Checks a password against what is stored; takes as long when nothing is, and as long for
+    /// every profile that is configured.
     pub async fn verify(
         &self,
         password: &Password,
@@ -196,26 +199,23 @@ impl Passwords {
                 (false, self.dummy.clone())
             }
         };
-        let current =
-            stored.profile == self.config.profile && stored.peppered == self.dummy.peppered;
-        let memory = stored
-            .profile
-            .memory_mib()
-            .max(self.config.profile.memory_mib());
+        let others = self.others(&stored);
+        let profiles = others.iter().chain([&stored.profile]);
+        let memory = profiles.map(|profile| profile.memory_mib()).max();
         let (config, password) = (self.config.clone(), password.clone());
         let (right, fresh) = self
             .pool
-            .run(memory, move || {
-                let right = stored.matches(password.expose(), config.pepper.as_ref());
-                let fresh = (!current).then(|| {
+            .run(memory.unwrap_or_default(), move || {
+                let pepper = config.pepper.as_ref();
+                let right = stored.matches(password.expose(), pepper);
+                let mut fresh = None;
+                for profile in others {
                     let salt = crate::crypto::random::<SALT_BYTES>().to_vec();
-                    Phc::compute(
-                        config.profile,
-                        config.pepper.as_ref(),
-                        salt,
-                        password.expose(),
-                    )
-                });
+                    let computed = Phc::compute(profile, pepper, salt, password.expose());
+                    if profile == config.profile {
+                        fresh = Some(computed);
+                    }
+                }
                 (right, fresh)
             })
             .await?;
@@ -228,6 +228,20 @@ impl Passwords {
         Ok(Verdict::Right {
             rehashed: fresh.map(|phc| phc.to_string()),
         })
+    }
+
+    /// What is computed beside a stored password: the current profile to store it anew, if it is of
+    /// another one, and the former ones that it is not of.
+    fn others(&self, stored: &Phc) -> Vec<Profile> {
+        let current = self.config.profile;
+        let is_current = stored.profile == current && stored.peppered == self.dummy.peppered;
+        let mut others: Vec<Profile> = (!is_current).then_some(current).into_iter().collect();
+        for &former in &self.config.former {
+            if former != current && former != stored.profile && !others.contains(&former) {
+                others.push(former);
+            }
+        }
+        others
     }
 
     async fn hash(&self, password: &Password) -> Result<String, Failure> {
@@ -272,7 +286,12 @@ mod tests {
 
     fn passwords(profile: Profile, pepper: Option<Key>, list: List) -> Passwords {
         let pool = Arc::new(Pool::new(pool::Limits::default()));
-        Passwords::new(Config { profile, pepper }, pool, Arc::new(list)).unwrap()
+        let config = Config {
+            profile,
+            former: Vec::new(),
+            pepper,
+        };
+        Passwords::new(config, pool, Arc::new(list)).unwrap()
     }
 
     const NOBODY: List = List::Knows("");
@@ -355,6 +374,50 @@ mod tests {
         );
         assert_eq!(all.dummy.profile, Profile::REQUIRED);
         assert_eq!(all.dummy.hash.len(), kdf::HASH_BYTES);
+    }
+
+    #[tokio::test]
+    async fn no_account_is_told_by_the_age_of_its_hash() {
+        let small = |passes| Profile::Argon2id {
+            memory_kib: 1024,
+            passes,
+            lanes: 1,
+        };
+        let (current, former) = (small(1), [small(2), Profile::REQUIRED]);
+        let mut all = passwords(current, None, NOBODY);
+        all.config.former = [former.as_slice(), &[current, small(2)]].concat();
+        // An unknown account costs what the dummy costs.
+        let mut stored = vec![all.dummy.clone()];
+        for profile in [current, former[0], former[1]] {
+            let salt = vec![1; SALT_BYTES];
+            stored.push(Phc::compute(profile, None, salt, "glimmer-otter-47"));
+        }
+        for stored in &stored {
+            let mut computed = all.others(stored);
+            computed.push(stored.profile);
+            assert_eq!(computed.len(), 3, "{computed:?}");
+            for profile in [current, former[0], former[1]] {
+                assert!(computed.contains(&profile), "{computed:?}");
+            }
+        }
+        // And a right password of each is stored as the current one.
+        for stored in &stored[1..] {
+            let (right, text) = (password("glimmer-otter-47"), stored.to_string());
+            let verdict = all.verify(&right, Some(&text)).await.unwrap();
+            let Verdict::Right { rehashed } = verdict else {
+                panic!("{verdict:?}");
+            };
+            let profile = rehashed.map(|text| Phc::parse(&text).unwrap().profile);
+            let expected = (stored.profile != current).then_some(current);
+            assert_eq!(profile, expected);
+        }
+        let unbounded = Config {
+            profile: current,
+            former: vec![small(99)],
+            pepper: None,
+        };
+        let pool = Arc::new(Pool::new(pool::Limits::default()));
+        assert!(Passwords::new(unbounded, pool, Arc::new(NOBODY)).is_err());
     }
 
     #[tokio::test]

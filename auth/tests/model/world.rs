@@ -144,6 +144,7 @@ pub(crate) async fn parts(
             passes: 1,
             lanes: 1,
         },
+        former: Vec::new(),
         pepper: None,
     };
     let (outbox, _) = outbox(Arc::new(Nowhere), outbox::Limits::default());
