@@ -117,13 +117,7 @@ impl Captcha for Siteverify {
             .ok_or_else(required)?;
         let unavailable = |cause: &str| {
             tracing::warn!(cause, "The captcha service cannot be asked");
-            Failure {
-                retry_after: Some(Duration::from_secs(5)),
-                ..Failure::new(
-                    Code::Unavailable,
-                    "the service is not ready; try again shortly",
-                )
-            }
+            Failure::unavailable(Duration::from_secs(5))
         };
         let verdict = self
             .ask(token, address)

@@ -3,11 +3,14 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+/// When to ask again what does not answer.
+pub const AGAIN: Duration = Duration::from_secs(1);
 
 /// Stable names of failures: clients decide by them, never by the message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum Code {
     /// A field is missing or malformed; `field` names it.
     InvalidRequest,
@@ -125,6 +128,12 @@ impl Code {
     }
 }
 
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// A failed call, as its caller learns of it: holds no secret and no detail of ours.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", code.name())]
@@ -185,7 +194,30 @@ impl Failure {
     /// A defect of ours, which the log has.
     pub fn defect(what: &'static str, error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "Defect: {what}");
+        Self::internal()
+    }
+
+    /// Something went wrong that its caller can do nothing about.
+    pub fn internal() -> Self {
         Self::new(Code::Internal, "internal error")
+    }
+
+    /// Something that auth needs does not answer; when to come back.
+    pub fn unavailable(retry_after: Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(
+                Code::Unavailable,
+                "the service is not ready; try again shortly",
+            )
+        }
+    }
+
+    /// When to come back, in whole seconds as headers and trailers have it: rounded up, for who
+    /// comes too early is refused again.
+    pub fn retry_seconds(&self) -> Option<u64> {
+        self.retry_after
+            .map(|after| (after.as_secs() + u64::from(after.subsec_nanos() > 0)).max(1))
     }
 
     /// The one answer to every bad token.
@@ -199,17 +231,11 @@ impl From<crate::store::Error> for Failure {
         match error {
             crate::store::Error::Unavailable(cause) => {
                 tracing::warn!(cause, "The database does not answer");
-                Self {
-                    retry_after: Some(Duration::from_secs(1)),
-                    ..Self::new(
-                        Code::Unavailable,
-                        "the service is not ready; try again shortly",
-                    )
-                }
+                Self::unavailable(AGAIN)
             }
             crate::store::Error::Corrupt(cause) => {
                 tracing::error!(cause, "The database holds what it must not");
-                Self::new(Code::Internal, "internal error")
+                Self::internal()
             }
         }
     }
@@ -218,12 +244,32 @@ impl From<crate::store::Error> for Failure {
 impl From<crate::live::Error> for Failure {
     fn from(error: crate::live::Error) -> Self {
         tracing::warn!(%error, "Valkey does not answer");
-        Self {
-            retry_after: Some(Duration::from_secs(1)),
-            ..Self::new(
-                Code::Unavailable,
-                "the service is not ready; try again shortly",
-            )
+        Self::unavailable(AGAIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_as_told_does_not_come_too_early() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_500, 60)] {
+            let failure = Failure::throttled(Duration::from_millis(millis));
+            assert_eq!(failure.retry_seconds(), Some(seconds), "{millis} ms");
+        }
+        assert_eq!(Failure::token().retry_seconds(), None);
+    }
+
+    #[test]
+    fn a_code_is_written_by_its_one_name() {
+        use utoipa::PartialSchema as _;
+        let schema = serde_json::to_value(Code::schema()).unwrap();
+        let described = schema["enum"].as_array().unwrap();
+        for code in [Code::InvalidRequest, Code::InvalidDpopProof, Code::Internal] {
+            let written = serde_json::to_value(code).unwrap();
+            assert_eq!(written, code.name());
+            assert!(described.contains(&written), "{described:?}");
         }
     }
 }

@@ -404,6 +404,7 @@ impl wire::auth_server::Auth for Api {
 
 /// A failure as gRPC says it, with the stable code beside.
 fn status(failure: Failure) -> Status {
+    let retry = failure.retry_seconds();
     let mut status = Status::new(failure.code.grpc(), failure.message.clone().into_owned());
     status
         .metadata_mut()
@@ -411,10 +412,10 @@ fn status(failure: Failure) -> Status {
     if let Some(nonce) = failure.nonce.and_then(|nonce| nonce.parse().ok()) {
         status.metadata_mut().insert("dpop-nonce", nonce);
     }
-    if let Some(retry) = failure.retry_after {
+    if let Some(seconds) = retry {
         status
             .metadata_mut()
-            .insert("retry-after", MetadataValue::from(retry.as_secs().max(1)));
+            .insert("retry-after", MetadataValue::from(seconds));
     }
     status
 }

@@ -150,6 +150,7 @@ async fn harden(mut response: Response) -> Response {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
+        let retry = self.retry_seconds();
         let body = ErrorBody {
             error: ErrorDetail {
                 code: self.code,
@@ -158,12 +159,10 @@ impl IntoResponse for Failure {
             },
         };
         let mut response = (self.code.status(), axum::Json(body)).into_response();
-        if let Some(after) = self.retry_after {
-            // Whole seconds, rounded up: zero would mean at once.
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        if let Some(seconds) = retry {
             response
                 .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(nonce) = self
             .nonce

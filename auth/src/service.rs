@@ -243,6 +243,12 @@ impl Service {
         self.parts().signing.published().borrow().to_jwks()
     }
 
+    /// For how many seconds verifiers may keep them: a new key is published longer than that before
+    /// it signs.
+    pub fn jwks_max_age(&self) -> i64 {
+        self.parts().signing.cache_max_age().as_secs()
+    }
+
     /// Numbers for operators.
     pub fn metrics(&self) -> &Metrics {
         &self.0.parts.metrics

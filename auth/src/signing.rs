@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use self::plan::{Policy, Times};
 use self::signer::Signer;
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 use crate::live::{Live, News, NewsReceiver};
 use crate::store::{self, SigningKey, Store};
 
@@ -69,18 +69,12 @@ impl From<Error> for Failure {
             Error::Store(error) => error.into(),
             Error::Races | Error::Stale | Error::NoKey => {
                 tracing::warn!(%error, "Cannot sign for now");
-                Self {
-                    retry_after: Some(Duration::from_secs(1)),
-                    ..Self::new(
-                        Code::Unavailable,
-                        "the service is not ready; try again shortly",
-                    )
-                }
+                Self::unavailable(crate::error::AGAIN)
             }
             Error::Seal(_) | Error::Signer(_) | Error::Corrupt(_) => {
                 let error = runtime::service::chain(&error);
                 tracing::error!(error, "Cannot sign");
-                Self::new(Code::Internal, "internal error")
+                Self::internal()
             }
         }
     }

@@ -68,7 +68,7 @@ impl From<Error> for Failure {
             }
             Error::RelyingParty { .. } | Error::Stored(_) | Error::Json(_) => {
                 tracing::error!(%error, "A passkey cannot be used");
-                Self::new(crate::Code::Internal, "internal error")
+                Self::internal()
             }
         }
     }

@@ -5,9 +5,6 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use super::State;
 
-/// How long verifiers may keep the keys: a new key is published longer than that before it signs.
-const MAX_AGE: u32 = 300;
-
 /// The public keys of access tokens (RFC 7517).
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", tag = "keys",
@@ -16,10 +13,11 @@ const MAX_AGE: u32 = 300;
 pub(super) async fn jwks(
     Shared(state): Shared<State>,
 ) -> ([(http::HeaderName, String); 2], String) {
+    let max_age = state.service.jwks_max_age();
     (
         [
             (CONTENT_TYPE, "application/jwk-set+json".to_owned()),
-            (CACHE_CONTROL, format!("public, max-age={MAX_AGE}")),
+            (CACHE_CONTROL, format!("public, max-age={max_age}")),
         ],
         state.service.jwks(),
     )

@@ -12,7 +12,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::Failure;
-use crate::error::Code;
 
 /// The longest time that a refused caller is told to wait.
 const MAX_RETRY: Duration = Duration::from_mins(1);
@@ -128,9 +127,7 @@ impl Pool {
             // Nobody may be there any more.
             let _ = sender.send(result);
         });
-        receiver
-            .await
-            .map_err(|_| Failure::new(Code::Internal, "internal error"))
+        receiver.await.map_err(|_| Failure::internal())
     }
 
     async fn place(&self, memory_mib: u32) -> Result<[OwnedSemaphorePermit; 2], Failure> {
@@ -161,7 +158,7 @@ impl Pool {
             self.counters.refused_late.fetch_add(1, Ordering::Relaxed);
             return Err(Failure::overloaded(self.retry_after()));
         };
-        places.map_err(|_| Failure::new(Code::Internal, "internal error"))
+        places.map_err(|_| Failure::internal())
     }
 
     /// When what waits now will have been done, by how long work took so far.
@@ -186,6 +183,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::error::Code;
 
     fn limits() -> Limits {
         Limits {

@@ -66,9 +66,8 @@ impl Service {
         let random: Vec<[u8; recovery::CODE_BYTES]> = (0..recovery::CODES)
             .map(|_| crate::crypto::random())
             .collect();
-        let random: [[u8; recovery::CODE_BYTES]; recovery::CODES] = random
-            .try_into()
-            .map_err(|_| Failure::new(Code::Internal, "internal error"))?;
+        let random: [[u8; recovery::CODE_BYTES]; recovery::CODES] =
+            random.try_into().map_err(|_| Failure::internal())?;
         let codes = recovery::codes(&random);
         let hashes: Vec<[u8; 32]> = codes
             .iter()
@@ -222,7 +221,7 @@ impl Service {
         };
         let secret = self.open(TOTP, player.id.0.as_bytes(), &totp.secret)?;
         let Ok(secret) = <&[u8; totp::SECRET_BYTES]>::try_from(secret.as_slice()) else {
-            return Err(Failure::new(Code::Internal, "internal error"));
+            return Err(Failure::internal());
         };
         let Some(step) = totp::verify(secret, code, now()) else {
             return Ok(false);

@@ -52,7 +52,7 @@ impl Service {
         );
         let text = token
             .seal(&self.reconnection_keys())
-            .ok_or_else(|| Failure::new(Code::Internal, "internal error"))?;
+            .ok_or_else(Failure::internal)?;
         let record = token
             .record(session, game_server.to_owned(), now)
             .encode()

@@ -219,7 +219,7 @@ async fn a_replica_that_cannot_read_the_keys_stops_to_sign() {
     assert!(!signing.is_current(stale));
     let refused = signing.sign(stale, &claims(stale)).unwrap_err();
     assert!(matches!(refused, Error::Stale));
-    assert_eq!(Failure::from(refused).code, Code::Unavailable);
+    assert_eq!(Failure::from(refused).code, crate::Code::Unavailable);
     assert_eq!(ids(&signing).len(), 1);
 }
 

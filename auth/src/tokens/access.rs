@@ -9,7 +9,7 @@ use access::verify::MAX_TOKEN;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 use crate::signing::Signing;
 use crate::store::{Player, Session, Status};
 
@@ -59,15 +59,14 @@ impl Issuer {
         player: &Player,
     ) -> Result<Issued, Failure> {
         let mut id = [0; 16];
-        aws_lc_rs::rand::fill(&mut id)
-            .map_err(|_| Failure::new(Code::Internal, "internal error"))?;
+        aws_lc_rs::rand::fill(&mut id).map_err(|_| Failure::internal())?;
         let jti = uuid::Builder::from_random_bytes(id).into_uuid();
         let claims =
             claims(session.used, &self.name, jti, session, player).ok_or_else(Failure::token)?;
         let token = self.signing.sign(now, &claims)?;
         if token.len() > MAX_TOKEN {
             tracing::error!(player = %player.id, "The player has too many roles for a token");
-            return Err(Failure::new(Code::Internal, "internal error"));
+            return Err(Failure::internal());
         }
         Ok(Issued {
             token,
