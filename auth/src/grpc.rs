@@ -3,6 +3,9 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::extract::State as Shared;
+use axum::middleware::Next;
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use proto::muster::auth::v1 as wire;
@@ -11,7 +14,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use crate::edge::{Edge, Peer};
-use crate::error::Failure;
+use crate::error::{AGAIN, Failure};
 use crate::ids::{PlayerId, SessionId};
 use crate::live::{News, Revocation};
 use crate::passwords::Password;
@@ -418,6 +421,24 @@ fn status(failure: Failure) -> Status {
             .insert("retry-after", MetadataValue::from(seconds));
     }
     status
+}
+
+/// Answers a call that takes longer than `limit`, as every other failure is told.
+pub async fn in_time(
+    Shared(limit): Shared<Duration>,
+    request: http::Request<Body>,
+    next: Next,
+) -> http::Response<Body> {
+    tokio::time::timeout(limit, next.run(request))
+        .await
+        .unwrap_or_else(|_| late().into_http())
+}
+
+/// Clients know calls that took too long by a code of their own.
+fn late() -> Status {
+    let mut late = status(Failure::unavailable(AGAIN));
+    let metadata = std::mem::take(late.metadata_mut());
+    Status::with_metadata(tonic::Code::DeadlineExceeded, late.message(), metadata)
 }
 
 fn to_wire(tokens: Tokens) -> wire::Tokens {

@@ -13,8 +13,11 @@ mod keys;
 mod sign_in;
 mod socket;
 
+use std::time::Duration;
+
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State as Shared};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{
     CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
@@ -26,7 +29,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::edge::Edge;
-use crate::error::Failure;
+use crate::error::{AGAIN, Failure};
 use crate::service::Service;
 
 use body::{ErrorBody, ErrorDetail};
@@ -114,8 +117,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
     routes().split_for_parts().1
 }
 
-/// The routes over a service.
-pub fn router(service: Service, edge: Edge) -> Router {
+/// The routes over a service; a call that takes longer than `limit` is answered without them.
+pub fn router(service: Service, edge: Edge, limit: Duration) -> Router {
     let state = State {
         service,
         edge,
@@ -125,10 +128,18 @@ pub fn router(service: Service, edge: Edge) -> Router {
     router
         .fallback(caller::nothing_here)
         .method_not_allowed_fallback(caller::wrong_method)
+        .layer(axum::middleware::from_fn_with_state(limit, in_time))
         .layer(axum::middleware::map_response(harden))
         .layer(DefaultBodyLimit::max(BODY_SIZE))
         .layer(runtime::trace::ServerSpans)
         .with_state(state)
+}
+
+/// A call that takes too long fails as every other does, with a body that says so.
+async fn in_time(Shared(limit): Shared<Duration>, request: Request, next: Next) -> Response {
+    tokio::time::timeout(limit, next.run(request))
+        .await
+        .unwrap_or_else(|_| Failure::unavailable(AGAIN).into_response())
 }
 
 /// Answers hold tokens: nobody keeps them, and browsers come by TLS alone.

@@ -178,9 +178,9 @@ pub async fn host(
         count: Connections(metrics.connections(name)),
     };
     let mut servers = JoinSet::new();
-    let router = grpc_router(&assembled, &edge);
+    let router = grpc_router(&assembled, &edge, config.request_timeout);
     servers.spawn(server(router, grpc_tls, "grpc").serve(grpc, close.clone()));
-    let router = crate::http::router(assembled.service.clone(), edge);
+    let router = crate::http::router(assembled.service.clone(), edge, config.request_timeout);
     servers.spawn(server(router, http_tls, "http").serve(http, close.clone()));
     let background_stop = CancellationToken::new();
     let background = background(assembled, copies, admin.clone(), background_stop.clone());
@@ -273,7 +273,7 @@ fn certificates(
     Ok(Some(tls))
 }
 
-fn grpc_router(assembled: &Assembled, edge: &Edge) -> Router {
+fn grpc_router(assembled: &Assembled, edge: &Edge, limit: Duration) -> Router {
     fn path<S: NamedService>(_: &S) -> String {
         format!("/{}/{{*method}}", S::NAME)
     }
@@ -285,6 +285,10 @@ fn grpc_router(assembled: &Assembled, edge: &Edge) -> Router {
         .layer(ServerSpans)
         // Health is asked for all the time, and no part of anybody's trace.
         .route_service(&path(&health), health)
+        .layer(axum::middleware::from_fn_with_state(
+            limit,
+            crate::grpc::in_time,
+        ))
 }
 
 /// The copies of sessions that the configuration asks for; none without a Valkey.
