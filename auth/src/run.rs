@@ -174,7 +174,8 @@ pub async fn host(
         router,
         tls,
         connections: config.connections,
-        timeout: config.request_timeout,
+        // The routers' own limit comes first, whose answer has the shape of every failure.
+        timeout: config.request_timeout + Duration::from_secs(1),
         count: Connections(metrics.connections(name)),
     };
     let mut servers = JoinSet::new();
