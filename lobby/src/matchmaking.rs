@@ -1,5 +1,6 @@
 //! Who plays with whom: tickets wait in a pool under the rules of a queue, and passes over the pool
-//! propose matches.
+//! propose matches. Who calls it, and how a proposal becomes a match:
+//! `docs/adr/0026-tickets-and-matches.md`.
 //!
 //! What holds for every proposal, whatever the rules:
 //!
