@@ -10,6 +10,7 @@
 //! - what a ticket accepts only widens while it waits;
 //! - who has waited past the last widening goes first wherever a match with him is possible.
 
+pub mod explain;
 pub mod limit;
 pub mod pool;
 pub mod queue;

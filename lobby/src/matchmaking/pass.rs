@@ -373,4 +373,4 @@ fn seconds(milliseconds: u64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -100,7 +100,7 @@ impl Entry {
     }
 
     /// Whether it would play with `other`, by what it asks itself.
-    fn wants(&self, other: &Self, now: i64) -> bool {
+    pub(super) fn wants(&self, other: &Self, now: i64) -> bool {
         if self.is_plain() {
             return true;
         }
@@ -116,19 +116,27 @@ impl Entry {
                 .all(|player| !self.ticket.avoided.contains(&player.id))
     }
 
+    /// Whether the ratings of the two are near enough for both.
+    pub(super) fn is_near(&self, other: &Self) -> bool {
+        (self.rating - other.rating).abs() <= self.reach.min(other.reach)
+    }
+
+    /// The first of the queue's differences in which the two are too far apart for one of them.
+    pub(super) fn first_difference(&self, other: &Self) -> Option<usize> {
+        let numbers = self.numbers.iter().zip(&other.numbers);
+        let reaches = self.reaches.iter().zip(&other.reaches);
+        numbers
+            .zip(reaches)
+            .position(|((one, two), (reach, others))| (one - two).abs() > reach.min(*others))
+    }
+
     /// Whether the two may be in one match, wherever it is.
     pub(super) fn suits(&self, other: &Self, now: i64) -> bool {
-        let apart = (self.rating - other.rating).abs();
-        if apart > self.reach.min(other.reach) || self.partition != other.partition {
-            return false;
-        }
-        let mut numbers = self.numbers.iter().zip(&other.numbers);
-        let mut reaches = self.reaches.iter().zip(&other.reaches);
-        let are_near = numbers.all(|(one, two)| {
-            let reach = reaches.next().map_or(0.0, |(one, two)| one.min(*two));
-            (one - two).abs() <= reach
-        });
-        are_near && self.wants(other, now) && other.wants(self, now)
+        self.is_near(other)
+            && self.partition == other.partition
+            && self.first_difference(other).is_none()
+            && self.wants(other, now)
+            && other.wants(self, now)
     }
 }
 
@@ -167,8 +175,11 @@ impl Pool {
 
     /// A ticket that waits.
     pub fn get(&self, id: TicketId) -> Option<&Ticket> {
-        let slot = self.by_id.get(&id)?;
-        self.entry(*slot).map(|entry| &entry.ticket)
+        self.entry(self.slot(id)?).map(|entry| &entry.ticket)
+    }
+
+    pub(super) fn slot(&self, id: TicketId) -> Option<Slot> {
+        self.by_id.get(&id).copied()
     }
 
     pub(super) fn entry(&self, slot: Slot) -> Option<&Entry> {
@@ -216,6 +227,11 @@ impl Pool {
             }
             self.wakes.pop();
         }
+    }
+
+    /// When this ticket accepts more.
+    pub(super) fn widens(&self, entry: &Entry, now: i64) -> Option<Timestamp> {
+        Timestamp::from_millisecond(widens(&self.queue, entry, now)?).ok()
     }
 
     /// Whether the slot still belongs to the ticket with this number.
@@ -301,18 +317,7 @@ impl Pool {
         };
         let waited = entry.waited(now);
         let gather = u64::from(queue.gather_milliseconds);
-        let limits = queue.differences.iter().map(|rule| &rule.at_most);
-        let limits = limits.chain([&queue.rating, &queue.latency]);
-        let demands = entry.ticket.demands.iter();
-        let drops = demands.filter_map(|demand| Some(u64::from(demand.until_seconds?) * 1000));
-        let changes = limits
-            .filter_map(|limit| limit.next(waited))
-            .chain(drops)
-            .chain([gather]);
-        if let Some(next) = changes.filter(|moment| *moment > waited).min() {
-            let moment = entry
-                .entered
-                .saturating_add(i64::try_from(next).unwrap_or(i64::MAX));
+        if let Some(moment) = widens(queue, entry, now) {
             wakes.push(Reverse((moment, slot, entry.number)));
         }
         if waited < gather {
@@ -355,6 +360,23 @@ impl Pool {
         });
         self.free.append(&mut self.left);
     }
+}
+
+/// When a ticket accepts more than as of `now`: milliseconds since 1970.
+fn widens(queue: &Queue, entry: &Entry, now: i64) -> Option<i64> {
+    let waited = entry.waited(now);
+    let limits = queue.differences.iter().map(|rule| &rule.at_most);
+    let limits = limits.chain([&queue.rating, &queue.latency]);
+    let demands = entry.ticket.demands.iter();
+    let drops = demands.filter_map(|demand| Some(u64::from(demand.until_seconds?) * 1000));
+    let next = limits
+        .filter_map(|limit| limit.next(waited))
+        .chain(drops)
+        .chain([u64::from(queue.gather_milliseconds)])
+        .filter(|moment| *moment > waited)
+        .min()?;
+    let next = i64::try_from(next).unwrap_or(i64::MAX);
+    Some(entry.entered.saturating_add(next))
 }
 
 /// The texts that its match must have in common.

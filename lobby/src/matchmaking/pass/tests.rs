@@ -11,7 +11,7 @@ use super::*;
 
 const REGIONS: [&str; 2] = ["eu", "us"];
 
-fn queue(count: u16, size: u16) -> Queue {
+pub(in crate::matchmaking) fn queue(count: u16, size: u16) -> Queue {
     let widening = |value: f64, steps: &[(u32, f64)]| Limit {
         value,
         steps: steps
@@ -38,7 +38,7 @@ fn queue(count: u16, size: u16) -> Queue {
     }
 }
 
-fn at(second: i64) -> Timestamp {
+pub(in crate::matchmaking) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).unwrap()
 }
 
@@ -54,7 +54,7 @@ fn player(id: u128, rating: f64) -> Player {
     }
 }
 
-fn ticket(id: u128, entered: i64, ratings: &[f64]) -> Ticket {
+pub(in crate::matchmaking) fn ticket(id: u128, entered: i64, ratings: &[f64]) -> Ticket {
     let players = (0..).zip(ratings);
     Ticket {
         id: TicketId(Uuid::from_u128(id)),
