@@ -144,9 +144,10 @@ impl Moderator {
         if !letters.iter().any(is_seen) {
             return Verdict::Refused(Reason::Empty);
         }
+        let looks = looks(&letters);
         let mut stars = vec![false; letters.len()];
         for (compiled, run) in self.by_run.iter().zip(RUNS) {
-            let words = Folded::of(&letters, run);
+            let words = Folded::of(&looks, run);
             for folded in [words.joined(), words] {
                 if compiled.star(&folded, &mut stars).is_err() {
                     return Verdict::Refused(Reason::Word);
@@ -199,29 +200,21 @@ impl Compiled {
 
 impl Folded {
     /// With runs of a letter cut.
-    fn of(letters: &[char], longest: usize) -> Self {
+    fn of(looks: &[Look], longest: usize) -> Self {
         let mut folded = Self::default();
         let mut last = None;
         let mut run = 0;
-        for (index, letter) in letters.iter().enumerate() {
-            let mut looks = looks_like(*letter).peekable();
-            if looks.peek().is_none() {
-                // A mark or nothing to see belongs to the letter before it.
-                if let Some(origin) = folded.origins.last_mut() {
-                    origin.end = index + 1;
-                }
-                continue;
-            }
-            for look in looks {
-                run = if last == Some(look) { run + 1 } else { 1 };
-                last = Some(look);
-                if run > longest || (look == ' ' && run > 1) {
-                    if let Some(origin) = folded.origins.last_mut() {
-                        origin.end = index + 1;
-                    }
-                    continue;
-                }
-                folded.push(look, index..index + 1);
+        for look in looks {
+            run = if last == Some(look.letter) {
+                run + 1
+            } else {
+                1
+            };
+            last = Some(look.letter);
+            if run <= longest && (look.letter != ' ' || run == 1) {
+                folded.push(look.letter, look.origin.clone());
+            } else if let Some(origin) = folded.origins.last_mut() {
+                origin.end = look.origin.end;
             }
         }
         folded
@@ -263,31 +256,67 @@ impl Folded {
     }
 }
 
+/// A letter as a reader sees it, and the characters of the message that it stands for.
+#[derive(Debug)]
+struct Look {
+    letter: char,
+    origin: Range<usize>,
+}
+
+fn looks(letters: &[char]) -> Vec<Look> {
+    let mut looks: Vec<Look> = Vec::with_capacity(letters.len());
+    for (index, letter) in letters.iter().enumerate() {
+        let before = looks.len();
+        look_like(*letter, |letter| {
+            let origin = index..index + 1;
+            looks.push(Look { letter, origin });
+        });
+        if looks.len() == before {
+            // A mark or nothing to see belongs to the letter before it.
+            if let Some(look) = looks.last_mut() {
+                look.origin.end = index + 1;
+            }
+        }
+    }
+    looks
+}
+
 /// What a letter looks like to a reader: small letters, and a gap for everything that is none.
-fn looks_like(letter: char) -> impl Iterator<Item = char> {
+fn look_like(letter: char, mut see: impl FnMut(char)) {
+    let is_seen = |part: &char| !is_combining_mark(*part) && !is_invisible(*part);
+    if letter.is_ascii() {
+        if is_seen(&letter) {
+            see(plain(letter));
+        }
+        return;
+    }
     let mut buffer = [0; 4];
-    let compatible: String = letter
-        .encode_utf8(&mut buffer)
-        .nfkd()
-        .filter(|part| !is_combining_mark(*part) && !is_invisible(*part))
-        .flat_map(char::to_lowercase)
-        .collect();
-    let looks: Vec<char> = skeleton(&compatible)
-        .filter(|part| !is_combining_mark(*part))
-        .flat_map(char::to_lowercase)
-        .map(|part| match part {
-            '0' => 'o',
-            '1' | '!' | '|' | 'i' => 'l',
-            '3' => 'e',
-            '4' | '@' => 'a',
-            '5' | '$' => 's',
-            '7' => 't',
-            '8' => 'b',
-            letter if letter.is_alphanumeric() => letter,
-            _ => ' ',
-        })
-        .collect();
-    looks.into_iter()
+    for part in letter.encode_utf8(&mut buffer).nfkd().filter(is_seen) {
+        // What has a plain letter in it needs no table of likenesses, in which m is r and n.
+        if part.is_ascii() {
+            see(plain(part));
+            continue;
+        }
+        let mut buffer = [0; 4];
+        for part in skeleton(part.encode_utf8(&mut buffer)).filter(is_seen) {
+            part.to_lowercase().for_each(|part| see(plain(part)));
+        }
+    }
+}
+
+/// A letter, with digits and signs as the letters that they stand for.
+fn plain(letter: char) -> char {
+    match letter.to_ascii_lowercase() {
+        '0' => 'o',
+        '1' | '!' | '|' | 'i' => 'l',
+        '3' => 'e',
+        '4' | '@' => 'a',
+        '5' | '$' => 's',
+        '7' => 't',
+        '8' => 'b',
+        letter if letter.is_alphanumeric() => letter,
+        _ => ' ',
+    }
 }
 
 /// Controls, joiners, marks of direction: nothing that a reader sees.
@@ -308,8 +337,9 @@ fn fold_all(list: &'static str, words: &[String], run: usize) -> Result<Vec<Stri
     let mut folded = Vec::with_capacity(words.len());
     for (index, word) in words.iter().enumerate() {
         let letters: Vec<char> = word.trim().chars().collect();
-        let full = Folded::of(&letters, usize::MAX).text;
-        let text = Folded::of(&letters, run).text;
+        let looks = looks(&letters);
+        let full = Folded::of(&looks, usize::MAX).text;
+        let text = Folded::of(&looks, run).text;
         let count = |text: &str| text.chars().filter(|letter| *letter != ' ').count();
         if count(&full) < 2 {
             return Err(Error::Word { list, index });
