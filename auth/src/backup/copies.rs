@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Archive, Error, Valkey, backup};
 use crate::live::{Key, Live};
-use crate::metrics::counted::growing;
+use crate::metrics::counted::{Counted, growing_all};
 
 /// Between two copies (Q07).
 const PERIOD: Duration = Duration::from_mins(5);
@@ -30,11 +30,8 @@ struct Counts {
     elsewhere: AtomicU64,
 }
 
-/// A number of copies: its name, what it is, and where.
-type Number = (&'static str, &'static str, fn(&Counts) -> &AtomicU64);
-
 /// The numbers for operators.
-const NUMBERS: [Number; 3] = [
+const NUMBERS: [Counted<Counts>; 3] = [
     (
         "muster_auth_session_copies_total",
         "Copies of the sessions that were made",
@@ -70,12 +67,7 @@ impl Copies {
         registry: &Registry,
     ) -> Result<Self, prometheus::Error> {
         let counts = Arc::<Counts>::default();
-        for (name, help, number) in NUMBERS {
-            let counts = Arc::clone(&counts);
-            growing(registry, name, help, move || {
-                number(&counts).load(Ordering::Relaxed)
-            })?;
-        }
+        growing_all(registry, &counts, |counts: &Arc<Counts>| counts, &NUMBERS)?;
         Ok(Self {
             archive,
             valkey,

@@ -1,5 +1,7 @@
 //! Numbers that other parts count for themselves: read when somebody asks for metrics.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, MetricFamily};
 use prometheus::{IntCounter, PullingGauge, Registry};
@@ -43,6 +45,28 @@ pub fn growing(
         shape: IntCounter::new(name, help)?,
         read: Box::new(read),
     }))
+}
+
+/// A counter of a part: its name, what it is, and where.
+pub type Counted<Counters> = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
+
+/// Exports the counters of a part that `owner` leads to; the registry keeps the owner then.
+pub fn growing_all<Owner, Counters: 'static>(
+    registry: &Registry,
+    owner: &Owner,
+    counters: fn(&Owner) -> &Counters,
+    numbers: &[Counted<Counters>],
+) -> Result<(), prometheus::Error>
+where
+    Owner: Clone + Send + Sync + 'static,
+{
+    for &(name, help, number) in numbers {
+        let owner = owner.clone();
+        growing(registry, name, help, move || {
+            number(counters(&owner)).load(Ordering::Relaxed)
+        })?;
+    }
+    Ok(())
 }
 
 /// Exports a number that comes and goes.

@@ -1,36 +1,15 @@
 //! What passwords and mails count for themselves, among the numbers for operators.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use prometheus::Registry;
 
-use crate::metrics::counted::{growing, passing};
+use crate::metrics::counted::{Counted, growing_all, passing};
 use crate::notify::outbox;
 use crate::passwords::{self, pool};
 use crate::service::Service;
 
-/// A number of passwords: its name, what it is, and where.
-type OfPasswords = (
-    &'static str,
-    &'static str,
-    fn(&passwords::Counters) -> &AtomicU64,
-);
-
-/// The same of the pool in which they are hashed.
-type OfPool = (
-    &'static str,
-    &'static str,
-    fn(&pool::Counters) -> &AtomicU64,
-);
-
-/// The same of mails.
-type OfMails = (
-    &'static str,
-    &'static str,
-    fn(&outbox::Counters) -> &AtomicU64,
-);
-
-const PASSWORDS: [OfPasswords; 4] = [
+const PASSWORDS: [Counted<passwords::Counters>; 4] = [
     (
         "muster_auth_passwords_weak_total",
         "New passwords that were refused because they are guessed early",
@@ -53,7 +32,7 @@ const PASSWORDS: [OfPasswords; 4] = [
     ),
 ];
 
-const POOL: [OfPool; 5] = [
+const POOL: [Counted<pool::Counters>; 5] = [
     (
         "muster_auth_passwords_hashed_total",
         "Work on passwords that was done: hashes and checks of new ones",
@@ -81,7 +60,7 @@ const POOL: [OfPool; 5] = [
     ),
 ];
 
-const MAILS: [OfMails; 4] = [
+const MAILS: [Counted<outbox::Counters>; 4] = [
     (
         "muster_auth_mails_delivered_total",
         "Mails that were delivered",
@@ -107,24 +86,19 @@ const MAILS: [OfMails; 4] = [
 impl Service {
     /// Exports them; the registry keeps the service then.
     pub fn export(&self, registry: &Registry) -> Result<(), prometheus::Error> {
-        for (name, help, number) in PASSWORDS {
-            let service = self.clone();
-            growing(registry, name, help, move || {
-                number(service.parts().passwords.counters()).load(Ordering::Relaxed)
-            })?;
-        }
-        for (name, help, number) in POOL {
-            let service = self.clone();
-            growing(registry, name, help, move || {
-                number(service.parts().passwords.pool().counters()).load(Ordering::Relaxed)
-            })?;
-        }
-        for (name, help, number) in MAILS {
-            let service = self.clone();
-            growing(registry, name, help, move || {
-                number(service.parts().outbox.counters()).load(Ordering::Relaxed)
-            })?;
-        }
+        growing_all(
+            registry,
+            self,
+            |it| it.parts().passwords.counters(),
+            &PASSWORDS,
+        )?;
+        growing_all(
+            registry,
+            self,
+            |it| it.parts().passwords.pool().counters(),
+            &POOL,
+        )?;
+        growing_all(registry, self, |it| it.parts().outbox.counters(), &MAILS)?;
         let service = self.clone();
         let (name, help) = (
             "muster_auth_passwords_waiting",
