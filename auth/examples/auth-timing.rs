@@ -90,6 +90,7 @@ async fn service(store: Arc<dyn Store>, live: Arc<dyn Live>, profile: Option<Pro
         let parts = parts(store, live, signing, verification, Arc::clone(&pool)).await;
         let passwords = profile.map(|profile| {
             let config = passwords::Config {
+                former: Vec::new(),
                 profile,
                 pepper: None,
             };

@@ -88,6 +88,14 @@ fn bodies() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("ForgotBody", json!({"email": "ada@example.com"})),
         (
+            "LinkBody",
+            json!({
+                "provider": "steam", "ticket": "t", "handle": "h", "secret": "s", "code": "c",
+                "iss": "https://id.example.com", "email": "ada@example.com", "token": "t",
+                "new_password": "two", "password": "one", "second_step": "123456",
+            }),
+        ),
+        (
             "LoginBody",
             json!({"email": "ada@example.com", "password": "one", "client": client, "captcha": "c"}),
         ),

@@ -8,7 +8,7 @@ use crate::error::{Code, Failure};
 
 use super::body::{
     BeginElsewhereBody, ChangePasswordBody, CodeBody, ConfirmBody, FinishElsewhereBody, ForgotBody,
-    LoginBody, LogoutBody, NewPasskeyBody, PasskeyLoginBody, ReconnectBody, RefreshBody,
+    LinkBody, LoginBody, LogoutBody, NewPasskeyBody, PasskeyLoginBody, ReconnectBody, RefreshBody,
     RegisterBody, ResetBody, ValidateBody, VerifyEmailBody,
 };
 use super::caller::parse;
@@ -19,7 +19,7 @@ use super::socket::Ask;
 pub type Read = fn(&[u8]) -> Result<(), Failure>;
 
 /// Every body of a request, by the name of its schema.
-pub const BODIES: [(&str, Read); 17] = [
+pub const BODIES: [(&str, Read); 18] = [
     ("Back", form::<Back>),
     ("BeginElsewhereBody", json::<BeginElsewhereBody>),
     ("ChangePasswordBody", json::<ChangePasswordBody>),
@@ -27,6 +27,7 @@ pub const BODIES: [(&str, Read); 17] = [
     ("ConfirmBody", json::<ConfirmBody>),
     ("FinishElsewhereBody", json::<FinishElsewhereBody>),
     ("ForgotBody", json::<ForgotBody>),
+    ("LinkBody", json::<LinkBody>),
     ("LoginBody", json::<LoginBody>),
     ("LogoutBody", json::<LogoutBody>),
     ("NewPasskeyBody", json::<NewPasskeyBody>),

@@ -230,7 +230,9 @@ impl Replica {
 
     /// Spends a refresh token; nothing when it is refused.
     pub(crate) async fn refresh(&self, token: &str) -> Option<Tokens> {
-        let body = json!({ "refresh_token": token });
+        // For account calls, which take a token for auth alone.
+        let client = json!({ "audiences": ["auth"] });
+        let body = json!({ "refresh_token": token, "client": client });
         let (status, answer) = self.post("/token/refresh", None, &body).await;
         if status == StatusCode::UNAUTHORIZED {
             return None;

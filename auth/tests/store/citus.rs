@@ -167,7 +167,11 @@ fn no_query_moves_a_row() {
 }
 
 /// What is asked of every shard, and why it may be.
-const ABOUT_ALL: [(&str, &str); 5] = [
+const ABOUT_ALL: [(&str, &str); 6] = [
+    (
+        "(SELECT 'email' AS \"name!\", user_id",
+        "what a former master key sealed is sealed anew, whosever it is",
+    ),
     (
         "SELECT user_id, revocation_id, session_id, revoked_at FROM revocations WHERE",
         "every verifier wants the revocations of all players",

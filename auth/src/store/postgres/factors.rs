@@ -171,7 +171,8 @@ pub(super) async fn touch_device(
     }
     // What an account signs in with stays: the key that must come with it is in the row.
     query!(
-        "DELETE FROM devices WHERE user_id = $1 AND device_hash IN ( \
+        "DELETE FROM devices AS former \
+        WHERE former.user_id = $1 AND former.device_hash IN ( \
             SELECT device.device_hash FROM devices AS device \
             WHERE device.user_id = $1 AND NOT EXISTS (SELECT FROM user_identities AS identity \
                 WHERE identity.user_id = $1 AND identity.identity_hash = device.device_hash) \

@@ -148,14 +148,14 @@ async fn end_oldest(
     at: Timestamp,
 ) -> sqlx::Result<Vec<Revocation>> {
     let ended = query_scalar!(
-        "UPDATE refresh_families SET ended_at = $2 \
-        WHERE user_id = $1 AND session_id IN ( \
+        "UPDATE refresh_families AS oldest SET ended_at = $2 \
+        WHERE oldest.user_id = $1 AND oldest.session_id IN ( \
             SELECT session.session_id FROM sessions AS session \
                 JOIN refresh_families AS family ON family.user_id = session.user_id \
                     AND family.session_id = session.session_id \
             WHERE session.user_id = $1 AND family.ended_at IS NULL AND family.lapses_at > $2 \
             ORDER BY session.created_at DESC, session.session_id DESC OFFSET $3) \
-        RETURNING session_id",
+        RETURNING oldest.session_id",
         player.0,
         micros(at),
         i64::from(MOST_SESSIONS),

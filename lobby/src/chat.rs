@@ -1,0 +1,3 @@
+//! What players say to each other: so far, what may be said.
+
+pub mod moderation;

@@ -1,0 +1,104 @@
+//! A ticket: a player or a party who want to play.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Names a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct TicketId(pub Uuid);
+
+/// Names a player: the subject of the access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct PlayerId(pub Uuid);
+
+/// Those who want to play together, and with whom.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ticket {
+    /// Given once, and kept through every attempt to place it.
+    pub id: TicketId,
+    /// When it was put in. Its age counts from here, also when an attempt failed.
+    pub entered: Timestamp,
+    /// One for a player alone.
+    pub players: Vec<Player>,
+    /// What its players ask of everybody else, beside the rules of the queue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub demands: Vec<Demand>,
+    /// Players whom it does not play with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub avoided: Vec<PlayerId>,
+}
+
+/// A player of a ticket, as the matchmaker sees him.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Player {
+    /// The player.
+    pub id: PlayerId,
+    /// How good he is at this queue's game: the mean of his rating.
+    pub rating: f64,
+    /// What rules are about.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, Attribute>,
+    /// Milliseconds to each region, as his client measured them. Regions that are missing are out
+    /// of reach.
+    pub latencies: BTreeMap<String, u32>,
+}
+
+/// A fact about a player.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum Attribute {
+    /// Such as a level.
+    Number(f64),
+    /// Such as a mode.
+    Text(String),
+}
+
+/// What a ticket asks of every player of other tickets.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Demand {
+    /// Of which attribute. A player who has it not does not meet the demand.
+    pub attribute: String,
+    /// What must hold.
+    pub must: Must,
+    /// Seconds of waiting after which it is dropped; never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_seconds: Option<u32>,
+}
+
+/// What must hold of an attribute.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Must {
+    /// One of these texts.
+    BeOneOf(Vec<String>),
+    /// A number of at least this.
+    BeAtLeast(f64),
+    /// A number of at most this.
+    BeAtMost(f64),
+}
+
+impl Demand {
+    /// Whether it still stands after so many milliseconds of waiting.
+    pub(super) fn stands(&self, waited: u64) -> bool {
+        self.until_seconds
+            .is_none_or(|seconds| waited < u64::from(seconds) * 1000)
+    }
+
+    /// Whether a player meets it.
+    pub(super) fn is_met_by(&self, player: &Player) -> bool {
+        match (player.attributes.get(&self.attribute), &self.must) {
+            (Some(Attribute::Text(text)), Must::BeOneOf(texts)) => texts.contains(text),
+            (Some(Attribute::Number(number)), Must::BeAtLeast(least)) => number >= least,
+            (Some(Attribute::Number(number)), Must::BeAtMost(most)) => number <= most,
+            _ => false,
+        }
+    }
+}
