@@ -85,6 +85,9 @@ pub struct File {
     pub refresh_seconds: u64,
     /// How long a session lasts, however often it is refreshed, in seconds.
     pub session_seconds: u64,
+    /// After how many days guests and unverified accounts are removed that nobody came back to;
+    /// never when 0.
+    pub abandoned_days: u32,
     /// How passwords are stored.
     pub passwords: PasswordsEntry,
     /// How mails leave; into files under the database's folder when absent and accounts are in
@@ -119,6 +122,7 @@ impl Default for File {
             dpop_nonces: false,
             refresh_seconds: 7 * 24 * 3600,
             session_seconds: 90 * 24 * 3600,
+            abandoned_days: 30,
             passwords: PasswordsEntry::default(),
             mail: None,
             captcha: None,
@@ -303,6 +307,12 @@ impl File {
         config
     }
 
+    /// How long accounts are kept that nobody came back to, if not for ever.
+    fn abandoned(&self) -> Option<jiff::SignedDuration> {
+        let days = i64::from(self.abandoned_days);
+        (days > 0).then(|| jiff::SignedDuration::from_hours(24 * days))
+    }
+
     /// The proxies.
     pub fn proxies(&self, problems: &mut Vec<String>) -> Vec<Network> {
         networks("proxies", &self.proxies, problems)
@@ -412,6 +422,7 @@ impl TryFrom<Args> for Config {
             refresh_lifetime: Duration::from_secs(file.refresh_seconds),
             session_lifetime: Duration::from_secs(file.session_seconds),
             refresh_grace: Duration::from_secs(10),
+            abandoned: file.abandoned(),
             verification: match file.email_verification {
                 VerificationName::Required => Verification::Required,
                 VerificationName::Optional => Verification::Optional,
@@ -447,5 +458,27 @@ impl TryFrom<Args> for Config {
             shutdown_delay: Duration::from_secs(args.shutdown_delay_seconds),
             drain_timeout: Duration::from_secs(args.drain_timeout_seconds),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_kept_for_a_month_or_as_long_as_configured() {
+        let kept = |text: &str| serde_json::from_str::<File>(text).unwrap().abandoned();
+        let days = |days: i64| Some(jiff::SignedDuration::from_hours(24 * days));
+        assert_eq!(kept("{}"), days(30));
+        assert_eq!(kept(r#"{"abandonedDays": 365}"#), days(365));
+        assert_eq!(kept(r#"{"abandonedDays": 0}"#), None);
+    }
+
+    #[test]
+    fn profiles_from_earlier_are_read() {
+        let text = r#"{"passwords": {"profile": "Argon2id", "former": ["Scrypt17"]}}"#;
+        let file: File = serde_json::from_str(text).unwrap();
+        assert_eq!(file.passwords.former, [ProfileName::Scrypt17]);
+        assert!(File::default().passwords.former.is_empty());
     }
 }

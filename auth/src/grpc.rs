@@ -187,21 +187,21 @@ impl wire::auth_server::Auth for Api {
                 Some(&request.get_ref().access_token),
             )
             .map_err(status)?;
-        let holder = if is_service {
-            Holder::Service
-        } else {
-            Holder::Player(proof.as_ref())
-        };
         let body = request.get_ref();
         let audience = Some(body.audience.as_str()).filter(|audience| !audience.is_empty());
-        let claims = self
-            .service
-            .validate(&body.access_token, audience, holder)
-            .await
-            .map_err(status)?;
-        if let (Holder::Player(Some(proof)), Some(_)) = (holder, &claims.cnf) {
-            self.service.spend_proof(proof).await.map_err(status)?;
-        }
+        let claims = if is_service {
+            self.service
+                .validate(&body.access_token, audience, Holder::Service)
+                .await
+        } else {
+            let peer = self
+                .edge
+                .peer(request.extensions(), request.metadata().as_ref());
+            self.service
+                .validate_for(peer.address, &body.access_token, audience, proof.as_ref())
+                .await
+        };
+        let claims = claims.map_err(status)?;
         Ok(Response::new(claims_to_wire(&claims)))
     }
 

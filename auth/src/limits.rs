@@ -38,6 +38,10 @@ pub enum What {
     Mail,
     /// Guessing a code of one account, from wherever.
     Code,
+    /// A browser that comes back from a provider, and asking whether it has.
+    Return,
+    /// A line of the audit log about somebody who is over a rate: a flood is told, not counted.
+    Line,
 }
 
 impl What {
@@ -50,6 +54,8 @@ impl What {
             Self::Validate => "validate",
             Self::Mail => "mail",
             Self::Code => "code",
+            Self::Return => "return",
+            Self::Line => "line",
         }
     }
 }
@@ -83,6 +89,10 @@ pub struct Rates {
     /// Of [`What::Code`]: three of a million codes are good at any time, so that all that may be
     /// tried in a day find one in three thousand.
     pub code: Rate,
+    /// Of [`What::Return`].
+    pub back: Rate,
+    /// Of [`What::Line`].
+    pub line: Rate,
 }
 
 impl Default for Rates {
@@ -96,6 +106,8 @@ impl Default for Rates {
             validate: rate(1000, Duration::from_millis(1)),
             mail: rate(3, Duration::from_mins(5)),
             code: rate(100, Duration::from_mins(15)),
+            back: rate(60, Duration::from_millis(250)),
+            line: rate(1, Duration::from_mins(1)),
         }
     }
 }
@@ -117,6 +129,8 @@ impl Rates {
             validate: more(self.validate),
             mail: more(self.mail),
             code: more(self.code),
+            back: more(self.back),
+            line: more(self.line),
         }
     }
 
@@ -129,6 +143,8 @@ impl Rates {
             What::Validate => self.validate,
             What::Mail => self.mail,
             What::Code => self.code,
+            What::Return => self.back,
+            What::Line => self.line,
         }
     }
 }
@@ -208,13 +224,8 @@ impl Limits {
 
     /// Counts one attempt against a rate.
     pub async fn check(&self, live: &dyn Live, what: What, who: Who) -> Result<(), Failure> {
+        self.check_here(what, who).await?;
         let (key, rate) = self.rate(what, who);
-        let local = self.local.throttle(&key, rate).await;
-        if let Ok(throttle) = local
-            && throttle.limited
-        {
-            return Err(Failure::throttled(throttle.retry_after));
-        }
         match live.throttle(&key, rate).await {
             Ok(throttle) if throttle.limited => Err(Failure::throttled(throttle.retry_after)),
             Ok(_) => Ok(()),
@@ -222,6 +233,15 @@ impl Limits {
                 alone(&error);
                 Ok(())
             }
+        }
+    }
+
+    /// Counts one attempt against a rate, in this replica alone: it costs no message.
+    pub async fn check_here(&self, what: What, who: Who) -> Result<(), Failure> {
+        let (key, rate) = self.rate(what, who);
+        match self.local.throttle(&key, rate).await {
+            Ok(throttle) if throttle.limited => Err(Failure::throttled(throttle.retry_after)),
+            _ => Ok(()),
         }
     }
 

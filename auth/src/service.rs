@@ -89,6 +89,9 @@ pub struct Settings {
     pub session_lifetime: Duration,
     /// How long an honest retry of a refresh is answered.
     pub refresh_grace: Duration,
+    /// How long after they were made guests and unverified accounts are removed that nobody came
+    /// back to; never when absent.
+    pub abandoned: Option<jiff::SignedDuration>,
     /// Whether an account can be used before its owner proved to read its mail. Where it can, the
     /// answer to a registration tells whether the address was taken.
     pub verification: Verification,
@@ -212,6 +215,7 @@ impl Service {
             self.listen(stop.clone()),
             self.follow_keys(stop.clone()),
             self.purge(stop.clone()),
+            self.purge_accounts(stop.clone()),
             last_changes,
             self.mail(all_changed.clone()),
             self.0.audit.run(all_changed.clone()),

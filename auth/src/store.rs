@@ -7,6 +7,7 @@
 pub mod postgres;
 pub mod sqlite;
 
+mod keys;
 mod rotation;
 mod rows;
 
@@ -18,6 +19,8 @@ use uuid::Uuid;
 
 use crate::ids::{FamilyId, IdentityHash, IdentityKind, PlayerId, SessionId};
 use crate::live::Revocation;
+
+pub use keys::{PinnedKey, SealedColumn, SealedValue, SigningKey};
 
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +108,24 @@ pub struct NewPlayer {
     pub guest: bool,
     /// When.
     pub at: Timestamp,
+    /// What the audit log says of it.
+    pub lines: Registration,
+}
+
+/// The lines of a registration, of which one is committed, so that both cases take as long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// If the account was made.
+    pub made: Audit,
+    /// If its identity is taken.
+    pub taken: Audit,
+}
+
+impl Registration {
+    /// The line that is so.
+    pub const fn of(&self, made: bool) -> &Audit {
+        if made { &self.made } else { &self.taken }
+    }
 }
 
 /// A password that replaces another.
@@ -256,6 +277,15 @@ pub enum Which {
     Family(FamilyId),
 }
 
+/// Where a live session is used from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'session> {
+    /// An address.
+    Address(&'session str),
+    /// A device.
+    Device(&'session IdentityHash),
+}
+
 /// A refresh token that comes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotate {
@@ -274,6 +304,8 @@ pub struct Rotate {
     pub grace: std::time::Duration,
     /// How long a token is good that nobody uses.
     pub idle: std::time::Duration,
+    /// What the audit log says if it was spent before by somebody else.
+    pub reuse: Audit,
 }
 
 /// What became of a refresh token.
@@ -381,70 +413,6 @@ impl Purpose {
     }
 }
 
-/// A key that signs access tokens.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SigningKey {
-    /// Its RFC 7638 thumbprint.
-    pub id: String,
-    /// The public half, 32 bytes.
-    pub public: Vec<u8>,
-    /// The private half (PKCS 8), sealed.
-    pub private: Vec<u8>,
-    /// Known to verifiers since then.
-    pub published: Timestamp,
-    /// Signs from then on.
-    pub activates: Timestamp,
-    /// Stolen or lost: nothing that it signed is good.
-    pub revoked: Option<Timestamp>,
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("SigningKey")
-            .field("id", &self.id)
-            .field("published", &self.published)
-            .field("activates", &self.activates)
-            .field("revoked", &self.revoked)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A key that what is stored hangs on, by what it is known again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PinnedKey {
-    /// The name of the secret.
-    pub name: String,
-    /// Tells nothing of the key.
-    pub fingerprint: [u8; 32],
-}
-
-/// A column of sealed values, with the row's id where it is not the player.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SealedColumn {
-    /// The mail address of an account.
-    Email,
-    /// The secret of an authenticator.
-    Totp,
-    /// What an identity is recognized by.
-    Label(IdentityHash),
-    /// That of a device, which is its id.
-    DeviceLabel(IdentityHash),
-    /// The id of a device.
-    Device(IdentityHash),
-}
-
-/// A sealed value ([`crate::crypto::column`]).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SealedValue {
-    /// Of which column.
-    pub column: SealedColumn,
-    /// Whose.
-    pub player: PlayerId,
-    /// As it is.
-    pub value: Vec<u8>,
-}
-
 /// One line of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
@@ -496,6 +464,9 @@ impl Purged {
     }
 }
 
+/// Whoever uses an account later than this after it was made came back to it.
+pub const SOON: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
 /// The most live sessions of an account: the oldest end for a new one.
 pub const MOST_SESSIONS: u32 = 100;
 
@@ -507,9 +478,13 @@ pub const MOST_DEVICES: u32 = 100;
 pub type RolesAndData = (Vec<String>, serde_json::Value);
 
 /// What must not be lost.
+///
+/// A call that changes an account takes the line that the audit log has of it, and commits both
+/// together; it writes none when it changes nothing.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Makes an account; false when the identity is taken, and then nothing is made.
+    /// Makes an account; false when the identity is taken, and then nothing is made. The audit log
+    /// has a line in both cases, and both ask the database the same.
     async fn create_player(&self, new: &NewPlayer) -> Result<bool, Error>;
 
     /// Whose identity it is.
@@ -520,7 +495,12 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Removes an account with everything of it but its audit log; its sessions end by one
     /// revocation for all of them, of a time no earlier than that of any token of theirs.
-    async fn delete_player(&self, id: PlayerId, at: Timestamp) -> Result<Vec<Revocation>, Error>;
+    async fn delete_player(
+        &self,
+        id: PlayerId,
+        at: Timestamp,
+        line: &Audit,
+    ) -> Result<Vec<Revocation>, Error>;
 
     /// Gives an account one more way to sign in, so that it is no guest any more; false when it is
     /// taken by anybody.
@@ -529,17 +509,24 @@ pub trait Store: fmt::Debug + Send + Sync {
         player: PlayerId,
         identity: &Identity,
         at: Timestamp,
+        line: &Audit,
     ) -> Result<bool, Error>;
 
     /// Spends the mailed secret of an address, and gives it to an account that has none, with its
     /// password.
-    async fn link_address(&self, player: PlayerId, new: &NewAddress) -> Result<Linked, Error>;
+    async fn link_address(
+        &self,
+        player: PlayerId,
+        new: &NewAddress,
+        line: &Audit,
+    ) -> Result<Linked, Error>;
 
     /// Takes a way to sign in, and with a mail address its password; never the last one.
     async fn remove_identity(
         &self,
         player: PlayerId,
         identity: &IdentityHash,
+        line: &Audit,
     ) -> Result<Removed, Error>;
 
     /// The ways to sign in of an account.
@@ -558,7 +545,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn replace_password(
         &self,
         new: &NewPassword,
-        audit: &Audit,
+        line: &Audit,
     ) -> Result<Option<Vec<Revocation>>, Error>;
 
     /// Spends a mailed secret and notes that the mail address is its owner's; false when the secret
@@ -568,7 +555,7 @@ pub trait Store: fmt::Debug + Send + Sync {
         player: PlayerId,
         secret: &[u8; 32],
         now: Timestamp,
-        audit: &Audit,
+        line: &Audit,
     ) -> Result<bool, Error>;
 
     /// Allows or forbids the use of an account; its sessions end when it is disabled, by one
@@ -578,6 +565,7 @@ pub trait Store: fmt::Debug + Send + Sync {
         player: PlayerId,
         status: Status,
         at: Timestamp,
+        line: &Audit,
     ) -> Result<Vec<Revocation>, Error>;
 
     /// Replaces roles, data or both; what they are then, or none when there is no such account.
@@ -586,6 +574,7 @@ pub trait Store: fmt::Debug + Send + Sync {
         player: PlayerId,
         roles: Option<&[String]>,
         data: Option<&serde_json::Value>,
+        line: &Audit,
     ) -> Result<Option<RolesAndData>, Error>;
 
     /// Replaces or removes the second factor; recovery codes go with it.
@@ -594,11 +583,17 @@ pub trait Store: fmt::Debug + Send + Sync {
         player: PlayerId,
         totp: Option<&Totp>,
         recovery: &[[u8; 32]],
+        line: Option<&Audit>,
     ) -> Result<(), Error>;
 
     /// Notes that a code of this time step was used and confirms the factor, which is a change of
     /// what the account signs in with; false when it or a later one was used before.
-    async fn spend_totp(&self, player: PlayerId, step: i64) -> Result<bool, Error>;
+    async fn spend_totp(
+        &self,
+        player: PlayerId,
+        step: i64,
+        line: Option<&Audit>,
+    ) -> Result<bool, Error>;
 
     /// Spends a recovery code by its hash; false when it is not one or was used.
     async fn spend_recovery(
@@ -609,7 +604,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     ) -> Result<bool, Error>;
 
     /// Adds a passkey; false when it is there or the account is not.
-    async fn add_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<bool, Error>;
+    async fn add_passkey(
+        &self,
+        player: PlayerId,
+        passkey: &Passkey,
+        line: &Audit,
+    ) -> Result<bool, Error>;
 
     /// Notes the use of a passkey; false when it was removed meanwhile.
     async fn touch_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<bool, Error>;
@@ -618,7 +618,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn passkeys(&self, player: PlayerId) -> Result<Vec<Passkey>, Error>;
 
     /// Removes a passkey; false when there was none.
-    async fn remove_passkey(&self, player: PlayerId, credential: &[u8]) -> Result<bool, Error>;
+    async fn remove_passkey(
+        &self,
+        player: PlayerId,
+        credential: &[u8],
+        line: &Audit,
+    ) -> Result<bool, Error>;
 
     /// A device that the account knows.
     async fn device(
@@ -636,7 +641,7 @@ pub trait Store: fmt::Debug + Send + Sync {
         session: &Session,
         credentials_epoch: i64,
         device: Option<&Device>,
-        audit: &Audit,
+        line: &Audit,
     ) -> Result<Option<Opened>, Error>;
 
     /// A session with its account, whether it is live or not.
@@ -655,6 +660,7 @@ pub trait Store: fmt::Debug + Send + Sync {
         player: PlayerId,
         which: Which,
         at: Timestamp,
+        line: &Audit,
     ) -> Result<Vec<Revocation>, Error>;
 
     /// Notes where the player of a live session plays; false when there is no such session.
@@ -665,6 +671,11 @@ pub trait Store: fmt::Debug + Send + Sync {
         game_server: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, Error>;
+
+    /// Notes that a session is used from another place than it was begun from; false, and nothing
+    /// is written, when that was its last other place already.
+    async fn moved(&self, session: &Session, place: Place<'_>, line: &Audit)
+    -> Result<bool, Error>;
 
     /// Spends a refresh token. Of any number of calls at once for the same token, one gets `Next`.
     async fn rotate(&self, rotate: &Rotate) -> Result<Rotated, Error>;
@@ -729,6 +740,20 @@ pub trait Store: fmt::Debug + Send + Sync {
         audit_before: Timestamp,
         limit: u32,
     ) -> Result<Purged, Error>;
+
+    /// Accounts that were made before `before` and that nobody came back to, at most `limit`:
+    /// guests, and addresses that were never verified, without any session, and never used later
+    /// than [`SOON`] after they were made.
+    async fn abandoned(&self, before: Timestamp, limit: u32) -> Result<Vec<PlayerId>, Error>;
+
+    /// Removes an account as [`Store::delete_player`] does, if it still is one of
+    /// [`Store::abandoned`]; false when it is not.
+    async fn delete_abandoned(
+        &self,
+        id: PlayerId,
+        before: Timestamp,
+        line: &Audit,
+    ) -> Result<bool, Error>;
 
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;

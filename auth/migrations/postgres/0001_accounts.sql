@@ -33,8 +33,15 @@ CREATE TABLE users (
     -- Not jsonb, which refuses U+0000: what may be stored must not depend on what a name holds.
     data json NOT NULL DEFAULT '{}',
     created_at bigint NOT NULL,
+    -- Somebody used it on another day than that on which it was made; known when its sessions are
+    -- cleared away.
+    returned boolean NOT NULL DEFAULT false,
     CHECK ((totp_secret IS NULL) = (totp_last_step IS NULL))
 );
+
+-- Those that may be removed when nobody came back.
+CREATE INDEX users_unreturned ON users (created_at)
+    WHERE NOT returned AND (guest OR (password_hash IS NOT NULL AND NOT email_verified));
 
 -- The ways to sign in of an account, for its owner to see.
 CREATE TABLE user_identities (
@@ -108,6 +115,9 @@ CREATE TABLE refresh_families (
     ended_at bigint,
     -- Where the player plays.
     game_server text,
+    -- Where it was last used from, other than where it was begun: each move is told once.
+    seen_ip text,
+    seen_device bytea,
     PRIMARY KEY (user_id, family_id),
     UNIQUE (user_id, session_id),
     FOREIGN KEY (user_id, session_id) REFERENCES sessions ON DELETE CASCADE

@@ -16,8 +16,12 @@ CREATE TABLE users (
     roles TEXT NOT NULL DEFAULT '[]',
     data TEXT NOT NULL DEFAULT '{}',
     created_at INTEGER NOT NULL,
+    returned INTEGER NOT NULL DEFAULT 0,
     CHECK ((totp_secret IS NULL) = (totp_last_step IS NULL))
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX users_unreturned ON users (created_at)
+    WHERE NOT returned AND (guest OR (password_hash IS NOT NULL AND NOT email_verified));
 
 CREATE TABLE identities (
     identity_hash BLOB PRIMARY KEY NOT NULL CHECK (length(identity_hash) = 32),
@@ -80,6 +84,8 @@ CREATE TABLE refresh_families (
     lapses_at INTEGER NOT NULL CHECK (lapses_at <= expires_at),
     ended_at INTEGER,
     game_server TEXT,
+    seen_ip TEXT,
+    seen_device BLOB,
     PRIMARY KEY (user_id, family_id),
     UNIQUE (user_id, session_id),
     FOREIGN KEY (user_id, session_id) REFERENCES sessions ON DELETE CASCADE

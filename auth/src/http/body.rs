@@ -141,7 +141,8 @@ pub(super) struct RefreshBody {
     /// The same in a retry of the same refresh within 10 s: it gets the same successor. At most 64
     /// characters; clients with a DPoP key need none.
     pub(super) request_id: Option<String>,
-    /// `audiences` may be `["auth"]`: the access token is for the player's own account then.
+    /// `audiences` may be `["auth"]`: the access token is for the player's own account then. A
+    /// `device_id` that is another one than at the sign-in is written down.
     #[serde(default)]
     pub(super) client: ClientBody,
 }
@@ -167,6 +168,9 @@ pub(super) struct ReconnectBody {
     pub(super) refresh_token: Option<Confidential>,
     /// As in `POST /token/refresh`.
     pub(super) request_id: Option<String>,
+    /// As in `POST /token/refresh`.
+    #[serde(default)]
+    pub(super) client: ClientBody,
 }
 
 /// A session that was found again.

@@ -1,6 +1,7 @@
 //! What handlers take: bodies with the path of what is wrong in them, callers with their proofs, and
 //! the claims of an access token.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use access::claims::Claims;
@@ -178,6 +179,21 @@ impl FromRequestParts<State> for Known {
                 None,
             )?,
         })
+    }
+}
+
+/// The other end of a call that proves nothing.
+pub(super) struct Address(pub(super) IpAddr);
+
+impl FromRequestParts<State> for Address {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &State,
+    ) -> Result<Self, std::convert::Infallible> {
+        let peer = state.edge.peer(&parts.extensions, &parts.headers);
+        Ok(Self(peer.address))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Signing in at a provider by a browser.
 
+use std::net::IpAddr;
+
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State as Shared};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
@@ -10,7 +12,7 @@ use crate::error::{Code, Failure};
 
 use super::State;
 use super::body::{BeginElsewhereBody, ElsewhereBody, ErrorBody, FinishElsewhereBody, SignInBody};
-use super::caller::{Json, Known, Optional, Path};
+use super::caller::{Address, Json, Known, Optional, Path};
 use super::sign_in::sign_in;
 
 /// What a provider sends a browser back with.
@@ -68,10 +70,11 @@ pub(super) async fn begin(
 )]
 pub(super) async fn callback(
     Shared(state): Shared<State>,
+    Address(address): Address,
     back: Result<Query<Back>, QueryRejection>,
 ) -> Result<Response, Failure> {
     let Query(back) = back.map_err(|_| malformed())?;
-    take_back(&state, back).await
+    take_back(&state, address, back).await
 }
 
 /// As `GET`, for providers that post a form (Apple).
@@ -87,10 +90,11 @@ pub(super) async fn callback(
 )]
 pub(super) async fn posted_callback(
     Shared(state): Shared<State>,
+    Address(address): Address,
     back: Result<Form<Back>, FormRejection>,
 ) -> Result<Response, Failure> {
     let Form(back) = back.map_err(|_| malformed())?;
-    take_back(&state, back).await
+    take_back(&state, address, back).await
 }
 
 fn malformed() -> Failure {
@@ -100,22 +104,15 @@ fn malformed() -> Failure {
     )
 }
 
-async fn take_back(state: &State, back: Back) -> Result<Response, Failure> {
-    let (Some(of), Some(code)) = (back.state, back.code) else {
-        // What the provider says is for the log: a page must not repeat what a link may hold.
-        tracing::info!(
-            error = back.error,
-            "A provider sent a browser back without a code"
-        );
-        return Err(Failure::new(
-            Code::ProviderFailed,
-            "the sign-in was not completed; begin again",
-        ));
+async fn take_back(state: &State, address: IpAddr, back: Back) -> Result<Response, Failure> {
+    let Some(of) = back.state else {
+        return Err(malformed());
     };
-    let goes_to = state
-        .service
-        .returned_elsewhere(&of, code, back.iss)
-        .await?;
+    let came = match (back.code, back.error) {
+        (Some(code), _) => Ok((code, back.iss)),
+        (None, error) => Err(error.unwrap_or_default()),
+    };
+    let goes_to = state.service.returned_elsewhere(address, &of, came).await?;
     Ok(match goes_to {
         Some(to) => Redirect::to(&to).into_response(),
         None => Html(

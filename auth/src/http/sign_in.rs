@@ -121,10 +121,13 @@ pub(super) async fn logout(
     player: Option<Player>,
     Optional(body): Optional<LogoutBody>,
 ) -> Result<axum::Json<EndedBody>, Failure> {
-    let ip = known.peer.address.to_string();
+    let address = known.peer.address;
     let ended = match (body.refresh_token, player) {
         (Some(token), _) if !body.everywhere => {
-            state.service.logout_by_refresh(token.expose()).await?
+            state
+                .service
+                .logout_by_refresh(address, token.expose())
+                .await?
         }
         (_, Some(player)) => {
             let which = if body.everywhere {
@@ -134,7 +137,7 @@ pub(super) async fn logout(
             };
             state
                 .service
-                .end_sessions(player.claims.sub, which, &ip)
+                .end_sessions(player.claims.sub, which, &address.to_string())
                 .await?
         }
         _ => return Err(Failure::token()),
@@ -180,7 +183,7 @@ pub(super) async fn reconnect(
     known: Known,
     Json(body): Json<ReconnectBody>,
 ) -> Result<axum::Json<ReconnectAnswer>, Failure> {
-    let caller = known.anybody();
+    let caller = known.caller(body.client, None);
     let answer = match (body.reconnection_token, body.refresh_token) {
         (Some(token), None) => {
             let found = state.service.reconnect(&caller, token.expose()).await?;
@@ -230,18 +233,19 @@ pub(super) async fn validate(
         parts.uri.path(),
         Some(token),
     )?;
-    let holder = if is_service {
-        Holder::Service
+    let audience = body.audience.as_deref();
+    let claims = if is_service {
+        state
+            .service
+            .validate(token, audience, Holder::Service)
+            .await?
     } else {
-        Holder::Player(proof.as_ref())
+        let peer = state.edge.peer(&parts.extensions, &parts.headers);
+        state
+            .service
+            .validate_for(peer.address, token, audience, proof.as_ref())
+            .await?
     };
-    let claims = state
-        .service
-        .validate(token, body.audience.as_deref(), holder)
-        .await?;
-    if let (Holder::Player(Some(proof)), Some(_)) = (holder, &claims.cnf) {
-        state.service.spend_proof(proof).await?;
-    }
     Ok(axum::Json(ClaimsBody {
         player_id: claims.sub.to_string(),
         session_id: claims.sid.to_string(),

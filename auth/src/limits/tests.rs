@@ -265,6 +265,8 @@ async fn rates_are_counted_by_what_and_who() {
     assert_eq!(passes(What::Validate, address("192.0.2.1")).await, 1000);
     assert_eq!(passes(What::Mail, Who::Identity(OWNER)).await, 3);
     assert_eq!(passes(What::Code, Who::Identity(OWNER)).await, 100);
+    assert_eq!(passes(What::Return, address("192.0.2.1")).await, 60);
+    assert_eq!(passes(What::Line, address("192.0.2.1")).await, 1);
     assert_eq!(passes(What::Register, address("2001:db8::1")).await, 5);
     assert_eq!(passes(What::Register, address("2001:db8::2")).await, 0);
     assert_eq!(passes(What::Register, address("100.64.0.1")).await, 500);

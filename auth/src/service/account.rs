@@ -7,7 +7,7 @@ use crate::ids::{IdentityHash, IdentityKind, PlayerId};
 use crate::limits::Source;
 use crate::live::News;
 use crate::passwords::{Password, Verdict};
-use crate::service::audit::{Event, Outcome};
+use crate::service::audit::{Event, Outcome, Trial};
 use crate::service::caller::Caller;
 use crate::service::confirm::Confirmation;
 use crate::service::keys::EMAIL;
@@ -114,7 +114,7 @@ impl Service {
         let ip = caller.address.to_string();
         let service = self.clone();
         self.change(async move {
-            let line = service.line(
+            let line = Self::line(
                 Event::PasswordChanged,
                 Outcome::Success,
                 new.player,
@@ -125,6 +125,7 @@ impl Service {
             let Some(revocations) = store.replace_password(&new, &line).await? else {
                 return Ok(false);
             };
+            service.said(&line);
             service.tell(revocations).await;
             if !email.is_empty() {
                 service.mail_later(new.player, &email, Message::PasswordChanged);
@@ -143,17 +144,18 @@ impl Service {
     ) -> Result<(), Failure> {
         let player = self.account(claims.sub).await?;
         self.confirm_owner(caller, claims, &player, shown).await?;
-        let (service, ip) = (self.clone(), caller.address.to_string());
+        let line = Self::line(
+            Event::AccountDeleted,
+            Outcome::Success,
+            player.id,
+            &caller.address.to_string(),
+            &serde_json::Value::Null,
+        );
+        let service = self.clone();
         self.change(async move {
             let store = &service.parts().store;
-            let revocations = store.delete_player(player.id, now()).await?;
-            service.note(
-                Event::AccountDeleted,
-                Outcome::Success,
-                player.id,
-                &ip,
-                &serde_json::Value::Null,
-            );
+            let revocations = store.delete_player(player.id, now(), &line).await?;
+            service.said(&line);
             service.tell(revocations).await;
             Ok(())
         })
@@ -165,15 +167,17 @@ impl Service {
         if self.parts().store.player(player).await?.is_none() {
             return Err(Failure::new(Code::NotFound, "no such account"));
         }
-        let revocations = self.parts().store.set_status(player, status, now()).await?;
-        let ended = u32::try_from(revocations.len()).unwrap_or(u32::MAX);
-        self.note(
+        let line = Self::line(
             Event::AccountChanged,
             Outcome::Success,
             player,
             "",
             &serde_json::json!({ "disabled": status == Status::Disabled }),
         );
+        let store = &self.parts().store;
+        let revocations = store.set_status(player, status, now(), &line).await?;
+        let ended = u32::try_from(revocations.len()).unwrap_or(u32::MAX);
+        self.said(&line);
         self.tell(revocations).await;
         Ok(ended)
     }
@@ -203,20 +207,21 @@ impl Service {
                 "a JSON object of at most 16 KiB",
             ));
         }
-        let store = &self.parts().store;
-        let Some((roles, data)) = store
-            .set_data(player, roles.as_deref(), data.as_ref())
-            .await?
-        else {
-            return Err(Failure::new(Code::NotFound, "no such account"));
-        };
-        self.note(
+        let line = Self::line(
             Event::AccountChanged,
             Outcome::Success,
             player,
             "",
-            &serde_json::json!({ "roles": roles }),
+            &serde_json::json!({ "roles": roles, "data": data.is_some() }),
         );
+        let store = &self.parts().store;
+        let Some((roles, data)) = store
+            .set_data(player, roles.as_deref(), data.as_ref(), &line)
+            .await?
+        else {
+            return Err(Failure::new(Code::NotFound, "no such account"));
+        };
+        self.said(&line);
         let news = News::PlayerChanged {
             user_id: player,
             user_data: data.clone(),
@@ -261,6 +266,20 @@ impl Service {
 
     /// Refuses unless the password is the account's.
     pub(super) async fn confirm(
+        &self,
+        caller: &Caller,
+        player: &Player,
+        password: &Password,
+    ) -> Result<(), Failure> {
+        let mut trial = Trial::new(Event::Confirm, "password");
+        trial.player = player.id;
+        let confirmed = self.is_password(caller, player, password).await;
+        self.refused(caller, &trial, &confirmed).await;
+        confirmed
+    }
+
+    /// As [`Service::confirm`], without a line: whoever asks writes it.
+    pub(super) async fn is_password(
         &self,
         caller: &Caller,
         player: &Player,

@@ -1,7 +1,7 @@
 //! The audit log: every attempt to sign in and everything that changes an account, with who and
 //! from where, and never a secret.
 //!
-//! What a call changed is written with the change. What it only attempted goes through a bounded
+//! What a call changed is committed with the change. What it only attempted goes through a bounded
 //! queue, in batches, so that a flood of attempts cannot hold up calls; what does not fit is
 //! counted, and the process's own log has it all the same.
 
@@ -12,8 +12,11 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::ids::PlayerId;
+use crate::error::{Code, Failure};
+use crate::ids::{IdentityHash, IdentityKind, PlayerId};
+use crate::limits::{What, Who};
 use crate::metrics::Metrics;
+use crate::service::caller::Caller;
 use crate::service::{Service, now};
 use crate::store::{Audit, Store};
 
@@ -38,6 +41,8 @@ pub enum Event {
     Login,
     /// A second step was tried.
     SecondStep,
+    /// A password was asked for again before a change, and was wrong.
+    Confirm,
     /// Sessions were ended.
     Logout,
     /// A spent refresh token came back from somebody else.
@@ -75,6 +80,7 @@ impl Event {
             Self::Register => "register",
             Self::Login => "login",
             Self::SecondStep => "second_step",
+            Self::Confirm => "confirm",
             Self::Logout => "logout",
             Self::RefreshReuse => "refresh_reuse",
             Self::Reconnect => "reconnect",
@@ -193,26 +199,100 @@ impl AuditLog {
     }
 }
 
+/// An attempt to prove who one is, as far as it came: what its line says when it is refused.
+#[derive(Debug)]
+pub(super) struct Trial {
+    event: Event,
+    by: &'static str,
+    /// Whose account it is about, where the line may say so.
+    pub(super) player: PlayerId,
+    /// What the account is found by, whether there is one or not.
+    pub(super) account: Option<IdentityHash>,
+}
+
+impl Trial {
+    /// An attempt by a password, a device, … of nobody whom we know yet.
+    pub(super) const fn new(event: Event, by: &'static str) -> Self {
+        Self {
+            event,
+            by,
+            player: NOBODY,
+            account: None,
+        }
+    }
+}
+
+/// Whether a failure refuses the caller; the others say that it asked wrongly, or that we cannot
+/// answer.
+const fn refuses(code: Code) -> bool {
+    matches!(
+        code,
+        Code::InvalidCredentials
+            | Code::InvalidToken
+            | Code::InvalidDpopProof
+            | Code::CaptchaRequired
+            | Code::Throttled
+            | Code::Forbidden
+            | Code::Expired
+            | Code::ProviderFailed
+    )
+}
+
+/// Enough of a hash to find the lines of one account or device; neither of them, without the key.
+pub(super) fn short(hash: &IdentityHash) -> String {
+    Uuid::from_slice(&hash.0[..16])
+        .map(|id| id.simple().to_string())
+        .unwrap_or_default()
+}
+
 impl Service {
-    /// A line of the audit log, and of the process's own.
-    pub(super) fn line(
+    /// Writes down that an attempt was refused; one that succeeded is written with its session.
+    pub(super) async fn refused<Output: Sync>(
         &self,
+        caller: &Caller,
+        trial: &Trial,
+        outcome: &Result<Output, Failure>,
+    ) {
+        let Err(failure) = outcome else {
+            return;
+        };
+        if !refuses(failure.code) {
+            return;
+        }
+        // Whoever is over a rate may call as often as it likes, and must not fill the log.
+        let limits = &self.parts().limits;
+        if failure.code == Code::Throttled
+            && limits
+                .check_here(What::Line, Who::Address(caller.address))
+                .await
+                .is_err()
+        {
+            return;
+        }
+        let device = caller.client.device_id.as_deref();
+        let device = device.map(|id| short(&self.blind(IdentityKind::Device, id)));
+        self.note(
+            trial.event,
+            Outcome::Failure,
+            trial.player,
+            &caller.address.to_string(),
+            &serde_json::json!({
+                "by": trial.by,
+                "reason": failure.code.name(),
+                "account": trial.account.as_ref().map(short),
+                "device": device,
+            }),
+        );
+    }
+
+    /// A line of the audit log. Say it ([`Service::said`]) when it is committed.
+    pub(super) fn line(
         event: Event,
         outcome: Outcome,
         player: PlayerId,
         ip: &str,
         detail: &serde_json::Value,
     ) -> Audit {
-        tracing::info!(
-            target: "audit",
-            event = event.name(),
-            outcome = outcome.name(),
-            user_id = %player,
-            ip,
-            %detail,
-            "Audit"
-        );
-        self.metrics().audited(event, outcome);
         let at = now();
         let seconds = u64::try_from(at.as_second()).unwrap_or_default();
         let nanoseconds = u32::try_from(at.subsec_nanosecond()).unwrap_or_default();
@@ -235,6 +315,20 @@ impl Service {
         }
     }
 
+    /// Says a line in the process's own log, and counts it.
+    pub(super) fn said(&self, line: &Audit) {
+        tracing::info!(
+            target: "audit",
+            event = line.event,
+            outcome = line.outcome,
+            user_id = %line.player,
+            ip = line.ip,
+            detail = %line.detail,
+            "Audit"
+        );
+        self.metrics().audited(&line.event, &line.outcome);
+    }
+
     /// Writes a line that no change carries.
     pub(super) fn note(
         &self,
@@ -244,7 +338,8 @@ impl Service {
         ip: &str,
         detail: &serde_json::Value,
     ) {
-        let line = self.line(event, outcome, player, ip, detail);
+        let line = Self::line(event, outcome, player, ip, detail);
+        self.said(&line);
         self.0.audit.push(line);
     }
 }

@@ -5,6 +5,7 @@
 //! address to open, and fetches the result with both when the browser has come back. Only who began
 //! has the secret; the browser brings the code alone.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -16,16 +17,22 @@ use crate::ids::PlayerId;
 use crate::limits::{What, Who};
 use crate::live::Key;
 use crate::providers::pending::{self, Pending, Returned};
-use crate::providers::{Credential, Subject};
-use crate::service::audit::{Event, NOBODY, Outcome};
+use crate::providers::{self, Credential, Subject};
+use crate::service::audit::{Event, Trial};
 use crate::service::caller::{Caller, Terms};
 use crate::service::keys::{EMAIL, LABEL};
 use crate::service::login::SignIn;
 use crate::service::{Service, now};
-use crate::store::{Identity, NewPlayer, Player, Status};
+use crate::store::{Identity, NewPlayer, Status};
 
 /// How long a code that came back waits for who began.
 const RETURNED: Duration = Duration::from_mins(5);
+
+/// How long a provider may take to answer, however much it is asked: less than a request may.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How much of a provider's reason is written into the log, in characters.
+const LONGEST_REASON: usize = 64;
 
 /// The longest code, state or ticket that is looked at.
 const LONGEST: usize = 16 * 1024;
@@ -43,10 +50,14 @@ pub struct Begun {
     pub lifetime: Duration,
 }
 
-/// A code that a browser brought back.
+/// What came back from a provider: a code, or none where it gave none, and its name.
+pub(super) type CameBack = (Option<Confidential>, Option<String>);
+
+/// What a browser brought back.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Brought {
-    code: String,
+    /// None where the provider gave none.
+    code: Option<String>,
     issuer: Option<String>,
 }
 
@@ -74,7 +85,7 @@ impl Service {
         }
         let random = Zeroizing::new(crate::crypto::random());
         let begun = Pending::begin(now(), provider, terms.key, return_to, &random);
-        let url = chosen.begin(begun.redirect()).await?;
+        let url = in_time(chosen.begin(begun.redirect())).await?;
         let bytes = begun
             .pending
             .to_bytes()
@@ -91,14 +102,27 @@ impl Service {
         })
     }
 
-    /// Takes the code that a browser brought back; says where the browser goes then.
+    /// Takes what a browser brought back: a code and the name of the provider, or why there is no
+    /// code. Says where the browser goes then; who began is told of a refusal, too.
     pub async fn returned_elsewhere(
         &self,
+        address: IpAddr,
         state: &str,
-        code: String,
-        issuer: Option<String>,
+        came: Result<(String, Option<String>), String>,
     ) -> Result<Option<String>, Failure> {
-        if code.len() > LONGEST || state.len() > LONGEST {
+        self.limit(What::Return, Who::Address(address)).await?;
+        let (code, issuer) = match came {
+            Ok((code, issuer)) => (Some(code), issuer),
+            Err(reason) => {
+                // What the provider says is for the log: a page must not repeat what a link may
+                // hold, and the log no more of it than a provider says.
+                let reason: String = reason.chars().take(LONGEST_REASON).collect();
+                tracing::info!(reason, "A provider sent a browser back without a code");
+                (None, None)
+            }
+        };
+        let is_code = code.is_some();
+        if code.as_ref().is_some_and(|code| code.len() > LONGEST) || state.len() > LONGEST {
             return Err(Failure::field("code", "too long"));
         }
         let slot = pending::slot(state).map_err(|_| Failure::token())?;
@@ -113,7 +137,11 @@ impl Service {
         let brought = serde_json::to_vec(&Brought { code, issuer })
             .map_err(|error| Failure::defect("a code cannot be written", &error))?;
         live.put(&brought_key(state), &brought, RETURNED).await?;
-        Ok(return_to)
+        if is_code {
+            Ok(return_to)
+        } else {
+            Err(incomplete())
+        }
     }
 
     /// Finishes a sign-in at a provider: with the code that the browser brought back, or with one
@@ -126,16 +154,46 @@ impl Service {
         secret: &str,
         code: Option<(Confidential, Option<String>)>,
     ) -> Result<SignIn, Failure> {
-        let result = self
-            .finish_at_provider(caller, provider, handle, secret, code)
-            .await;
-        if result
-            .as_ref()
-            .map_or_else(|failure| failure.code != Code::NotFound, |_| true)
-        {
-            self.metrics().logged_in("provider", result.is_ok());
-        }
+        let mut trial = Trial::new(Event::Login, "provider");
+        let result = match self.came_back(caller, handle, code).await {
+            // Asking early is no attempt.
+            Err(failure) if failure.code == Code::NotFound => return Err(failure),
+            Err(failure) => Err(failure),
+            Ok(came) => {
+                self.finish_at_provider(caller, provider, handle, secret, came, &mut trial)
+                    .await
+            }
+        };
+        self.metrics().logged_in("provider", result.is_ok());
+        self.refused(caller, &trial, &result).await;
         result
+    }
+
+    /// What came back from a provider: what the client caught itself, or what the browser brought.
+    /// `NotFound` while it has not come back. Asking for that has a rate of its own: who asks every
+    /// second must still be able to sign in then.
+    pub(super) async fn came_back(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        caught: Option<(Confidential, Option<String>)>,
+    ) -> Result<CameBack, Failure> {
+        if let Some((code, issuer)) = caught {
+            return Ok((Some(code), issuer));
+        }
+        self.limit(What::Return, Who::Address(caller.address))
+            .await?;
+        pending::slot(handle).map_err(|_| Failure::token())?;
+        let live = self.parts().live.as_ref();
+        let bytes = live.get(&brought_key(handle)).await?.ok_or_else(|| {
+            Failure::new(
+                Code::NotFound,
+                "the browser has not come back; ask again shortly",
+            )
+        })?;
+        let brought: Brought = serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::defect("a code cannot be read", &error))?;
+        Ok((brought.code.map(Confidential::new), brought.issuer))
     }
 
     async fn finish_at_provider(
@@ -144,15 +202,16 @@ impl Service {
         provider: &str,
         handle: &str,
         secret: &str,
-        code: Option<(Confidential, Option<String>)>,
+        came: CameBack,
+        trial: &mut Trial,
     ) -> Result<SignIn, Failure> {
         self.limit(What::Login, Who::Address(caller.address))
             .await?;
         let terms = self.terms(caller).await?;
         let subject = self
-            .subject_of_code(provider, handle, secret, code, terms.key.as_deref())
+            .subject_of_code(provider, handle, secret, came, terms.key.as_deref())
             .await?;
-        self.enter(caller, terms, &subject).await
+        self.enter(caller, terms, &subject, trial).await
     }
 
     /// Who came back from a provider to who began with this key.
@@ -161,44 +220,31 @@ impl Service {
         provider: &str,
         handle: &str,
         secret: &str,
-        code: Option<(Confidential, Option<String>)>,
+        (code, issuer): CameBack,
         key: Option<&str>,
     ) -> Result<Subject, Failure> {
         let chosen = self.parts().providers.get(provider).ok_or_else(unknown)?;
         let live = self.parts().live.as_ref();
         let slot = pending::slot(handle).map_err(|_| Failure::token())?;
-        let (code, issuer) = match code {
-            Some(caught) => caught,
-            None => match live.get(&brought_key(handle)).await? {
-                Some(bytes) => {
-                    let brought: Brought = serde_json::from_slice(&bytes)
-                        .map_err(|error| Failure::defect("a code cannot be read", &error))?;
-                    (Confidential::new(brought.code), brought.issuer)
-                }
-                None => {
-                    return Err(Failure::new(
-                        Code::NotFound,
-                        "the browser has not come back; ask again shortly",
-                    ));
-                }
-            },
-        };
-        let Some(bytes) = live.take(&slot).await? else {
-            return Err(Failure::token());
-        };
-        live.forget(&brought_key(handle)).await?;
+        let bytes = live.get(&slot).await?.ok_or_else(Failure::token)?;
         let returned = Returned {
             provider,
             client: secret,
             key,
         };
+        // Before it is taken: who saw the handle and has no secret must not be able to end it.
         let resumed = Pending::from_bytes(&bytes)
             .and_then(|pending| pending.resume(now(), &returned))
             .map_err(|refusal| {
                 tracing::info!(%refusal, "Sign-in at a provider refused");
                 Failure::token()
             })?;
-        Ok(chosen.finish(&resumed.credential(code, issuer)).await?)
+        if live.take(&slot).await?.is_none() {
+            return Err(Failure::token());
+        }
+        live.forget(&brought_key(handle)).await?;
+        let code = code.ok_or_else(incomplete)?;
+        in_time(chosen.finish(&resumed.credential(code, issuer))).await
     }
 
     /// Signs in by a ticket of a provider.
@@ -208,8 +254,12 @@ impl Service {
         provider: &str,
         ticket: &str,
     ) -> Result<SignIn, Failure> {
-        let result = self.ticket_login(caller, provider, ticket).await;
+        let mut trial = Trial::new(Event::Login, "ticket");
+        let result = self
+            .ticket_login(caller, provider, ticket, &mut trial)
+            .await;
         self.metrics().logged_in("ticket", result.is_ok());
+        self.refused(caller, &trial, &result).await;
         result
     }
 
@@ -218,12 +268,13 @@ impl Service {
         caller: &Caller,
         provider: &str,
         ticket: &str,
+        trial: &mut Trial,
     ) -> Result<SignIn, Failure> {
         self.limit(What::Login, Who::Address(caller.address))
             .await?;
         let terms = self.terms(caller).await?;
         let subject = self.subject_of_ticket(provider, ticket).await?;
-        self.enter(caller, terms, &subject).await
+        self.enter(caller, terms, &subject, trial).await
     }
 
     /// Whose ticket it is.
@@ -237,7 +288,7 @@ impl Service {
         }
         let chosen = self.parts().providers.get(provider).ok_or_else(unknown)?;
         let credential = Credential::Ticket(Confidential::new(ticket));
-        Ok(chosen.finish(&credential).await?)
+        in_time(chosen.finish(&credential)).await
     }
 
     /// Signs in who proved an account elsewhere; makes an account the first time.
@@ -248,9 +299,11 @@ impl Service {
         caller: &Caller,
         terms: Terms,
         subject: &Subject,
+        trial: &mut Trial,
     ) -> Result<SignIn, Failure> {
         let value = subject.identity();
         let hash = self.blind(subject.kind, &value);
+        trial.account = Some(hash);
         let player = if let Some(player) = self.known(&hash).await? {
             player
         } else {
@@ -270,40 +323,36 @@ impl Service {
                 password: None,
                 guest: false,
                 at: now(),
+                lines: Self::registration(caller, id, subject.kind),
             };
-            self.parts().store.create_player(&new).await?;
-            self.note(
-                Event::Register,
-                Outcome::Success,
-                id,
-                &caller.address.to_string(),
-                &serde_json::json!({ "identity": subject.kind.name() }),
-            );
+            self.make_player(&new).await?;
             // Whoever was first: a retry of the same call may have been.
             self.known(&hash).await?.ok_or_else(Failure::credentials)?
         };
-        self.enter_as(caller, terms, &player, subject).await
-    }
-
-    async fn enter_as(
-        &self,
-        caller: &Caller,
-        terms: Terms,
-        player: &Player,
-        subject: &Subject,
-    ) -> Result<SignIn, Failure> {
+        trial.player = player.id;
         if player.status != Status::Active {
-            self.note(
-                Event::Login,
-                Outcome::Failure,
-                NOBODY,
-                &caller.address.to_string(),
-                &serde_json::json!({ "identity": subject.kind.name() }),
-            );
             return Err(Failure::credentials());
         }
-        self.after_first_step(caller, terms, player, &["fed"]).await
+        self.after_first_step(caller, terms, &player, &["fed"])
+            .await
     }
+}
+
+/// What a provider says, if it says it in time. One question may be several: what it is, its keys,
+/// and whose code it is.
+async fn in_time<Output>(
+    asked: impl Future<Output = Result<Output, providers::Error>>,
+) -> Result<Output, Failure> {
+    let answer = tokio::time::timeout(ANSWER, asked).await;
+    let late = |_| Err(providers::Error::Unreachable("no answer in time".into()));
+    Ok(answer.unwrap_or_else(late)?)
+}
+
+fn incomplete() -> Failure {
+    Failure::new(
+        Code::ProviderFailed,
+        "the sign-in was not completed; begin again",
+    )
 }
 
 fn unknown() -> Failure {
@@ -312,4 +361,18 @@ fn unknown() -> Failure {
 
 fn brought_key(state: &str) -> Key {
     Key::Step(crate::crypto::named_hash("brought", state.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_hangs_is_given_up_before_the_request_is() {
+        let began = tokio::time::Instant::now();
+        let hangs = std::future::pending::<Result<(), providers::Error>>();
+        let failure = in_time(hangs).await.unwrap_err();
+        assert_eq!(failure.code, Code::ProviderFailed);
+        assert_eq!(began.elapsed(), ANSWER);
+    }
 }

@@ -12,7 +12,7 @@ use crate::factors::{base32, recovery, totp};
 use crate::ids::{IdentityHash, PlayerId};
 use crate::limits::{Source, What, Who};
 use crate::live::Key;
-use crate::service::audit::{Event, Outcome};
+use crate::service::audit::{Event, Outcome, Trial};
 use crate::service::caller::Caller;
 use crate::service::confirm::Confirmation;
 use crate::service::keys::TOTP;
@@ -20,7 +20,7 @@ use crate::service::login::source;
 use crate::service::recover::Message;
 use crate::service::sessions::Tokens;
 use crate::service::{Service, now};
-use crate::store::{Passkey, Player, Status, Totp};
+use crate::store::{Audit, Passkey, Player, Status, Totp};
 
 /// How often an owner is told at most that somebody guesses codes.
 const DAY: Duration = Duration::from_hours(24);
@@ -80,7 +80,7 @@ impl Service {
         };
         self.parts()
             .store
-            .set_totp(player.id, Some(&totp), &hashes)
+            .set_totp(player.id, Some(&totp), &hashes, None)
             .await?;
         Ok(Enrollment {
             uri: totp::uri(&secret, &self.parts().texts.game, &label),
@@ -98,12 +98,13 @@ impl Service {
     ) -> Result<(), Failure> {
         self.limit(What::Login, Who::Player(claims.sub)).await?;
         let player = self.account(claims.sub).await?;
-        let (service, caller, code) = (self.clone(), caller.clone(), code.to_owned());
+        let line = factor_line(caller, player.id, "totp added");
+        let (service, code) = (self.clone(), code.to_owned());
         self.change(async move {
-            if !service.spend_totp(&player, &code).await? {
+            if !service.spend_totp(&player, &code, Some(&line)).await? {
                 return Err(Failure::credentials());
             }
-            service.changed_factor(&caller, player.id, "totp added");
+            service.said(&line);
             service.tell_owner(&player, "An authenticator was set up");
             Ok(())
         })
@@ -122,22 +123,37 @@ impl Service {
         let (service, caller, code) = (self.clone(), caller.clone(), code.to_owned());
         self.change(async move {
             service.try_code(&caller, &player, &code).await?;
+            let line = factor_line(&caller, player.id, "totp removed");
             let store = &service.parts().store;
-            store.set_totp(player.id, None, &[]).await?;
-            service.changed_factor(&caller, player.id, "totp removed");
+            store.set_totp(player.id, None, &[], Some(&line)).await?;
+            service.said(&line);
             service.tell_owner(&player, "The authenticator was removed");
             Ok(())
         })
         .await
     }
 
-    /// Spends a code of the authenticator or a recovery code, or refuses.
+    /// Spends a code of the authenticator or a recovery code, or refuses and writes that down.
+    pub(super) async fn try_code(
+        &self,
+        caller: &Caller,
+        player: &Player,
+        code: &str,
+    ) -> Result<(), Failure> {
+        let mut trial = Trial::new(Event::SecondStep, "code");
+        trial.player = player.id;
+        let confirmed = self.is_code(caller, player, code).await;
+        self.refused(caller, &trial, &confirmed).await;
+        confirmed
+    }
+
+    /// As [`Service::try_code`], without a line: whoever asks writes it.
     ///
     /// Wrong ones are counted for each place, which a right password does not take back, and for
     /// the account, wherever they come from: a code is short, and who knows the password may ask
     /// for any number of second steps. A new password begins anew, so that whoever guesses does not
     /// keep the owner out.
-    pub(super) async fn try_code(
+    pub(super) async fn is_code(
         &self,
         caller: &Caller,
         player: &Player,
@@ -164,13 +180,6 @@ impl Service {
             }
             Ok(false) => {
                 attempt.failed().await;
-                self.note(
-                    Event::SecondStep,
-                    Outcome::Failure,
-                    player.id,
-                    &caller.address.to_string(),
-                    &serde_json::Value::Null,
-                );
                 Err(Failure::credentials())
             }
             Err(failure) => {
@@ -205,7 +214,7 @@ impl Service {
     }
 
     async fn spend_code(&self, player: &Player, code: &str) -> Result<bool, Failure> {
-        if self.spend_totp(player, code).await? {
+        if self.spend_totp(player, code, None).await? {
             return Ok(true);
         }
         let Some(hash) = recovery::hash(player.id, code) else {
@@ -215,7 +224,12 @@ impl Service {
         Ok(store.spend_recovery(player.id, &hash, now()).await?)
     }
 
-    async fn spend_totp(&self, player: &Player, code: &str) -> Result<bool, Failure> {
+    async fn spend_totp(
+        &self,
+        player: &Player,
+        code: &str,
+        line: Option<&Audit>,
+    ) -> Result<bool, Failure> {
         let Some(totp) = &player.totp else {
             return Ok(false);
         };
@@ -226,7 +240,7 @@ impl Service {
         let Some(step) = totp::verify(secret, code, now()) else {
             return Ok(false);
         };
-        Ok(self.parts().store.spend_totp(player.id, step).await?)
+        Ok(self.parts().store.spend_totp(player.id, step, line).await?)
     }
 
     /// Begins to add a passkey: options for `navigator.credentials.create`, and a handle.
@@ -265,20 +279,14 @@ impl Service {
         let state = self.take_ceremony(handle).await?;
         let passkeys = self.passkey_party()?;
         let passkey = passkeys.finish_registration(claims.sub, &state, response, name, now())?;
+        let line = passkey_line(caller, player.id, &serde_json::json!({ "added": name }));
         let service = self.clone();
-        let (ip, name) = (caller.address.to_string(), name.to_owned());
         self.change(async move {
             let store = &service.parts().store;
-            if !store.add_passkey(player.id, &passkey).await? {
+            if !store.add_passkey(player.id, &passkey, &line).await? {
                 return Err(Failure::new(Code::Conflict, "the passkey was added before"));
             }
-            service.note(
-                Event::PasskeyChanged,
-                Outcome::Success,
-                player.id,
-                &ip,
-                &serde_json::json!({ "added": name }),
-            );
+            service.said(&line);
             service.tell_owner(&player, "A passkey was added");
             Ok(())
         })
@@ -298,20 +306,14 @@ impl Service {
         credential: &[u8],
     ) -> Result<(), Failure> {
         let player = self.account(claims.sub).await?;
-        let service = self.clone();
-        let (ip, credential) = (caller.address.to_string(), credential.to_owned());
+        let line = passkey_line(caller, player.id, &serde_json::json!({ "removed": true }));
+        let (service, credential) = (self.clone(), credential.to_owned());
         self.change(async move {
             let store = &service.parts().store;
-            if !store.remove_passkey(player.id, &credential).await? {
+            if !store.remove_passkey(player.id, &credential, &line).await? {
                 return Err(Failure::new(Code::NotFound, "no such passkey"));
             }
-            service.note(
-                Event::PasskeyChanged,
-                Outcome::Success,
-                player.id,
-                &ip,
-                &serde_json::json!({ "removed": true }),
-            );
+            service.said(&line);
             service.tell_owner(&player, "A passkey was removed");
             Ok(())
         })
@@ -337,8 +339,12 @@ impl Service {
         handle: &str,
         response: &serde_json::Value,
     ) -> Result<Tokens, Failure> {
-        let result = self.passkey_login(caller, handle, response).await;
+        let mut trial = Trial::new(Event::Login, "passkey");
+        let result = self
+            .passkey_login(caller, handle, response, &mut trial)
+            .await;
         self.metrics().logged_in("passkey", result.is_ok());
+        self.refused(caller, &trial, &result).await;
         result
     }
 
@@ -347,6 +353,7 @@ impl Service {
         caller: &Caller,
         handle: &str,
         response: &serde_json::Value,
+        trial: &mut Trial,
     ) -> Result<Tokens, Failure> {
         self.limit(What::Login, Who::Address(caller.address))
             .await?;
@@ -354,6 +361,7 @@ impl Service {
         let state = self.take_ceremony(handle).await?;
         let parts = self.parts();
         let claimed = self.passkey_party()?.claimed(&state, response)?;
+        trial.player = claimed.player;
         let source = Source::Passkey(&claimed.credential);
         let account = IdentityHash(crate::crypto::named_hash(
             "passkey",
@@ -415,16 +423,21 @@ impl Service {
         let taken = self.parts().live.take(&ceremony_key(handle)).await?;
         taken.ok_or_else(Failure::credentials)
     }
+}
 
-    fn changed_factor(&self, caller: &Caller, player: PlayerId, what: &str) {
-        self.note(
-            Event::FactorChanged,
-            Outcome::Success,
-            player,
-            &caller.address.to_string(),
-            &serde_json::json!({ "change": what }),
-        );
-    }
+fn passkey_line(caller: &Caller, player: PlayerId, detail: &serde_json::Value) -> Audit {
+    let ip = caller.address.to_string();
+    Service::line(Event::PasskeyChanged, Outcome::Success, player, &ip, detail)
+}
+
+fn factor_line(caller: &Caller, player: PlayerId, what: &str) -> Audit {
+    Service::line(
+        Event::FactorChanged,
+        Outcome::Success,
+        player,
+        &caller.address.to_string(),
+        &serde_json::json!({ "change": what }),
+    )
 }
 
 fn ceremony_key(handle: &str) -> Key {

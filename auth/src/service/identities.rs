@@ -20,7 +20,13 @@ use crate::service::keys::{EMAIL, LABEL};
 use crate::service::recover::{Message, ONE_TIME};
 use crate::service::register::address;
 use crate::service::{Service, now};
-use crate::store::{Identity, Linked, NewAddress, OneTime, Player, Purpose, Removed};
+use crate::store::{Audit, Identity, Linked, NewAddress, OneTime, Purpose, Removed};
+
+/// What owners are told, by the address that the account had before.
+const ADDED: &str = "A way to sign in was added";
+
+/// As [`ADDED`].
+const REMOVED: &str = "A way to sign in was removed";
 
 /// A way to sign in, as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +103,8 @@ impl Service {
                 code,
             } => {
                 let key = claims.cnf.as_ref().map(|cnf| cnf.jkt.as_str());
-                self.subject_of_code(provider, handle, secret, code, key)
+                let came = self.came_back(caller, handle, code).await?;
+                self.subject_of_code(provider, handle, secret, came, key)
                     .await?
             }
         };
@@ -108,13 +115,19 @@ impl Service {
             hash,
             label: self.seal(LABEL, &hash.0, value.as_bytes())?,
         };
-        let store = &self.parts().store;
-        if !store.add_identity(player.id, &identity, now()).await? {
-            // Who is told has proved that account: it tells nothing of anybody else.
-            return Err(taken());
-        }
-        self.identity_changed(caller, &player, "added", subject.kind);
-        Ok(())
+        let line = identity_line(caller, player.id, "added", subject.kind);
+        let (service, at) = (self.clone(), now());
+        self.change(async move {
+            let store = &service.parts().store;
+            if !store.add_identity(player.id, &identity, at, &line).await? {
+                // Who is told has proved that account: it tells nothing of anybody else.
+                return Err(taken());
+            }
+            service.said(&line);
+            service.tell_owner(&player, ADDED);
+            Ok(())
+        })
+        .await
     }
 
     /// Sends a code to an address that is to be added, or tells its owner that it has an account.
@@ -127,7 +140,6 @@ impl Service {
         let email = &address(email)?;
         self.limit(What::Mail, Who::Address(caller.address)).await?;
         let hash = self.blind(IdentityKind::Email, email);
-        self.limit(What::Mail, Who::Identity(hash)).await?;
         let player = self.account(claims.sub).await?;
         match self.parts().store.player_by(&hash).await? {
             None => self.mail_later(player.id, email, Message::LinkEmail),
@@ -163,14 +175,20 @@ impl Service {
             secret: link_hash(token, email),
             at: now(),
         };
-        match self.parts().store.link_address(player.id, &new).await? {
-            Linked::Done => {
-                self.identity_changed(caller, &player, "added", IdentityKind::Email);
-                Ok(())
+        let line = identity_line(caller, player.id, "added", IdentityKind::Email);
+        let service = self.clone();
+        self.change(async move {
+            let store = &service.parts().store;
+            match store.link_address(player.id, &new, &line).await? {
+                Linked::Done => {}
+                Linked::Taken => return Err(taken()),
+                Linked::Void => return Err(Failure::token()),
             }
-            Linked::Taken => Err(taken()),
-            Linked::Void => Err(Failure::token()),
-        }
+            service.said(&line);
+            service.tell_owner(&player, ADDED);
+            Ok(())
+        })
+        .await
     }
 
     /// Removes a way in; never the last one.
@@ -188,18 +206,25 @@ impl Service {
             return Err(missing());
         };
         self.confirm_owner(caller, claims, &player, shown).await?;
-        match store.remove_identity(player.id, hash).await? {
-            Removed::Done => {}
-            Removed::Missing => return Err(missing()),
-            Removed::Last => {
-                return Err(Failure::new(
-                    Code::Conflict,
-                    "it is the only way into the account; add another one first",
-                ));
+        let line = identity_line(caller, player.id, "removed", identity.kind);
+        let (service, hash) = (self.clone(), *hash);
+        self.change(async move {
+            let store = &service.parts().store;
+            match store.remove_identity(player.id, &hash, &line).await? {
+                Removed::Done => {}
+                Removed::Missing => return Err(missing()),
+                Removed::Last => {
+                    return Err(Failure::new(
+                        Code::Conflict,
+                        "it is the only way into the account; add another one first",
+                    ));
+                }
             }
-        }
-        self.identity_changed(caller, &player, "removed", identity.kind);
-        Ok(())
+            service.said(&line);
+            service.tell_owner(&player, REMOVED);
+            Ok(())
+        })
+        .await
     }
 
     /// The code that a mail carries to an address that is to be added: of this address alone.
@@ -218,31 +243,21 @@ impl Service {
         self.parts().store.put_one_time(&one_time).await?;
         Ok(secret)
     }
+}
 
-    /// `player` as it was before: whoever owned the account then is told.
-    fn identity_changed(
-        &self,
-        caller: &Caller,
-        player: &Player,
-        change: &'static str,
-        kind: IdentityKind,
-    ) {
-        self.note(
-            Event::IdentityChanged,
-            Outcome::Success,
-            player.id,
-            &caller.address.to_string(),
-            &serde_json::json!({ change: kind.name() }),
-        );
-        self.tell_owner(
-            player,
-            if change == "added" {
-                "A way to sign in was added"
-            } else {
-                "A way to sign in was removed"
-            },
-        );
-    }
+fn identity_line(
+    caller: &Caller,
+    player: PlayerId,
+    change: &'static str,
+    kind: IdentityKind,
+) -> Audit {
+    Service::line(
+        Event::IdentityChanged,
+        Outcome::Success,
+        player,
+        &caller.address.to_string(),
+        &serde_json::json!({ change: kind.name() }),
+    )
 }
 
 fn taken() -> Failure {

@@ -15,7 +15,7 @@ use crate::ids::{IdentityHash, IdentityKind, PlayerId};
 use crate::limits::{Attempt, Source, What, Who};
 use crate::live::Key;
 use crate::passwords::{Password, Verdict};
-use crate::service::audit::{Event, NOBODY, Outcome};
+use crate::service::audit::{Event, Trial};
 use crate::service::caller::{Caller, Terms};
 use crate::service::register::address;
 use crate::service::sessions::Tokens;
@@ -75,8 +75,12 @@ impl Service {
         email: &str,
         password: &Password,
     ) -> Result<SignIn, Failure> {
-        let result = self.login_by_password(caller, email, password).await;
+        let mut trial = Trial::new(Event::Login, "password");
+        let result = self
+            .login_by_password(caller, email, password, &mut trial)
+            .await;
         self.metrics().logged_in("password", result.is_ok());
+        self.refused(caller, &trial, &result).await;
         result
     }
 
@@ -85,6 +89,7 @@ impl Service {
         caller: &Caller,
         email: &str,
         password: &Password,
+        trial: &mut Trial,
     ) -> Result<SignIn, Failure> {
         let email = &address(email)?;
         // Hashes are dear: one network gets no more of them than its share.
@@ -92,6 +97,7 @@ impl Service {
             .await?;
         let terms = self.terms(caller).await?;
         let hash = self.blind(IdentityKind::Email, email);
+        trial.account = Some(hash);
         let found = self.known(&hash).await?;
         let device = self.device(caller)?;
         let known_device = self.known_device(found.as_ref(), device.as_ref()).await?;
@@ -103,16 +109,8 @@ impl Service {
             player.status == Status::Active
                 && (player.email_verified || self.settings().verification == Verification::Optional)
         });
-        let ip = caller.address.to_string();
         let (Some(player), Verdict::Right { rehashed }) = (usable, verdict) else {
             attempt.failed().await;
-            self.note(
-                Event::Login,
-                Outcome::Failure,
-                NOBODY,
-                &ip,
-                &serde_json::json!({ "identity": "email", "account": short(&hash), "device": device.map(|device| short(&device.hash)) }),
-            );
             return Err(Failure::credentials());
         };
         attempt.succeeded().await;
@@ -150,12 +148,14 @@ impl Service {
 
     /// Signs in a device without a name; makes a guest of it the first time.
     pub async fn login_by_device(&self, caller: &Caller) -> Result<SignIn, Failure> {
-        let result = self.device_login(caller).await;
+        let mut trial = Trial::new(Event::Login, "device");
+        let result = self.device_login(caller, &mut trial).await;
         self.metrics().logged_in("device", result.is_ok());
+        self.refused(caller, &trial, &result).await;
         result
     }
 
-    async fn device_login(&self, caller: &Caller) -> Result<SignIn, Failure> {
+    async fn device_login(&self, caller: &Caller, trial: &mut Trial) -> Result<SignIn, Failure> {
         self.limit(What::Login, Who::Address(caller.address))
             .await?;
         let terms = self.terms(caller).await?;
@@ -164,6 +164,7 @@ impl Service {
             .ok_or_else(|| Failure::field("device_id", "missing"))?;
         let player = match self.known(&device.hash).await? {
             Some(player) => {
+                trial.player = player.id;
                 // The id alone is a password that many programs read: once a key came with it, the
                 // key must come always.
                 let known = self
@@ -173,13 +174,6 @@ impl Service {
                     .await?
                     .and_then(|known| known.key);
                 if player.status != Status::Active || (known.is_some() && known != device.key) {
-                    self.note(
-                        Event::Login,
-                        Outcome::Failure,
-                        player.id,
-                        &caller.address.to_string(),
-                        &serde_json::json!({ "identity": "device" }),
-                    );
                     return Err(Failure::credentials());
                 }
                 player
@@ -203,8 +197,9 @@ impl Service {
         self.limit(What::Register, Who::Address(caller.address))
             .await?;
         self.captcha(caller).await?;
+        let id = PlayerId(Uuid::new_v4());
         let new = NewPlayer {
-            id: PlayerId(Uuid::new_v4()),
+            id,
             identity: Identity {
                 kind: IdentityKind::Device,
                 hash,
@@ -215,15 +210,9 @@ impl Service {
             password: None,
             guest: true,
             at: now(),
+            lines: Self::registration(caller, id, IdentityKind::Device),
         };
-        self.parts().store.create_player(&new).await?;
-        self.note(
-            Event::Register,
-            Outcome::Success,
-            new.id,
-            &caller.address.to_string(),
-            &serde_json::json!({ "identity": "device" }),
-        );
+        self.make_player(&new).await?;
         // Whoever was first: a retry of the same call may have been.
         self.known(&hash).await?.ok_or_else(Failure::credentials)
     }
@@ -268,8 +257,10 @@ impl Service {
         handle: &str,
         code: &str,
     ) -> Result<Tokens, Failure> {
-        let result = self.do_second_step(caller, handle, code).await;
+        let mut trial = Trial::new(Event::SecondStep, "code");
+        let result = self.do_second_step(caller, handle, code, &mut trial).await;
         self.metrics().logged_in("second_step", result.is_ok());
+        self.refused(caller, &trial, &result).await;
         result
     }
 
@@ -278,6 +269,7 @@ impl Service {
         caller: &Caller,
         handle: &str,
         code: &str,
+        trial: &mut Trial,
     ) -> Result<Tokens, Failure> {
         self.limit(What::Login, Who::Address(caller.address))
             .await?;
@@ -289,6 +281,7 @@ impl Service {
         };
         let pending: Pending = serde_json::from_slice(&bytes)
             .map_err(|error| Failure::defect("a login cannot be read", &error))?;
+        trial.player = pending.player;
         let tries = live.count(&Key::Failures(hash), SECOND_STEP).await?;
         if tries > SECOND_STEP_TRIES || pending.key != terms.key {
             live.forget(&Key::Step(hash)).await?;
@@ -300,7 +293,7 @@ impl Service {
         }) else {
             return Err(Failure::credentials());
         };
-        self.try_code(caller, &player, code).await?;
+        self.is_code(caller, &player, code).await?;
         // Good once, whoever else has the handle.
         if live.take(&Key::Step(hash)).await?.is_none() {
             return Err(Failure::credentials());
@@ -350,11 +343,4 @@ pub(super) fn source<'device>(
         (Some(device), Some(_)) => Source::ClaimedDevice(address, &device.hash.0),
         _ => Source::Stranger(address),
     }
-}
-
-/// Enough of a hash to find the lines of one account; not the account, without the key.
-fn short(hash: &IdentityHash) -> String {
-    Uuid::from_slice(&hash.0[..16])
-        .map(|id| id.simple().to_string())
-        .unwrap_or_default()
 }

@@ -6,12 +6,16 @@ use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Failure;
+use crate::service::audit::{Event, Outcome};
 use crate::service::keys::{DEVICE, EMAIL, LABEL, TOTP};
 use crate::service::{Service, now};
 use crate::store::{SealedColumn, SealedValue};
 
 /// How often.
 const PERIOD: Duration = Duration::from_mins(10);
+
+/// How often accounts are looked for that nobody came back to.
+const ACCOUNTS_PERIOD: Duration = Duration::from_hours(6);
 
 /// How many rows of each table at once: a statement must not hold up others.
 const AT_ONCE: u32 = 1000;
@@ -103,5 +107,44 @@ impl Service {
                 Ok(false)
             }
         }
+    }
+
+    /// Removes accounts that nobody came back to from time to time, until `stop`.
+    pub(super) async fn purge_accounts(&self, stop: CancellationToken) {
+        let Some(after) = self.settings().abandoned else {
+            return;
+        };
+        let mut ticks = tokio::time::interval(ACCOUNTS_PERIOD);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            loop {
+                match stop.run_until_cancelled(self.remove_abandoned(after)).await {
+                    None => return,
+                    Some(Ok(0)) => break,
+                    Some(Ok(removed)) => tracing::info!(removed, "Removed accounts"),
+                    Some(Err(failure)) => {
+                        tracing::warn!(%failure, "No accounts were removed");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Removes accounts that were made `after` ago or before and that nobody came back to; returns
+    /// how many. There may be more.
+    pub async fn remove_abandoned(&self, after: SignedDuration) -> Result<usize, Failure> {
+        let store = &self.parts().store;
+        let before = now().checked_sub(after).unwrap_or(jiff::Timestamp::MIN);
+        let mut removed = 0;
+        for player in store.abandoned(before, AT_ONCE).await? {
+            let detail = serde_json::json!({ "by": "time" });
+            let line = Self::line(Event::AccountDeleted, Outcome::Success, player, "", &detail);
+            if store.delete_abandoned(player, before, &line).await? {
+                self.said(&line);
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 }

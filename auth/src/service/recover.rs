@@ -10,7 +10,7 @@ use crate::ids::{IdentityKind, PlayerId};
 use crate::limits::{What, Who};
 use crate::metrics::Metrics;
 use crate::passwords::Password;
-use crate::service::audit::{Event, NOBODY, Outcome};
+use crate::service::audit::{Event, NOBODY, Outcome, Trial};
 use crate::service::caller::Caller;
 use crate::service::login::SignIn;
 use crate::service::register::address;
@@ -41,6 +41,17 @@ pub(super) enum Message {
     Changed(&'static str),
     /// To whose codes are guessed by somebody who did the first step.
     CodesGuessed,
+}
+
+impl Message {
+    /// Whether it tells an owner what was done to the account: that must come, however many mails
+    /// others asked for.
+    const fn warns(self) -> bool {
+        matches!(
+            self,
+            Self::PasswordChanged | Self::Changed(_) | Self::CodesGuessed
+        )
+    }
 }
 
 /// A mail that was asked for.
@@ -100,7 +111,20 @@ impl Service {
     }
 
     /// Makes the secret that a mail carries, if it carries one, and hands the mail on.
+    ///
+    /// One address gets few mails, whoever asks for them and for what. One too many is dropped in
+    /// silence: who asked for it has its answer, and that must not tell what became of the mail.
     async fn write_mail(&self, request: &Request) -> Result<(), Failure> {
+        let address = self.blind(IdentityKind::Email, &request.email);
+        if !request.message.warns()
+            && self
+                .limit(What::Mail, Who::Identity(address))
+                .await
+                .is_err()
+        {
+            tracing::info!(message = ?request.message, "A mail too many for its address was dropped");
+            return Ok(());
+        }
         let texts = &self.parts().texts;
         let to = request.email.as_str();
         let mail = match request.message {
@@ -151,32 +175,43 @@ impl Service {
         token: &str,
         password: &Password,
     ) -> Result<SignIn, Failure> {
+        let mut trial = Trial::new(Event::Login, "mail");
+        let result = self
+            .login_by_mail(caller, token, password, &mut trial)
+            .await;
+        self.refused(caller, &trial, &result).await;
+        result
+    }
+
+    async fn login_by_mail(
+        &self,
+        caller: &Caller,
+        token: &str,
+        password: &Password,
+        trial: &mut Trial,
+    ) -> Result<SignIn, Failure> {
         self.limit(What::Login, Who::Address(caller.address))
             .await?;
+        let mailed = Mailed::read(token).ok_or_else(Failure::token)?;
+        trial.player = mailed.player;
         let terms = self.terms(caller).await?;
-        let (mailed, player) = self.addressee(token, Purpose::VerifyEmail).await?;
-        let ip = caller.address.to_string();
-        if let Err(failure) = self.confirm(caller, &player, password).await {
-            self.note(
-                Event::EmailVerified,
-                Outcome::Failure,
-                player.id,
-                &ip,
-                &serde_json::json!({ "refused": failure.code.name() }),
-            );
-            return Err(failure);
-        }
+        let player = self.addressee(&mailed, Purpose::VerifyEmail).await?;
+        self.is_password(caller, &player, password).await?;
+        let line = Self::line(
+            Event::EmailVerified,
+            Outcome::Success,
+            player.id,
+            &caller.address.to_string(),
+            &serde_json::Value::Null,
+        );
         let (service, id) = (self.clone(), player.id);
         let is_verified = self.change(async move {
-            let line = service.line(
-                Event::EmailVerified,
-                Outcome::Success,
-                id,
-                &ip,
-                &serde_json::Value::Null,
-            );
-            let store = &service.parts().store;
-            Ok(store.verify_email(id, &mailed.hash(), now(), &line).await?)
+            let (store, hash) = (&service.parts().store, mailed.hash());
+            let is_verified = store.verify_email(id, &hash, now(), &line).await?;
+            if is_verified {
+                service.said(&line);
+            }
+            Ok(is_verified)
         });
         if !is_verified.await? {
             return Err(Failure::token());
@@ -185,15 +220,14 @@ impl Service {
             .await
     }
 
-    /// A mailed secret that is good, with the account that it is for. It is not spent.
-    async fn addressee(&self, token: &str, purpose: Purpose) -> Result<(Mailed, Player), Failure> {
-        let mailed = Mailed::read(token).ok_or_else(Failure::token)?;
+    /// The account that a mailed secret is for, if it is good. It is not spent.
+    async fn addressee(&self, mailed: &Mailed, purpose: Purpose) -> Result<Player, Failure> {
         let (store, hash) = (&self.parts().store, mailed.hash());
         let is_known = store.knows_one_time(mailed.player, purpose, &hash, now());
         if !is_known.await? {
             return Err(Failure::token());
         }
-        Ok((mailed, self.account(mailed.player).await?))
+        self.account(mailed.player).await
     }
 
     /// Sends a mail that verifies or resets, if there is such an account. Says nothing about it.
@@ -201,8 +235,6 @@ impl Service {
         let email = &address(email)?;
         self.limit(What::Mail, Who::Address(caller.address)).await?;
         let hash = self.blind(IdentityKind::Email, email);
-        // One address gets few mails, whoever asks for them.
-        self.limit(What::Mail, Who::Identity(hash)).await?;
         self.captcha(caller).await?;
         let player = self.known(&hash).await?;
         self.note(
@@ -227,7 +259,8 @@ impl Service {
     ) -> Result<(), Failure> {
         self.limit(What::Login, Who::Address(caller.address))
             .await?;
-        let (mailed, player) = self.addressee(token, Purpose::ResetPassword).await?;
+        let mailed = Mailed::read(token).ok_or_else(Failure::token)?;
+        let player = self.addressee(&mailed, Purpose::ResetPassword).await?;
         let email = self.email(&player)?.unwrap_or_default();
         // Before the secret is spent: a password that is too weak must not cost a new mail.
         let known = Some(email.as_str()).filter(|email| !email.is_empty());

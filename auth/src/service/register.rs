@@ -17,7 +17,7 @@ use crate::service::keys::{EMAIL, LABEL};
 use crate::service::recover::Message;
 use crate::service::sessions::Tokens;
 use crate::service::{Service, Verification, now};
-use crate::store::{Identity, NewPlayer};
+use crate::store::{Identity, NewPlayer, Registration};
 
 /// What became of a registration.
 #[derive(Debug)]
@@ -58,8 +58,9 @@ impl Service {
             password: Some(stored),
             guest: false,
             at: now(),
+            lines: Self::registration(caller, player, IdentityKind::Email),
         };
-        let made = self.make(caller, new, email.clone()).await?;
+        let made = self.make(new, email.clone()).await?;
         match (made, self.settings().verification) {
             (_, Verification::Required) => Ok(Registered::Pending),
             (true, Verification::Optional) => {
@@ -77,22 +78,15 @@ impl Service {
     }
 
     /// Makes an account and tells the owner of its address; false when the address was taken.
-    async fn make(&self, caller: &Caller, new: NewPlayer, email: String) -> Result<bool, Failure> {
-        let (service, ip) = (self.clone(), caller.address.to_string());
+    async fn make(&self, new: NewPlayer, email: String) -> Result<bool, Failure> {
+        let service = self.clone();
         self.change(async move {
-            let made = service.parts().store.create_player(&new).await?;
-            let (who, outcome, message) = if made {
-                (new.id, Outcome::Success, Message::VerifyEmail)
+            let made = service.make_player(&new).await?;
+            let (who, message) = if made {
+                (new.id, Message::VerifyEmail)
             } else {
-                (NOBODY, Outcome::Failure, Message::AlreadyRegistered)
+                (NOBODY, Message::AlreadyRegistered)
             };
-            service.note(
-                Event::Register,
-                outcome,
-                who,
-                &ip,
-                &serde_json::json!({ "identity": "email" }),
-            );
             // Where the answer says that the address is taken, nobody needs a mail to know it.
             if made || service.settings().verification == Verification::Required {
                 service.mail_later(who, &email, message);
@@ -100,6 +94,33 @@ impl Service {
             Ok(made)
         })
         .await
+    }
+}
+
+/// Making accounts, whatever they are made by.
+impl Service {
+    /// What the audit log says of a registration.
+    pub(super) fn registration(
+        caller: &Caller,
+        player: PlayerId,
+        kind: IdentityKind,
+    ) -> Registration {
+        let line = |outcome, player| {
+            let detail = serde_json::json!({ "identity": kind.name() });
+            let ip = caller.address.to_string();
+            Self::line(Event::Register, outcome, player, &ip, &detail)
+        };
+        Registration {
+            made: line(Outcome::Success, player),
+            taken: line(Outcome::Failure, NOBODY),
+        }
+    }
+
+    /// Makes an account; false when its identity is taken.
+    pub(super) async fn make_player(&self, new: &NewPlayer) -> Result<bool, Failure> {
+        let made = self.parts().store.create_player(new).await?;
+        self.said(new.lines.of(made));
+        Ok(made)
     }
 }
 

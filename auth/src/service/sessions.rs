@@ -1,5 +1,6 @@
 //! Tokens of a session: opening, refreshing, ending, listing.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +15,10 @@ use crate::ids::{FamilyId, PlayerId, SessionId};
 use crate::limits::{What, Who};
 use crate::live::{Cached, News, Revocation};
 use crate::secrets::keyring::Purpose;
-use crate::service::audit::{Event, Outcome};
+use crate::service::audit::{Event, Outcome, short};
 use crate::service::caller::{Caller, Terms};
 use crate::service::{AUDIENCE, Service, now};
-use crate::store::{Player, Rotate, Rotated, Session, Status, Which};
+use crate::store::{Place, Player, Rotate, Rotated, Session, Status, Which};
 use crate::tokens::refresh::RefreshToken;
 
 /// How long a session is believed to be live without asking again.
@@ -168,12 +169,17 @@ impl Service {
             revoked: None,
             game_server: None,
         };
-        let audit = self.line(
+        let audit = Self::line(
             Event::Login,
             Outcome::Success,
             player.id,
             &ip,
-            &serde_json::json!({ "session": session.id, "methods": methods, "client": session.client }),
+            &serde_json::json!({
+                "session": session.id,
+                "methods": methods,
+                "client": session.client,
+                "device": session.device.as_ref().map(short),
+            }),
         );
         let opened = self
             .parts()
@@ -181,6 +187,7 @@ impl Service {
             .open_session(&session, player.credentials_epoch, device.as_ref(), &audit)
             .await?
             .ok_or_else(Failure::credentials)?;
+        self.said(&audit);
         if opened.is_new_device {
             self.note(
                 Event::NewDevice,
@@ -217,6 +224,13 @@ impl Service {
             now: now(),
             grace: self.settings().refresh_grace,
             idle: self.settings().refresh_lifetime,
+            reuse: Self::line(
+                Event::RefreshReuse,
+                Outcome::Suspicious,
+                token.player,
+                &caller.address.to_string(),
+                &serde_json::json!({ "family": token.family }),
+            ),
         };
         match self.parts().store.rotate(&rotate).await? {
             Rotated::Next {
@@ -224,7 +238,7 @@ impl Service {
                 session,
                 player,
             } => {
-                self.notice_change(caller, &session, &player);
+                self.notice_change(caller, &session).await;
                 self.tokens(&audience(*session, is_for_account), &player, generation)
             }
             Rotated::Again {
@@ -233,13 +247,7 @@ impl Service {
                 player,
             } => self.tokens(&audience(*session, is_for_account), &player, generation),
             Rotated::Reused(revocations) => {
-                self.note(
-                    Event::RefreshReuse,
-                    Outcome::Suspicious,
-                    token.player,
-                    &caller.address.to_string(),
-                    &serde_json::json!({ "family": token.family }),
-                );
+                self.said(&rotate.reuse);
                 self.tell(revocations).await;
                 Err(Failure::token())
             }
@@ -248,16 +256,13 @@ impl Service {
     }
 
     /// Ends the session of a refresh token; returns how many were live.
-    pub async fn logout_by_refresh(&self, token: &str) -> Result<u32, Failure> {
+    pub async fn logout_by_refresh(&self, address: IpAddr, token: &str) -> Result<u32, Failure> {
+        // It costs what a refresh costs.
+        self.limit(What::Refresh, Who::Address(address)).await?;
         let token = self.read_refresh(token)?;
-        let revocations = self
-            .parts()
-            .store
-            .end_sessions(token.player, Which::Family(token.family), now())
-            .await?;
-        let ended = u32::try_from(revocations.len()).unwrap_or(u32::MAX);
-        self.tell(revocations).await;
-        Ok(ended)
+        let which = Which::Family(token.family);
+        self.end_sessions(token.player, which, &address.to_string())
+            .await
     }
 
     /// Ends sessions of a player; returns how many were live.
@@ -267,20 +272,21 @@ impl Service {
         which: Which,
         ip: &str,
     ) -> Result<u32, Failure> {
+        let detail = match which {
+            Which::One(session) => serde_json::json!({ "session": session }),
+            Which::Family(family) => serde_json::json!({ "family": family }),
+            Which::All => serde_json::json!({ "sessions": "all" }),
+            Which::AllBut(kept) => serde_json::json!({ "sessions": "all", "but": kept }),
+        };
+        let line = Self::line(Event::Logout, Outcome::Success, player, ip, &detail);
         let revocations = self
             .parts()
             .store
-            .end_sessions(player, which, now())
+            .end_sessions(player, which, now(), &line)
             .await?;
         let ended = u32::try_from(revocations.len()).unwrap_or(u32::MAX);
         if ended > 0 {
-            self.note(
-                Event::Logout,
-                Outcome::Success,
-                player,
-                ip,
-                &serde_json::json!({ "sessions": ended }),
-            );
+            self.said(&line);
         }
         self.tell(revocations).await;
         Ok(ended)
@@ -441,29 +447,56 @@ impl Service {
         })
     }
 
-    /// Writes down that a live session is used from another place or device.
-    fn notice_change(&self, caller: &Caller, session: &Session, player: &Player) {
+    /// Writes down that a live session is used from another place or device than it was begun
+    /// from: once for each move.
+    async fn notice_change(&self, caller: &Caller, session: &Session) {
         let ip = caller.address.to_string();
         if ip != session.ip {
-            self.note(
+            let detail = serde_json::json!({ "session": session.id, "began": session.ip });
+            self.notice(
                 Event::AddressChanged,
-                Outcome::Suspicious,
-                player.id,
+                session,
+                Place::Address(&ip),
                 &ip,
-                &serde_json::json!({ "session": session.id, "before": session.ip }),
-            );
+                &detail,
+            )
+            .await;
         }
         let Ok(Some(device)) = self.device(caller) else {
             return;
         };
         if session.device.is_some_and(|before| before != device.hash) {
-            self.note(
+            let detail = serde_json::json!({
+                "session": session.id,
+                "began": session.device.as_ref().map(short),
+                "device": short(&device.hash),
+            });
+            self.notice(
                 Event::DeviceChanged,
-                Outcome::Suspicious,
-                player.id,
+                session,
+                Place::Device(&device.hash),
                 &ip,
-                &serde_json::json!({ "session": session.id }),
-            );
+                &detail,
+            )
+            .await;
+        }
+    }
+
+    async fn notice(
+        &self,
+        event: Event,
+        session: &Session,
+        place: Place<'_>,
+        ip: &str,
+        detail: &serde_json::Value,
+    ) {
+        let line = Self::line(event, Outcome::Suspicious, session.player, ip, detail);
+        let moved = self.parts().store.moved(session, place, &line).await;
+        match moved {
+            Ok(true) => self.said(&line),
+            Ok(false) => {}
+            // The token is spent: its successor must not be lost for a line.
+            Err(error) => tracing::warn!(%error, "A move of a session was not written down"),
         }
     }
 

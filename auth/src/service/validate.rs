@@ -1,5 +1,6 @@
 //! Whether a token or a session is good.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use access::Refusal;
@@ -8,6 +9,7 @@ use access::dpop::Proof;
 
 use crate::error::{Code, Failure};
 use crate::ids::{PlayerId, SessionId};
+use crate::limits::{What, Who};
 use crate::service::{Service, now};
 
 /// A session as a game server may know it.
@@ -35,6 +37,25 @@ impl Service {
         let claims = self.checked(token, audience, holder).await;
         self.metrics().validated(claims.is_ok(), began.elapsed());
         claims
+    }
+
+    /// As [`Service::validate`], for whoever asks from `address`: at the rate of its network, and
+    /// the proof of a bound token is spent.
+    pub async fn validate_for(
+        &self,
+        address: IpAddr,
+        token: &str,
+        audience: Option<&str>,
+        proof: Option<&Proof>,
+    ) -> Result<Arc<Claims>, Failure> {
+        self.limit(What::Validate, Who::Address(address)).await?;
+        let claims = self
+            .validate(token, audience, Holder::Player(proof))
+            .await?;
+        if let (Some(proof), Some(_)) = (proof, &claims.cnf) {
+            self.spend_proof(proof).await?;
+        }
+        Ok(claims)
     }
 
     async fn checked(

@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 use super::rows::{failure, migration_failure, status_name};
 use super::{
     Audit, Device, Error, Identity, Linked, NewAddress, NewPassword, NewPlayer, OneTime, Opened,
-    Passkey, PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated,
+    Passkey, PinnedKey, Place, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated,
     SealedValue, Session, SigningKey, Status, Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
@@ -358,8 +358,13 @@ impl Store for Postgres {
         self.call(|pool| players::get(pool, id)).await
     }
 
-    async fn delete_player(&self, id: PlayerId, at: Timestamp) -> Result<Vec<Revocation>, Error> {
-        self.call(|pool| players::delete(pool, id, at)).await
+    async fn delete_player(
+        &self,
+        id: PlayerId,
+        at: Timestamp,
+        line: &Audit,
+    ) -> Result<Vec<Revocation>, Error> {
+        self.call(|pool| players::delete(pool, id, at, line)).await
     }
 
     async fn add_identity(
@@ -367,13 +372,19 @@ impl Store for Postgres {
         player: PlayerId,
         identity: &Identity,
         at: Timestamp,
+        line: &Audit,
     ) -> Result<bool, Error> {
-        self.call(|pool| players::add_identity(pool, player, identity, at))
+        self.call(|pool| players::add_identity(pool, player, identity, at, line))
             .await
     }
 
-    async fn link_address(&self, player: PlayerId, new: &NewAddress) -> Result<Linked, Error> {
-        self.call(|pool| players::link_address(pool, player, new))
+    async fn link_address(
+        &self,
+        player: PlayerId,
+        new: &NewAddress,
+        line: &Audit,
+    ) -> Result<Linked, Error> {
+        self.call(|pool| players::link_address(pool, player, new, line))
             .await
     }
 
@@ -381,8 +392,9 @@ impl Store for Postgres {
         &self,
         player: PlayerId,
         identity: &IdentityHash,
+        line: &Audit,
     ) -> Result<Removed, Error> {
-        self.call(|pool| players::remove_identity(pool, player, identity))
+        self.call(|pool| players::remove_identity(pool, player, identity, line))
             .await
     }
 
@@ -425,8 +437,9 @@ impl Store for Postgres {
         player: PlayerId,
         status: Status,
         at: Timestamp,
+        line: &Audit,
     ) -> Result<Vec<Revocation>, Error> {
-        self.call(|pool| players::set_status(pool, player, status, at))
+        self.call(|pool| players::set_status(pool, player, status, at, line))
             .await
     }
 
@@ -435,8 +448,9 @@ impl Store for Postgres {
         player: PlayerId,
         roles: Option<&[String]>,
         data: Option<&serde_json::Value>,
+        line: &Audit,
     ) -> Result<Option<RolesAndData>, Error> {
-        self.call(|pool| players::set_data(pool, player, roles, data))
+        self.call(|pool| players::set_data(pool, player, roles, data, line))
             .await
     }
 
@@ -445,13 +459,19 @@ impl Store for Postgres {
         player: PlayerId,
         totp: Option<&Totp>,
         recovery: &[[u8; 32]],
+        line: Option<&Audit>,
     ) -> Result<(), Error> {
-        self.call(|pool| factors::set_totp(pool, player, totp, recovery))
+        self.call(|pool| factors::set_totp(pool, player, totp, recovery, line))
             .await
     }
 
-    async fn spend_totp(&self, player: PlayerId, step: i64) -> Result<bool, Error> {
-        self.call(|pool| factors::spend_totp(pool, player, step))
+    async fn spend_totp(
+        &self,
+        player: PlayerId,
+        step: i64,
+        line: Option<&Audit>,
+    ) -> Result<bool, Error> {
+        self.call(|pool| factors::spend_totp(pool, player, step, line))
             .await
     }
 
@@ -465,8 +485,13 @@ impl Store for Postgres {
             .await
     }
 
-    async fn add_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<bool, Error> {
-        self.call(|pool| factors::add_passkey(pool, player, passkey))
+    async fn add_passkey(
+        &self,
+        player: PlayerId,
+        passkey: &Passkey,
+        line: &Audit,
+    ) -> Result<bool, Error> {
+        self.call(|pool| factors::add_passkey(pool, player, passkey, line))
             .await
     }
 
@@ -479,8 +504,13 @@ impl Store for Postgres {
         self.call(|pool| factors::passkeys(pool, player)).await
     }
 
-    async fn remove_passkey(&self, player: PlayerId, credential: &[u8]) -> Result<bool, Error> {
-        self.call(|pool| factors::remove_passkey(pool, player, credential))
+    async fn remove_passkey(
+        &self,
+        player: PlayerId,
+        credential: &[u8],
+        line: &Audit,
+    ) -> Result<bool, Error> {
+        self.call(|pool| factors::remove_passkey(pool, player, credential, line))
             .await
     }
 
@@ -521,8 +551,9 @@ impl Store for Postgres {
         player: PlayerId,
         which: Which,
         at: Timestamp,
+        line: &Audit,
     ) -> Result<Vec<Revocation>, Error> {
-        self.call(|pool| sessions::end(pool, player, which, at))
+        self.call(|pool| sessions::end(pool, player, which, at, line))
             .await
     }
 
@@ -534,6 +565,16 @@ impl Store for Postgres {
         now: Timestamp,
     ) -> Result<bool, Error> {
         self.call(|pool| sessions::assign_server(pool, player, session, game_server, now))
+            .await
+    }
+
+    async fn moved(
+        &self,
+        session: &Session,
+        place: Place<'_>,
+        line: &Audit,
+    ) -> Result<bool, Error> {
+        self.call(|pool| sessions::moved(pool, session, place, line))
             .await
     }
 
@@ -613,6 +654,21 @@ impl Store for Postgres {
         limit: u32,
     ) -> Result<Purged, Error> {
         self.call(|pool| audit::purge(pool, before, audit_before, limit))
+            .await
+    }
+
+    async fn abandoned(&self, before: Timestamp, limit: u32) -> Result<Vec<PlayerId>, Error> {
+        self.call(|pool| players::abandoned(pool, before, limit))
+            .await
+    }
+
+    async fn delete_abandoned(
+        &self,
+        id: PlayerId,
+        before: Timestamp,
+        line: &Audit,
+    ) -> Result<bool, Error> {
+        self.call(|pool| players::delete_abandoned(pool, id, before, line))
             .await
     }
 

@@ -74,6 +74,7 @@ mod tests {
 
     use super::*;
     use crate::ids::{FamilyId, PlayerId};
+    use crate::store::Audit;
 
     const SPENT: Timestamp = Timestamp::constant(1_000, 0);
     const CLIENT: [u8; 32] = [1; 32];
@@ -96,6 +97,15 @@ mod tests {
             now: SPENT + SignedDuration::from_millis(after),
             grace: Duration::from_secs(10),
             idle: Duration::from_hours(24),
+            reuse: Audit {
+                id: Uuid::nil(),
+                player: PlayerId(Uuid::nil()),
+                at: SPENT,
+                event: "refresh_reuse".to_owned(),
+                outcome: "suspicious".to_owned(),
+                ip: String::new(),
+                detail: serde_json::json!({}),
+            },
         }
     }
 

@@ -68,6 +68,18 @@ pub(super) fn migration_failure(
     }
 }
 
+/// [`crate::store::SOON`] as columns hold it.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a day in microseconds, computed by the compiler"
+)]
+pub(super) const SOON: i64 = crate::store::SOON.as_micros() as i64;
+
+/// How many rows these are.
+pub(super) fn count<Row>(rows: &[Row]) -> u64 {
+    u64::try_from(rows.len()).unwrap_or(u64::MAX)
+}
+
 /// A time as columns hold it.
 pub(super) fn micros(at: Timestamp) -> i64 {
     at.as_microsecond()
@@ -413,6 +425,11 @@ impl TryFrom<AuditRow> for Audit {
             detail: row.detail,
         })
     }
+}
+
+/// The lines of a call that has one, or none.
+pub(super) fn lines(line: Option<&Audit>) -> &[Audit] {
+    line.map_or(&[], std::slice::from_ref)
 }
 
 /// Reads rows.

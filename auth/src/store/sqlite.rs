@@ -26,7 +26,7 @@ use uuid::Uuid;
 use super::rows::{failure, migration_failure};
 use super::{
     Audit, Device, Error, Identity, Linked, NewAddress, NewPassword, NewPlayer, OneTime, Opened,
-    Passkey, PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated,
+    Passkey, PinnedKey, Place, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated,
     SealedValue, Session, SigningKey, Status, Store, Totp, Which,
 };
 use crate::ids::{IdentityHash, PlayerId, SessionId};
@@ -131,8 +131,13 @@ impl Store for Sqlite {
         answer(players::get(&self.pool, id)).await
     }
 
-    async fn delete_player(&self, id: PlayerId, at: Timestamp) -> Result<Vec<Revocation>, Error> {
-        answer(players::delete(&self.pool, id, at)).await
+    async fn delete_player(
+        &self,
+        id: PlayerId,
+        at: Timestamp,
+        line: &Audit,
+    ) -> Result<Vec<Revocation>, Error> {
+        answer(players::delete(&self.pool, id, at, line)).await
     }
 
     async fn add_identity(
@@ -140,20 +145,30 @@ impl Store for Sqlite {
         player: PlayerId,
         identity: &Identity,
         at: Timestamp,
+        line: &Audit,
     ) -> Result<bool, Error> {
-        answer(players::add_identity(&self.pool, player, identity, at)).await
+        answer(players::add_identity(
+            &self.pool, player, identity, at, line,
+        ))
+        .await
     }
 
-    async fn link_address(&self, player: PlayerId, new: &NewAddress) -> Result<Linked, Error> {
-        answer(players::link_address(&self.pool, player, new)).await
+    async fn link_address(
+        &self,
+        player: PlayerId,
+        new: &NewAddress,
+        line: &Audit,
+    ) -> Result<Linked, Error> {
+        answer(players::link_address(&self.pool, player, new, line)).await
     }
 
     async fn remove_identity(
         &self,
         player: PlayerId,
         identity: &IdentityHash,
+        line: &Audit,
     ) -> Result<Removed, Error> {
-        answer(players::remove_identity(&self.pool, player, identity)).await
+        answer(players::remove_identity(&self.pool, player, identity, line)).await
     }
 
     async fn identities(&self, player: PlayerId) -> Result<Vec<Identity>, Error> {
@@ -192,8 +207,9 @@ impl Store for Sqlite {
         player: PlayerId,
         status: Status,
         at: Timestamp,
+        line: &Audit,
     ) -> Result<Vec<Revocation>, Error> {
-        answer(players::set_status(&self.pool, player, status, at)).await
+        answer(players::set_status(&self.pool, player, status, at, line)).await
     }
 
     async fn set_data(
@@ -201,8 +217,9 @@ impl Store for Sqlite {
         player: PlayerId,
         roles: Option<&[String]>,
         data: Option<&serde_json::Value>,
+        line: &Audit,
     ) -> Result<Option<RolesAndData>, Error> {
-        answer(players::set_data(&self.pool, player, roles, data)).await
+        answer(players::set_data(&self.pool, player, roles, data, line)).await
     }
 
     async fn set_totp(
@@ -210,12 +227,18 @@ impl Store for Sqlite {
         player: PlayerId,
         totp: Option<&Totp>,
         recovery: &[[u8; 32]],
+        line: Option<&Audit>,
     ) -> Result<(), Error> {
-        answer(factors::set_totp(&self.pool, player, totp, recovery)).await
+        answer(factors::set_totp(&self.pool, player, totp, recovery, line)).await
     }
 
-    async fn spend_totp(&self, player: PlayerId, step: i64) -> Result<bool, Error> {
-        answer(factors::spend_totp(&self.pool, player, step)).await
+    async fn spend_totp(
+        &self,
+        player: PlayerId,
+        step: i64,
+        line: Option<&Audit>,
+    ) -> Result<bool, Error> {
+        answer(factors::spend_totp(&self.pool, player, step, line)).await
     }
 
     async fn spend_recovery(
@@ -227,8 +250,13 @@ impl Store for Sqlite {
         answer(factors::spend_recovery(&self.pool, player, hash, at)).await
     }
 
-    async fn add_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<bool, Error> {
-        answer(factors::add_passkey(&self.pool, player, passkey)).await
+    async fn add_passkey(
+        &self,
+        player: PlayerId,
+        passkey: &Passkey,
+        line: &Audit,
+    ) -> Result<bool, Error> {
+        answer(factors::add_passkey(&self.pool, player, passkey, line)).await
     }
 
     async fn touch_passkey(&self, player: PlayerId, passkey: &Passkey) -> Result<bool, Error> {
@@ -239,8 +267,16 @@ impl Store for Sqlite {
         answer(factors::passkeys(&self.pool, player)).await
     }
 
-    async fn remove_passkey(&self, player: PlayerId, credential: &[u8]) -> Result<bool, Error> {
-        answer(factors::remove_passkey(&self.pool, player, credential)).await
+    async fn remove_passkey(
+        &self,
+        player: PlayerId,
+        credential: &[u8],
+        line: &Audit,
+    ) -> Result<bool, Error> {
+        answer(factors::remove_passkey(
+            &self.pool, player, credential, line,
+        ))
+        .await
     }
 
     async fn device(
@@ -279,8 +315,9 @@ impl Store for Sqlite {
         player: PlayerId,
         which: Which,
         at: Timestamp,
+        line: &Audit,
     ) -> Result<Vec<Revocation>, Error> {
-        answer(sessions::end(&self.pool, player, which, at)).await
+        answer(sessions::end(&self.pool, player, which, at, line)).await
     }
 
     async fn assign_server(
@@ -298,6 +335,15 @@ impl Store for Sqlite {
             now,
         ))
         .await
+    }
+
+    async fn moved(
+        &self,
+        session: &Session,
+        place: Place<'_>,
+        line: &Audit,
+    ) -> Result<bool, Error> {
+        answer(sessions::moved(&self.pool, session, place, line)).await
     }
 
     async fn rotate(&self, rotate: &Rotate) -> Result<Rotated, Error> {
@@ -374,6 +420,19 @@ impl Store for Sqlite {
         limit: u32,
     ) -> Result<Purged, Error> {
         answer(system::purge(&self.pool, before, audit_before, limit)).await
+    }
+
+    async fn abandoned(&self, before: Timestamp, limit: u32) -> Result<Vec<PlayerId>, Error> {
+        answer(players::abandoned(&self.pool, before, limit)).await
+    }
+
+    async fn delete_abandoned(
+        &self,
+        id: PlayerId,
+        before: Timestamp,
+        line: &Audit,
+    ) -> Result<bool, Error> {
+        answer(players::delete_abandoned(&self.pool, id, before, line)).await
     }
 
     async fn ping(&self) -> Result<(), Error> {

@@ -13,10 +13,10 @@ const PAGE: &str = "https://game.example/in";
 
 /// A world that knows a provider and Steam.
 pub(crate) async fn world(idp: &Idp) -> World {
-    world_with_secret(idp, SECRET).await
+    world_with(idp, SECRET, &json!({"factor": 1000})).await
 }
 
-async fn world_with_secret(idp: &Idp, secret: &str) -> World {
+async fn world_with(idp: &Idp, secret: &str, limits: &Value) -> World {
     let elsewhere = json!({
         "returnTo": [PAGE],
         "providers": {
@@ -37,7 +37,8 @@ async fn world_with_secret(idp: &Idp, secret: &str) -> World {
         },
     });
     let secrets = [("oidc", secret), ("steam", STEAM_KEY)];
-    World::in_folder(folder(), &json!({"elsewhere": elsewhere}), &secrets, &[]).await
+    let file = json!({"elsewhere": elsewhere, "limits": limits});
+    World::in_folder(folder(), &file, &secrets, &[]).await
 }
 
 /// What Steam says of a ticket that is good.
@@ -115,6 +116,11 @@ async fn who_did_not_begin_cannot_finish() {
     world.get(&path).send().await;
     let wrong = finish(&world, &begun, &json!("made up"));
     assert_eq!(wrong.refused(401).await, "invalid_token");
+    // Nor end it for who began.
+    finish(&world, &begun, &begun["secret"])
+        .send()
+        .await
+        .tokens();
     let foreign = json!({"handle": "made up", "secret": "made up"});
     let refused = world.post("/oauth/it/finish").json(&foreign).refused(401);
     assert_eq!(refused.await, "invalid_token");
@@ -161,7 +167,9 @@ async fn what_a_provider_did_not_do_is_refused() {
     let unknown = world.post("/oauth/nobody").refused(404).await;
     assert_eq!(unknown, "not_found");
     let denied = world.get("/oauth/it/callback?error=access_denied&state=7");
-    assert_eq!(denied.refused(502).await, "provider_failed");
+    assert_eq!(denied.refused(401).await, "invalid_token");
+    let empty = world.get("/oauth/it/callback?error=access_denied");
+    assert_eq!(empty.refused(400).await, "invalid_request");
     let foreign = world.get("/oauth/it/callback?code=7&state=7").refused(401);
     assert_eq!(foreign.await, "invalid_token");
     let begun = world.post("/oauth/it").send().await.good();
@@ -176,7 +184,7 @@ async fn what_a_provider_did_not_do_is_refused() {
 #[tokio::test]
 async fn a_new_secret_of_a_provider_is_used_without_a_restart() {
     let idp = Idp::start().await;
-    let world = world_with_secret(&idp, "the former secret").await;
+    let world = world_with(&idp, "the former secret", &json!({"factor": 1000})).await;
     let sign_in = async || {
         let begun = world.post("/oauth/it").send().await.good();
         let path = format!("/oauth/it/callback?{}", browse(&begun).await);
@@ -188,6 +196,40 @@ async fn a_new_secret_of_a_provider_is_used_without_a_restart() {
     world.put_secret("oidc", SECRET);
     let renewed = async { while sign_in().await.status != 200 {} };
     tokio::time::timeout(SOON, renewed).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_began_is_told_that_the_provider_refused() {
+    let idp = Idp::start().await;
+    let world = world(&idp).await;
+    let begun = world.post("/oauth/it").send().await.good();
+    let state = begun["handle"].as_str().unwrap();
+    let path = format!("/oauth/it/callback?error=access_denied&state={state}");
+    assert_eq!(world.get(&path).refused(502).await, "provider_failed");
+    // Nobody else is.
+    let other = finish(&world, &begun, &json!("made up")).refused(401);
+    assert_eq!(other.await, "invalid_token");
+    let told = finish(&world, &begun, &begun["secret"]).refused(502).await;
+    assert_eq!(told, "provider_failed");
+    let over = finish(&world, &begun, &begun["secret"]).refused(404).await;
+    assert_eq!(over, "not_found");
+}
+
+#[tokio::test]
+async fn asking_again_and_again_leaves_the_rate_of_sign_ins_alone() {
+    let idp = Idp::start().await;
+    let world = world_with(&idp, SECRET, &json!({})).await;
+    let begun = world.post("/oauth/it").send().await.good();
+    for _ in 0..30 {
+        let early = finish(&world, &begun, &begun["secret"]).refused(404);
+        assert_eq!(early.await, "not_found");
+    }
+    let path = format!("/oauth/it/callback?{}", browse(&begun).await);
+    assert_eq!(world.get(&path).send().await.status, 200);
+    finish(&world, &begun, &begun["secret"])
+        .send()
+        .await
+        .tokens();
 }
 
 #[tokio::test]

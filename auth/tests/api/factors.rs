@@ -35,7 +35,7 @@ pub(crate) async fn enroll(world: &World, token: &str) -> (String, Vec<String>) 
     (secret, codes)
 }
 
-async fn challenge(world: &World) -> String {
+pub(crate) async fn challenge(world: &World) -> String {
     let answer = world.login(ADA, PASSWORD).send().await.good();
     assert_eq!(answer["methods"], json!(["totp", "recovery_code"]));
     assert!(answer.get("access_token").is_none());

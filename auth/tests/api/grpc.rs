@@ -40,7 +40,7 @@ pub(crate) fn service(world: &World) -> AuthClient<InterceptedService<Channel, S
     AuthClient::with_interceptor(channel(world), Shown)
 }
 
-fn player(world: &World) -> AuthClient<Channel> {
+pub(crate) fn player(world: &World) -> AuthClient<Channel> {
     AuthClient::new(channel(world))
 }
 

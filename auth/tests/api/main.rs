@@ -14,6 +14,7 @@
 )]
 
 mod accounts;
+mod audit;
 #[path = "../../src/factors/passkey/tests/authenticator.rs"]
 mod authenticator;
 mod bodies;
@@ -31,6 +32,7 @@ mod identities;
 #[path = "../idp/mod.rs"]
 mod idp;
 mod key;
+mod limits;
 #[path = "../servers/log.rs"]
 mod log;
 mod mutual;

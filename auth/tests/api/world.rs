@@ -56,6 +56,7 @@ pub(crate) struct World {
     pub(crate) service: Service,
     pub(crate) signing: std::sync::Arc<auth::signing::Signing>,
     pub(crate) live: std::sync::Arc<dyn auth::live::Live>,
+    pub(crate) store: std::sync::Arc<dyn auth::store::Store>,
     pub(crate) document: Document,
     /// Operations that were done well.
     done: Mutex<BTreeSet<Operation>>,
@@ -127,6 +128,7 @@ impl World {
         let assembled = assemble(&config, metrics, &stop).await.unwrap();
         let (service, signing) = (assembled.service.clone(), assembled.signing.clone());
         let live = assembled.live.clone();
+        let store = assembled.store.clone();
         let host_stop = stop.clone();
         let serving = tokio::spawn(async move {
             auth::run::host(config, assembled, admin, http, grpc, host_stop).await
@@ -138,6 +140,7 @@ impl World {
             service,
             signing,
             live,
+            store,
             document: Document::new(),
             done: Mutex::default(),
             read: Mutex::default(),
@@ -270,6 +273,13 @@ impl World {
         tokio::time::timeout(SOON, look)
             .await
             .unwrap_or_else(|_| panic!("no mail {subject:?} came to {to}"))
+    }
+
+    /// How many mails to somebody nobody has read.
+    pub(crate) fn unread_mails(&self, to: &str) -> usize {
+        let folder = self.folder.0.join("mails");
+        let count = || self.unread(&folder, to, "");
+        std::iter::from_fn(count).count()
     }
 
     fn unread(&self, folder: &Path, to: &str, subject: &str) -> Option<String> {

@@ -13,7 +13,6 @@ use auth::factors::recovery;
 use auth::ids::PlayerId;
 use auth::limits::{self, Limits};
 use auth::live::{Live, News, Rate};
-use auth::metrics::Metrics;
 use auth::notify::outbox::{self, outbox};
 use auth::notify::{Deliver, Mail, Undelivered};
 use auth::passwords::Password;
@@ -28,10 +27,10 @@ use auth::signing::Signing;
 use auth::signing::plan::Policy;
 use auth::store::{NewPassword, OneTime, Purpose, Right, Store, Totp};
 use auth::{Code, Failure};
-use prometheus::{Registry, TextEncoder};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::likeness::Noting;
 use crate::replica::{Embedded, until};
 use crate::world::{caller, parts, password, pool, signing};
 
@@ -187,9 +186,9 @@ async fn a_login_that_began_before_a_new_password_opens_no_session() {
 #[tokio::test]
 async fn a_client_that_hangs_up_stops_no_change_half_way() {
     let place = Place::new().await;
-    let registry = Registry::new();
-    let metrics = Metrics::register(&registry).unwrap();
-    let service = place.service(pool(), |parts| Parts { metrics, ..parts });
+    let noting = Noting::new(Arc::clone(&place.store));
+    let store = Arc::clone(&noting) as Arc<dyn Store>;
+    let service = place.service(pool(), |parts| Parts { store, ..parts });
     let service = service.await;
     let (email, own) = register(&service).await;
     let other = service.login(&caller(), &email, &password()).await.unwrap();
@@ -211,11 +210,7 @@ async fn a_client_that_hangs_up_stops_no_change_half_way() {
             .change_password(&caller(), &claims, &password(), &new)
             .await
     });
-    until("the change", async || {
-        let text = TextEncoder::new().encode_to_string(&registry.gather());
-        text.unwrap().contains("password_changed")
-    })
-    .await;
+    until("the change", async || noting.was_asked("replace_password")).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     sqlx::query("ROLLBACK").execute(&mut writer).await.unwrap();
@@ -374,7 +369,10 @@ async fn codes_are_guessed_in_vain_from_any_number_of_places() {
     };
     let codes = recovery::codes(&[[9; recovery::CODE_BYTES]; recovery::CODES]);
     let hash = recovery::hash(player, &codes[0]).unwrap();
-    let set = place.store.set_totp(player, Some(&totp), &[hash]).await;
+    let set = place
+        .store
+        .set_totp(player, Some(&totp), &[hash], None)
+        .await;
     set.unwrap();
 
     let stepper = Stepper { service, email };

@@ -12,6 +12,7 @@ use auth::signing::plan::Policy;
 use futures::future::join_all;
 
 use crate::replica::{LIMIT, Replica, Servers, until};
+use crate::world::HERE;
 
 /// The longest call: what the store and Valkey may take together, and what a busy machine adds.
 const CALL: Duration = Duration::from_secs(5);
@@ -230,7 +231,10 @@ async fn tokens_are_validated_without_any_database() {
     let replica = servers.replica(Policy::default()).await;
     let (email, tokens) = replica.register().await;
     let (_, ended) = replica.register().await;
-    let end = replica.service.logout_by_refresh(&ended.refresh).await;
+    let end = replica
+        .service
+        .logout_by_refresh(HERE, &ended.refresh)
+        .await;
     assert_eq!(end.unwrap(), 1);
     servers.postgres.kill();
     servers.valkey.kill();

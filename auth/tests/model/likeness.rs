@@ -16,7 +16,7 @@ use auth::service::{Service, Verification};
 use auth::signing::plan::Policy;
 use auth::store::{
     Audit, Device, Error, Identity, Linked, NewAddress, NewPassword, NewPlayer, OneTime, Opened,
-    Passkey, PinnedKey, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated,
+    Passkey, PinnedKey, Place, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated,
     SealedValue, Session, SigningKey, Status, Store, Totp, Which,
 };
 use jiff::Timestamp;
@@ -27,9 +27,22 @@ use crate::world::{caller, parts, password, pool, signing, verify};
 
 /// A store that notes what it is asked.
 #[derive(Debug)]
-struct Noting {
+pub(crate) struct Noting {
     store: Arc<dyn Store>,
     asked: Mutex<Vec<&'static str>>,
+}
+
+impl Noting {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            asked: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn was_asked(&self, call: &str) -> bool {
+        self.asked.lock().unwrap().contains(&call)
+    }
 }
 
 macro_rules! noting {
@@ -48,37 +61,46 @@ noting! {
     fn create_player(new: &NewPlayer) -> bool;
     fn player_by(identity: &IdentityHash) -> Option<PlayerId>;
     fn player(id: PlayerId) -> Option<Player>;
-    fn delete_player(id: PlayerId, at: Timestamp) -> Vec<Revocation>;
-    fn add_identity(player: PlayerId, identity: &Identity, at: Timestamp) -> bool;
-    fn link_address(player: PlayerId, new: &NewAddress) -> Linked;
-    fn remove_identity(player: PlayerId, identity: &IdentityHash) -> Removed;
+    fn delete_player(id: PlayerId, at: Timestamp, line: &Audit) -> Vec<Revocation>;
+    fn add_identity(
+        player: PlayerId, identity: &Identity, at: Timestamp, line: &Audit
+    ) -> bool;
+    fn link_address(player: PlayerId, new: &NewAddress, line: &Audit) -> Linked;
+    fn remove_identity(player: PlayerId, identity: &IdentityHash, line: &Audit) -> Removed;
     fn identities(player: PlayerId) -> Vec<Identity>;
     fn set_password(player: PlayerId, expected: Option<&str>, new: &str) -> bool;
-    fn replace_password(new: &NewPassword, audit: &Audit) -> Option<Vec<Revocation>>;
+    fn replace_password(new: &NewPassword, line: &Audit) -> Option<Vec<Revocation>>;
     fn verify_email(
-        player: PlayerId, secret: &[u8; 32], now: Timestamp, audit: &Audit
+        player: PlayerId, secret: &[u8; 32], now: Timestamp, line: &Audit
     ) -> bool;
-    fn set_status(player: PlayerId, status: Status, at: Timestamp) -> Vec<Revocation>;
+    fn set_status(
+        player: PlayerId, status: Status, at: Timestamp, line: &Audit
+    ) -> Vec<Revocation>;
     fn set_data(
-        player: PlayerId, roles: Option<&[String]>, data: Option<&serde_json::Value>
+        player: PlayerId, roles: Option<&[String]>, data: Option<&serde_json::Value>, line: &Audit
     ) -> Option<RolesAndData>;
-    fn set_totp(player: PlayerId, totp: Option<&Totp>, recovery: &[[u8; 32]]) -> ();
-    fn spend_totp(player: PlayerId, step: i64) -> bool;
+    fn set_totp(
+        player: PlayerId, totp: Option<&Totp>, recovery: &[[u8; 32]], line: Option<&Audit>
+    ) -> ();
+    fn spend_totp(player: PlayerId, step: i64, line: Option<&Audit>) -> bool;
     fn spend_recovery(player: PlayerId, hash: &[u8; 32], at: Timestamp) -> bool;
-    fn add_passkey(player: PlayerId, passkey: &Passkey) -> bool;
+    fn add_passkey(player: PlayerId, passkey: &Passkey, line: &Audit) -> bool;
     fn touch_passkey(player: PlayerId, passkey: &Passkey) -> bool;
     fn passkeys(player: PlayerId) -> Vec<Passkey>;
-    fn remove_passkey(player: PlayerId, credential: &[u8]) -> bool;
+    fn remove_passkey(player: PlayerId, credential: &[u8], line: &Audit) -> bool;
     fn device(player: PlayerId, device: &IdentityHash) -> Option<Device>;
     fn open_session(
-        session: &Session, credentials_epoch: i64, device: Option<&Device>, audit: &Audit
+        session: &Session, credentials_epoch: i64, device: Option<&Device>, line: &Audit
     ) -> Option<Opened>;
     fn session(player: PlayerId, session: SessionId) -> Option<(Session, Player)>;
     fn sessions(player: PlayerId, now: Timestamp) -> Vec<Session>;
-    fn end_sessions(player: PlayerId, which: Which, at: Timestamp) -> Vec<Revocation>;
+    fn end_sessions(
+        player: PlayerId, which: Which, at: Timestamp, line: &Audit
+    ) -> Vec<Revocation>;
     fn assign_server(
         player: PlayerId, session: SessionId, game_server: Option<&str>, now: Timestamp
     ) -> bool;
+    fn moved(session: &Session, place: Place<'_>, line: &Audit) -> bool;
     fn rotate(rotate: &Rotate) -> Rotated;
     fn put_one_time(secret: &OneTime) -> ();
     fn knows_one_time(
@@ -94,6 +116,8 @@ noting! {
     fn sealed_before(version: u32, limit: u32) -> Vec<SealedValue>;
     fn reseal(value: &SealedValue, new: &[u8]) -> bool;
     fn purge(before: Timestamp, audit_before: Timestamp, limit: u32) -> Purged;
+    fn abandoned(before: Timestamp, limit: u32) -> Vec<PlayerId>;
+    fn delete_abandoned(id: PlayerId, before: Timestamp, line: &Audit) -> bool;
     fn ping() -> ();
 }
 
@@ -112,10 +136,7 @@ impl Watched {
     async fn new() -> Self {
         let embedded = Embedded::new();
         let (store, live) = embedded.clients().await;
-        let noting = Arc::new(Noting {
-            store,
-            asked: Mutex::default(),
-        });
+        let noting = Noting::new(store);
         let store = Arc::clone(&noting) as Arc<dyn Store>;
         let signing = signing(runtime::clock::now(), &store, &live, Policy::default()).await;
         let pool = pool();

@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use crate::replica::{Embedded, Replica, Servers};
+use crate::world::HERE;
 
 /// How many players there may be.
 const PLAYERS: usize = 3;
@@ -290,7 +291,9 @@ impl Machine {
         let which = match step {
             Step::LogoutByRefresh(_) => {
                 // Any token of the session does, even one that was spent.
-                let ended = service.logout_by_refresh(&session.first.refresh).await;
+                let ended = service
+                    .logout_by_refresh(HERE, &session.first.refresh)
+                    .await;
                 assert_eq!(ended.unwrap(), u32::from(session.is_live));
                 session.is_live = false;
                 return;

@@ -32,6 +32,9 @@ use zeroize::Zeroizing;
 /// Of every player.
 pub(crate) const PASSWORD: &str = "violet anvils hum at dusk 41";
 
+/// Where everybody calls from.
+pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// The same keys for every replica.
 #[derive(Debug)]
 struct Same;
@@ -154,6 +157,7 @@ pub(crate) async fn parts(
             refresh_lifetime: Duration::from_hours(24),
             session_lifetime: Duration::from_hours(48),
             refresh_grace: Duration::from_secs(10),
+            abandoned: None,
             verification,
             classes: vec![ClientClass {
                 name: "default".to_owned(),
@@ -193,7 +197,7 @@ pub(crate) fn pool() -> Arc<Pool> {
 /// Somebody.
 pub(crate) fn caller() -> Caller {
     Caller {
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        address: HERE,
         proof: None,
         client: Client {
             name: "test".to_owned(),

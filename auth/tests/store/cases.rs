@@ -1,6 +1,8 @@
 //! The promises of a store, one by one; each begins with an empty one.
 
 mod accounts;
+mod audit;
+mod factors;
 mod sessions;
 mod system;
 
@@ -10,7 +12,8 @@ use std::time::Duration;
 use auth::ids::{FamilyId, IdentityHash, IdentityKind, PlayerId, SessionId};
 use auth::live::Revocation;
 use auth::store::{
-    Audit, Device, Identity, NewPlayer, OneTime, Passkey, Purpose, Rotate, Session, Store, Totp,
+    Audit, Device, Identity, NewPlayer, OneTime, Passkey, Purpose, Registration, Rotate, Session,
+    Store, Totp,
 };
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
@@ -40,6 +43,8 @@ cases! {
         mail_addresses_are_verified,
         what_a_former_key_sealed_is_found_and_replaced,
         roles_and_data_are_replaced,
+    ;
+    factors:
         a_time_step_is_spent_once,
         a_recovery_code_is_spent_once,
         passkeys_come_change_and_go,
@@ -47,6 +52,10 @@ cases! {
         devices_are_known_with_their_keys,
         an_account_knows_so_many_devices,
         a_mailed_secret_is_good_once,
+    ;
+    audit:
+        a_change_is_committed_with_its_line,
+        a_proved_address_has_its_line,
     ;
     sessions:
         a_session_is_as_it_was_opened,
@@ -72,10 +81,14 @@ cases! {
         the_log_is_read_backwards,
         what_is_over_is_purged,
         a_purge_is_bounded,
+        accounts_are_abandoned_when_nobody_came_back,
         keys_are_pinned_by_whoever_comes_first,
         it_answers,
     ;
 }
+
+/// Of whom lines without an account are.
+const NOBODY: PlayerId = PlayerId(Uuid::nil());
 
 /// Some time, to the microsecond.
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -96,14 +109,19 @@ fn identity() -> Identity {
 }
 
 fn newcomer() -> NewPlayer {
+    let id = PlayerId(Uuid::new_v4());
     NewPlayer {
-        id: PlayerId(Uuid::new_v4()),
+        id,
         identity: identity(),
         email: Some(b"sealed address".to_vec()),
         email_verified: false,
         password: Some("$scrypt$…".to_owned()),
         guest: false,
         at: at(0),
+        lines: Registration {
+            made: line(id, 0),
+            taken: line(NOBODY, 0),
+        },
     }
 }
 
@@ -114,7 +132,7 @@ pub(crate) async fn player(store: &dyn Store) -> PlayerId {
     new.id
 }
 
-fn line(player: PlayerId, seconds: i64) -> Audit {
+pub(crate) fn line(player: PlayerId, seconds: i64) -> Audit {
     // In order of time, as ids of version 7 are.
     let low = u64::try_from(seconds + 1_000_000).unwrap();
     Audit {
@@ -173,6 +191,7 @@ pub(crate) fn rotate(session: &Session, generation: u32, client: u8, seconds: i6
         now: at(seconds),
         grace: Duration::from_secs(10),
         idle: Duration::from_hours(7 * 24),
+        reuse: line(session.player, seconds),
     }
 }
 

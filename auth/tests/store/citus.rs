@@ -167,7 +167,7 @@ fn no_query_moves_a_row() {
 }
 
 /// What is asked of every shard, and why it may be.
-const ABOUT_ALL: [(&str, &str); 6] = [
+const ABOUT_ALL: [(&str, &str); 8] = [
     (
         "(SELECT 'email' AS \"name!\", user_id",
         "what a former master key sealed is sealed anew, whosever it is",
@@ -189,8 +189,16 @@ const ABOUT_ALL: [(&str, &str); 6] = [
         "purges what is too old",
     ),
     (
-        "DELETE FROM sessions WHERE (user_id, session_id) IN (",
+        "DELETE FROM sessions AS session USING (SELECT user_id, session_id",
         "purges what has ended",
+    ),
+    (
+        "UPDATE users SET returned = true FROM UNNEST(",
+        "notes whose sessions were purged",
+    ),
+    (
+        "SELECT user_id FROM users AS player WHERE created_at < $1",
+        "finds whom nobody came back to",
     ),
 ];
 

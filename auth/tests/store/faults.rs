@@ -101,11 +101,12 @@ async fn revocations_and_keys_do_not_wait_behind_calls() {
     let hold = "BEGIN; SELECT FROM users FOR UPDATE";
     sqlx::raw_sql(hold).execute(&mut other).await.unwrap();
     let data = serde_json::json!({});
+    let line = cases::line(player, 0);
     // They take every connection.
     let calls = async {
         futures::join!(
-            store.set_data(player, Some(&[]), Some(&data)),
-            store.set_data(player, Some(&[]), Some(&data))
+            store.set_data(player, Some(&[]), Some(&data), &line),
+            store.set_data(player, Some(&[]), Some(&data), &line)
         )
     };
     let meanwhile = async {
@@ -159,7 +160,8 @@ async fn a_statement_that_waits_too_long_is_given_up() {
     let hold = "BEGIN; SELECT FROM users FOR UPDATE";
     sqlx::raw_sql(hold).execute(&mut other).await.unwrap();
     let data = serde_json::json!({});
-    let refused = store.set_data(player, None, Some(&data)).await;
+    let line = cases::line(player, 0);
+    let refused = store.set_data(player, None, Some(&data), &line).await;
     other.close().await.unwrap();
     let error = refused.unwrap_err();
     assert!(
@@ -168,7 +170,7 @@ async fn a_statement_that_waits_too_long_is_given_up() {
     );
     assert!(
         store
-            .set_data(player, None, Some(&data))
+            .set_data(player, None, Some(&data), &line)
             .await
             .unwrap()
             .is_some()
@@ -198,7 +200,7 @@ async fn a_replica_answers_what_may_be_late_until_it_is_lost() {
         store.sessions(player, cases::at(1)).await.unwrap(),
         [session]
     );
-    assert_eq!(store.audit_of(player, None, 9).await.unwrap().len(), 1);
+    assert_eq!(store.audit_of(player, None, 9).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -276,16 +278,17 @@ async fn a_transaction_that_was_taken_back_is_tried_again() {
             FOR EACH ROW EXECUTE FUNCTION collide(3)";
     cluster.execute("auth", collide).await;
     let data = serde_json::json!({});
+    let line = cases::line(player, 0);
     assert!(
         store
-            .set_data(player, None, Some(&data))
+            .set_data(player, None, Some(&data), &line)
             .await
             .unwrap()
             .is_some()
     );
     // But not forever.
     cluster.execute("auth", "SELECT setval('tries', 9)").await;
-    let error = store.set_data(player, None, Some(&data)).await;
+    let error = store.set_data(player, None, Some(&data), &line).await;
     assert!(matches!(error, Err(Error::Unavailable(_))), "{error:?}");
     let rows = cluster.query("auth", "SELECT last_value FROM tries").await;
     assert_eq!(rows[0].get::<i64, _>(0), 12);

@@ -140,7 +140,8 @@ pub struct RefreshRequest {
     /// most 64 characters; clients with a DPoP key need none.
     #[prost(string, tag = "2")]
     pub request_id: ::prost::alloc::string::String,
-    /// `audiences` may be "auth" alone: the access token is for the player's own account then.
+    /// `audiences` may be "auth" alone: the access token is for the player's own account then. A
+    /// `device_id` that is another one than at the sign-in is written down.
     #[prost(message, optional, tag = "3")]
     pub client: ::core::option::Option<Client>,
 }

@@ -10,9 +10,6 @@ use crate::store::rows::{self, AuditRow, micros};
 use crate::store::{Audit, Purged};
 
 pub(super) async fn append(pool: &PgPool, lines: &[Audit]) -> sqlx::Result<()> {
-    if lines.is_empty() {
-        return Ok(());
-    }
     let mut transaction = pool.begin().await?;
     write(&mut transaction, lines).await?;
     transaction.commit().await
@@ -20,6 +17,9 @@ pub(super) async fn append(pool: &PgPool, lines: &[Audit]) -> sqlx::Result<()> {
 
 /// Writes lines; those that are there already stay, for the answer to an earlier try may be lost.
 pub(super) async fn write(connection: &mut PgConnection, lines: &[Audit]) -> sqlx::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
     let mut players = Vec::with_capacity(lines.len());
     let mut ids = Vec::with_capacity(lines.len());
     let mut times = Vec::with_capacity(lines.len());
@@ -85,11 +85,29 @@ pub(super) async fn purge(
     let mut transaction = pool.begin().await?;
     // Families go with their sessions.
     let sessions = query!(
-        "DELETE FROM sessions WHERE (user_id, session_id) IN ( \
-            SELECT user_id, session_id FROM refresh_families \
-            WHERE least(expires_at, ended_at) < $1 LIMIT $2)",
+        "DELETE FROM sessions AS session USING ( \
+            SELECT user_id, session_id, spent_at FROM refresh_families \
+            WHERE least(expires_at, ended_at) < $1 LIMIT $2) AS family \
+        WHERE session.user_id = family.user_id AND session.session_id = family.session_id \
+        RETURNING session.user_id, coalesce(family.spent_at, session.created_at) AS \"used_at!\"",
         before,
         limit,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    // When they are gone, nothing else tells that their player came back.
+    let (players, used): (Vec<Uuid>, Vec<i64>) = sessions
+        .iter()
+        .map(|session| (session.user_id, session.used_at))
+        .unzip();
+    query!(
+        "UPDATE users SET returned = true \
+        FROM UNNEST($1::uuid[], $2::bigint[]) AS used (user_id, used_at) \
+        WHERE users.user_id = used.user_id AND NOT users.returned \
+            AND used.used_at > users.created_at + $3",
+        &players,
+        &used,
+        rows::SOON,
     )
     .execute(&mut *transaction)
     .await?;
@@ -132,7 +150,7 @@ pub(super) async fn purge(
     .await?;
     transaction.commit().await?;
     Ok(Purged {
-        sessions: sessions.rows_affected(),
+        sessions: rows::count(&sessions),
         one_time: one_time.rows_affected(),
         revocations: revocations.rows_affected(),
         audit: audit.rows_affected(),

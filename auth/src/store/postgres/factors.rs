@@ -1,19 +1,22 @@
 //! What a player proves to be itself with, beside the password: codes, passkeys, devices, mails.
 
+use std::slice;
+
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{query, query_as, query_scalar};
 
-use super::turn;
+use super::{audit, turn};
 use crate::ids::{IdentityHash, PlayerId};
-use crate::store::rows::{self, DeviceRow, PasskeyRow, micros};
-use crate::store::{Device, MOST_DEVICES, OneTime, Passkey, Purpose, Totp};
+use crate::store::rows::{self, DeviceRow, PasskeyRow, lines, micros};
+use crate::store::{Audit, Device, MOST_DEVICES, OneTime, Passkey, Purpose, Totp};
 
 pub(super) async fn set_totp(
     pool: &PgPool,
     player: PlayerId,
     totp: Option<&Totp>,
     recovery: &[[u8; 32]],
+    line: Option<&Audit>,
 ) -> sqlx::Result<()> {
     let mut transaction = pool.begin().await?;
     if turn(&mut transaction, player).await?.is_none() {
@@ -41,10 +44,17 @@ pub(super) async fn set_totp(
     )
     .execute(&mut *transaction)
     .await?;
+    audit::write(&mut transaction, lines(line)).await?;
     transaction.commit().await
 }
 
-pub(super) async fn spend_totp(pool: &PgPool, player: PlayerId, step: i64) -> sqlx::Result<bool> {
+pub(super) async fn spend_totp(
+    pool: &PgPool,
+    player: PlayerId,
+    step: i64,
+    line: Option<&Audit>,
+) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
     let done = query!(
         "UPDATE users SET totp_last_step = $2, totp_confirmed = true, \
             credentials_epoch = credentials_epoch + CASE WHEN totp_confirmed THEN 0 ELSE 1 END \
@@ -52,9 +62,14 @@ pub(super) async fn spend_totp(pool: &PgPool, player: PlayerId, step: i64) -> sq
         player.0,
         step,
     )
-    .execute(pool)
+    .execute(&mut *transaction)
     .await?;
-    Ok(done.rows_affected() == 1)
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    audit::write(&mut transaction, lines(line)).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 pub(super) async fn spend_recovery(
@@ -79,6 +94,7 @@ pub(super) async fn add_passkey(
     pool: &PgPool,
     player: PlayerId,
     passkey: &Passkey,
+    line: &Audit,
 ) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
     if turn(&mut transaction, player).await?.is_none() {
@@ -96,8 +112,12 @@ pub(super) async fn add_passkey(
     )
     .execute(&mut *transaction)
     .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    audit::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
-    Ok(done.rows_affected() == 1)
+    Ok(true)
 }
 
 pub(super) async fn touch_passkey(
@@ -133,15 +153,22 @@ pub(super) async fn remove_passkey(
     pool: &PgPool,
     player: PlayerId,
     credential: &[u8],
+    line: &Audit,
 ) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
     let done = query!(
         "DELETE FROM passkeys WHERE user_id = $1 AND credential_id = $2",
         player.0,
         credential,
     )
-    .execute(pool)
+    .execute(&mut *transaction)
     .await?;
-    Ok(done.rows_affected() == 1)
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    audit::write(&mut transaction, slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 /// Notes a sign-in of a device, in the turn of its player; whether it was not known.

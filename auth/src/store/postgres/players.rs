@@ -1,8 +1,10 @@
 //! Accounts and what they sign in with.
 
+use std::slice;
+
 use jiff::Timestamp;
 use sqlx::postgres::PgPool;
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{Connection as _, query, query_as, query_scalar};
 
 use super::{audit, factors, sessions, turn};
 use crate::ids::{IdentityHash, IdentityKind, PlayerId};
@@ -15,10 +17,11 @@ use crate::store::{
 
 pub(super) async fn create(pool: &PgPool, new: &NewPlayer) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
+    // Nobody may see by the time it takes whether an identity is taken: the same is written in both
+    // cases, of which this savepoint keeps nothing when it is, and a line is committed.
+    let mut making = transaction.begin().await?;
     // First: whoever comes second waits here for whoever came first.
-    if !claim(&mut transaction, &new.identity.hash, new.id).await? {
-        return Ok(false);
-    }
+    let made = claim(&mut making, &new.identity.hash, new.id).await?;
     query!(
         "INSERT INTO users \
             (user_id, status, email, email_verified, password_hash, guest, created_at) \
@@ -31,11 +34,17 @@ pub(super) async fn create(pool: &PgPool, new: &NewPlayer) -> sqlx::Result<bool>
         new.guest,
         micros(new.at),
     )
-    .execute(&mut *transaction)
+    .execute(&mut *making)
     .await?;
-    note(&mut transaction, new.id, &new.identity, new.at).await?;
+    note(&mut making, new.id, &new.identity, new.at).await?;
+    if made {
+        making.commit().await?;
+    } else {
+        making.rollback().await?;
+    }
+    audit::write(&mut transaction, slice::from_ref(new.lines.of(made))).await?;
     transaction.commit().await?;
-    Ok(true)
+    Ok(made)
 }
 
 /// Takes an identity; false when it is taken.
@@ -103,11 +112,24 @@ pub(super) async fn delete(
     pool: &PgPool,
     id: PlayerId,
     at: Timestamp,
+    line: &Audit,
 ) -> sqlx::Result<Vec<Revocation>> {
     let mut transaction = pool.begin().await?;
     if turn(&mut transaction, id).await?.is_none() {
         return Ok(Vec::new());
     }
+    let revocations = sessions::end_all(&mut transaction, id, at).await?;
+    remove(&mut transaction, id, line).await?;
+    transaction.commit().await?;
+    Ok(revocations)
+}
+
+/// Removes everything of an account whose turn it is.
+async fn remove(
+    transaction: &mut sqlx::PgConnection,
+    id: PlayerId,
+    line: &Audit,
+) -> sqlx::Result<()> {
     // They are found by their hashes: where they are kept, nobody knows whose they are.
     let identities = query_scalar!(
         "SELECT identity_hash FROM user_identities WHERE user_id = $1",
@@ -122,13 +144,59 @@ pub(super) async fn delete(
     )
     .execute(&mut *transaction)
     .await?;
-    let revocations = sessions::end_all(&mut transaction, id, at).await?;
     // Everything else of the account goes with it.
     query!("DELETE FROM users WHERE user_id = $1", id.0)
         .execute(&mut *transaction)
         .await?;
+    audit::write(transaction, slice::from_ref(line)).await
+}
+
+pub(super) async fn abandoned(
+    pool: &PgPool,
+    before: Timestamp,
+    limit: u32,
+) -> sqlx::Result<Vec<PlayerId>> {
+    let players = query_scalar!(
+        "SELECT user_id FROM users AS player \
+        WHERE created_at < $1 AND NOT returned \
+            AND (guest OR (password_hash IS NOT NULL AND NOT email_verified)) \
+            AND NOT EXISTS (SELECT FROM sessions WHERE sessions.user_id = player.user_id) \
+        ORDER BY created_at LIMIT $2",
+        micros(before),
+        i64::from(limit),
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(players.into_iter().map(PlayerId).collect())
+}
+
+pub(super) async fn delete_abandoned(
+    pool: &PgPool,
+    id: PlayerId,
+    before: Timestamp,
+    line: &Audit,
+) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
+    // From here on nobody signs in.
+    if turn(&mut transaction, id).await?.is_none() {
+        return Ok(false);
+    }
+    let is_abandoned = query_scalar!(
+        "SELECT true FROM users AS player \
+        WHERE player.user_id = $1 AND created_at < $2 AND NOT returned \
+            AND (guest OR (password_hash IS NOT NULL AND NOT email_verified)) \
+            AND NOT EXISTS (SELECT FROM sessions AS session WHERE session.user_id = $1)",
+        id.0,
+        micros(before),
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if is_abandoned.is_none() {
+        return Ok(false);
+    }
+    remove(&mut transaction, id, line).await?;
     transaction.commit().await?;
-    Ok(revocations)
+    Ok(true)
 }
 
 pub(super) async fn add_identity(
@@ -136,6 +204,7 @@ pub(super) async fn add_identity(
     player: PlayerId,
     identity: &Identity,
     at: Timestamp,
+    line: &Audit,
 ) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
     if turn(&mut transaction, player).await?.is_none()
@@ -150,6 +219,7 @@ pub(super) async fn add_identity(
     )
     .execute(&mut *transaction)
     .await?;
+    audit::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
     Ok(true)
 }
@@ -158,6 +228,7 @@ pub(super) async fn link_address(
     pool: &PgPool,
     player: PlayerId,
     new: &NewAddress,
+    line: &Audit,
 ) -> sqlx::Result<Linked> {
     let mut transaction = pool.begin().await?;
     if turn(&mut transaction, player).await?.is_none() {
@@ -187,6 +258,7 @@ pub(super) async fn link_address(
     )
     .execute(&mut *transaction)
     .await?;
+    audit::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
     Ok(Linked::Done)
 }
@@ -195,6 +267,7 @@ pub(super) async fn remove_identity(
     pool: &PgPool,
     player: PlayerId,
     identity: &IdentityHash,
+    line: &Audit,
 ) -> sqlx::Result<Removed> {
     let mut transaction = pool.begin().await?;
     if turn(&mut transaction, player).await?.is_none() {
@@ -242,6 +315,7 @@ pub(super) async fn remove_identity(
     )
     .execute(&mut *transaction)
     .await?;
+    audit::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
     Ok(Removed::Done)
 }
@@ -311,7 +385,7 @@ pub(super) async fn replace_password(
     .await?;
     let revocations =
         sessions::end_in(&mut transaction, new.player, new.right.ends(), new.at).await?;
-    audit::write(&mut transaction, std::slice::from_ref(line)).await?;
+    audit::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
     Ok(Some(revocations))
 }
@@ -337,7 +411,7 @@ pub(super) async fn verify_email(
     )
     .execute(&mut *transaction)
     .await?;
-    audit::write(&mut transaction, std::slice::from_ref(line)).await?;
+    audit::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
     Ok(true)
 }
@@ -347,6 +421,7 @@ pub(super) async fn set_status(
     player: PlayerId,
     status: Status,
     at: Timestamp,
+    line: &Audit,
 ) -> sqlx::Result<Vec<Revocation>> {
     let mut transaction = pool.begin().await?;
     if turn(&mut transaction, player).await?.is_none() {
@@ -363,6 +438,7 @@ pub(super) async fn set_status(
         Status::Active => Vec::new(),
         Status::Disabled => sessions::end_all(&mut transaction, player, at).await?,
     };
+    audit::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
     Ok(revocations)
 }
@@ -372,7 +448,9 @@ pub(super) async fn set_data(
     player: PlayerId,
     roles: Option<&[String]>,
     data: Option<&serde_json::Value>,
+    line: &Audit,
 ) -> sqlx::Result<Option<RolesAndData>> {
+    let mut transaction = pool.begin().await?;
     // As text: a parameter that is JSON would be jsonb.
     let row = query!(
         "UPDATE users SET roles = coalesce($2, roles), data = coalesce($3::text::json, data) \
@@ -381,7 +459,12 @@ pub(super) async fn set_data(
         roles,
         data.map(ToString::to_string),
     )
-    .fetch_optional(pool)
+    .fetch_optional(&mut *transaction)
     .await?;
-    Ok(row.map(|row| (row.roles, row.data)))
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    audit::write(&mut transaction, slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(Some((row.roles, row.data)))
 }

@@ -10,7 +10,9 @@ use crate::ids::{FamilyId, PlayerId, SessionId};
 use crate::live::Revocation;
 use crate::store::rotation::{Verdict, judge};
 use crate::store::rows::{self, PlayerRow, RevocationRow, SessionRow, generation, micros};
-use crate::store::{Audit, Device, MOST_SESSIONS, Opened, Player, Rotate, Rotated, Session, Which};
+use crate::store::{
+    Audit, Device, MOST_SESSIONS, Opened, Place, Player, Rotate, Rotated, Session, Which,
+};
 
 /// A session with its family and its account, in one row: a refresh is one question.
 struct LiveRow {
@@ -238,12 +240,16 @@ pub(super) async fn end(
     player: PlayerId,
     which: Which,
     at: Timestamp,
+    line: &Audit,
 ) -> sqlx::Result<Vec<Revocation>> {
     let mut transaction = pool.begin().await?;
     if turn(&mut transaction, player).await?.is_none() {
         return Ok(Vec::new());
     }
     let revocations = end_in(&mut transaction, player, which, at).await?;
+    if !revocations.is_empty() {
+        audit::write(&mut transaction, std::slice::from_ref(line)).await?;
+    }
     transaction.commit().await?;
     Ok(revocations)
 }
@@ -422,10 +428,51 @@ pub(super) async fn assign_server(
     Ok(done.rows_affected() > 0)
 }
 
+pub(super) async fn moved(
+    pool: &PgPool,
+    session: &Session,
+    place: Place<'_>,
+    line: &Audit,
+) -> sqlx::Result<bool> {
+    let (player, family) = (session.player.0, session.family.0);
+    let mut transaction = pool.begin().await?;
+    let done = match place {
+        Place::Address(ip) => {
+            query!(
+                "UPDATE refresh_families SET seen_ip = $3 \
+                WHERE user_id = $1 AND family_id = $2 AND seen_ip IS DISTINCT FROM $3",
+                player,
+                family,
+                ip,
+            )
+            .execute(&mut *transaction)
+            .await?
+        }
+        Place::Device(device) => {
+            query!(
+                "UPDATE refresh_families SET seen_device = $3 \
+                WHERE user_id = $1 AND family_id = $2 AND seen_device IS DISTINCT FROM $3",
+                player,
+                family,
+                device.0.as_slice(),
+            )
+            .execute(&mut *transaction)
+            .await?
+        }
+    };
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    audit::write(&mut transaction, std::slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
 /// Ends a family of which a spent token came back. That it was spent does not change any more, so
 /// nothing is to be asked again; but of any number of such tokens at once one ends the family.
 async fn punish(pool: &PgPool, rotate: &Rotate, session: SessionId) -> sqlx::Result<Rotated> {
-    let revocations = end(pool, rotate.player, Which::One(session), rotate.now).await?;
+    let which = Which::One(session);
+    let revocations = end(pool, rotate.player, which, rotate.now, &rotate.reuse).await?;
     if revocations.is_empty() {
         return Ok(Rotated::Refused);
     }

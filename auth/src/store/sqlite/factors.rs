@@ -1,20 +1,23 @@
 //! What a player proves to be itself with, beside the password: codes, passkeys, devices, mails.
 
+use std::slice;
+
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{query, query_as, query_scalar};
 
-use super::BEGIN;
 use super::players::exists;
+use super::{BEGIN, system};
 use crate::ids::{IdentityHash, PlayerId};
-use crate::store::rows::{self, DeviceRow, PasskeyRow, micros};
-use crate::store::{Device, MOST_DEVICES, OneTime, Passkey, Purpose, Totp};
+use crate::store::rows::{self, DeviceRow, PasskeyRow, lines, micros};
+use crate::store::{Audit, Device, MOST_DEVICES, OneTime, Passkey, Purpose, Totp};
 
 pub(super) async fn set_totp(
     pool: &SqlitePool,
     player: PlayerId,
     totp: Option<&Totp>,
     recovery: &[[u8; 32]],
+    line: Option<&Audit>,
 ) -> sqlx::Result<()> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     let done = query(
@@ -43,6 +46,7 @@ pub(super) async fn set_totp(
         .execute(&mut *transaction)
         .await?;
     }
+    system::write(&mut transaction, lines(line)).await?;
     transaction.commit().await
 }
 
@@ -50,7 +54,9 @@ pub(super) async fn spend_totp(
     pool: &SqlitePool,
     player: PlayerId,
     step: i64,
+    line: Option<&Audit>,
 ) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
     let done = query(
         "UPDATE users SET totp_last_step = ?2, totp_confirmed = true, \
             credentials_epoch = credentials_epoch + CASE WHEN totp_confirmed THEN 0 ELSE 1 END \
@@ -58,9 +64,14 @@ pub(super) async fn spend_totp(
     )
     .bind(player.0)
     .bind(step)
-    .execute(pool)
+    .execute(&mut *transaction)
     .await?;
-    Ok(done.rows_affected() == 1)
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    system::write(&mut transaction, lines(line)).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 pub(super) async fn spend_recovery(
@@ -85,6 +96,7 @@ pub(super) async fn add_passkey(
     pool: &SqlitePool,
     player: PlayerId,
     passkey: &Passkey,
+    line: &Audit,
 ) -> sqlx::Result<bool> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     if !exists(&mut transaction, player).await? {
@@ -102,8 +114,12 @@ pub(super) async fn add_passkey(
     .bind(passkey.used.map(micros))
     .execute(&mut *transaction)
     .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    system::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
-    Ok(done.rows_affected() == 1)
+    Ok(true)
 }
 
 pub(super) async fn touch_passkey(
@@ -138,13 +154,20 @@ pub(super) async fn remove_passkey(
     pool: &SqlitePool,
     player: PlayerId,
     credential: &[u8],
+    line: &Audit,
 ) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
     let done = query("DELETE FROM passkeys WHERE user_id = ? AND credential_id = ?")
         .bind(player.0)
         .bind(credential)
-        .execute(pool)
+        .execute(&mut *transaction)
         .await?;
-    Ok(done.rows_affected() == 1)
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    system::write(&mut transaction, slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 /// Notes a sign-in of a device, in the transaction of its session; whether it was not known.

@@ -1,9 +1,11 @@
 //! Accounts and what they sign in with.
 
+use std::slice;
+
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::types::Json;
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{Connection as _, query, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::{BEGIN, factors, sessions, system};
@@ -17,6 +19,8 @@ use crate::store::{
 
 pub(super) async fn create(pool: &SqlitePool, new: &NewPlayer) -> sqlx::Result<bool> {
     let mut transaction = pool.begin_with(BEGIN).await?;
+    // As in PostgreSQL: the same is written in both cases, and a line is committed.
+    let mut making = transaction.begin().await?;
     query(
         "INSERT INTO users \
             (user_id, status, email, email_verified, password_hash, guest, created_at) \
@@ -29,13 +33,17 @@ pub(super) async fn create(pool: &SqlitePool, new: &NewPlayer) -> sqlx::Result<b
     .bind(&new.password)
     .bind(new.guest)
     .bind(micros(new.at))
-    .execute(&mut *transaction)
+    .execute(&mut *making)
     .await?;
-    if !claim(&mut transaction, new.id, &new.identity, new.at).await? {
-        return Ok(false);
+    let made = claim(&mut making, new.id, &new.identity, new.at).await?;
+    if made {
+        making.commit().await?;
+    } else {
+        making.rollback().await?;
     }
+    system::write(&mut transaction, slice::from_ref(new.lines.of(made))).await?;
     transaction.commit().await?;
-    Ok(true)
+    Ok(made)
 }
 
 /// Takes an identity; false when it is taken.
@@ -113,18 +121,69 @@ pub(super) async fn delete(
     pool: &SqlitePool,
     id: PlayerId,
     at: Timestamp,
+    line: &Audit,
 ) -> sqlx::Result<Vec<Revocation>> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     if !exists(&mut transaction, id).await? {
         return Ok(Vec::new());
     }
     let revocations = sessions::end_all(&mut transaction, id, at).await?;
-    query("DELETE FROM users WHERE user_id = ?")
-        .bind(id.0)
-        .execute(&mut *transaction)
-        .await?;
+    remove(&mut transaction, id, line).await?;
     transaction.commit().await?;
     Ok(revocations)
+}
+
+/// Removes everything of an account.
+async fn remove(connection: &mut SqliteConnection, id: PlayerId, line: &Audit) -> sqlx::Result<()> {
+    query("DELETE FROM users WHERE user_id = ?")
+        .bind(id.0)
+        .execute(&mut *connection)
+        .await?;
+    system::write(connection, slice::from_ref(line)).await
+}
+
+pub(super) async fn abandoned(
+    pool: &SqlitePool,
+    before: Timestamp,
+    limit: u32,
+) -> sqlx::Result<Vec<PlayerId>> {
+    let players: Vec<Uuid> = query_scalar(
+        "SELECT user_id FROM users \
+        WHERE created_at < ? AND NOT returned \
+            AND (guest OR (password_hash IS NOT NULL AND NOT email_verified)) \
+            AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.user_id = users.user_id) \
+        ORDER BY created_at LIMIT ?",
+    )
+    .bind(micros(before))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    Ok(players.into_iter().map(PlayerId).collect())
+}
+
+pub(super) async fn delete_abandoned(
+    pool: &SqlitePool,
+    id: PlayerId,
+    before: Timestamp,
+    line: &Audit,
+) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let is_abandoned: bool = query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM users \
+        WHERE user_id = ? AND created_at < ? AND NOT returned \
+            AND (guest OR (password_hash IS NOT NULL AND NOT email_verified)) \
+            AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.user_id = users.user_id))",
+    )
+    .bind(id.0)
+    .bind(micros(before))
+    .fetch_one(&mut *transaction)
+    .await?;
+    if !is_abandoned {
+        return Ok(false);
+    }
+    remove(&mut transaction, id, line).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 pub(super) async fn add_identity(
@@ -132,6 +191,7 @@ pub(super) async fn add_identity(
     player: PlayerId,
     identity: &Identity,
     at: Timestamp,
+    line: &Audit,
 ) -> sqlx::Result<bool> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     if !exists(&mut transaction, player).await?
@@ -143,6 +203,7 @@ pub(super) async fn add_identity(
         .bind(player.0)
         .execute(&mut *transaction)
         .await?;
+    system::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
     Ok(true)
 }
@@ -151,6 +212,7 @@ pub(super) async fn link_address(
     pool: &SqlitePool,
     player: PlayerId,
     new: &NewAddress,
+    line: &Audit,
 ) -> sqlx::Result<Linked> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     let purpose = Purpose::LinkEmail;
@@ -175,6 +237,7 @@ pub(super) async fn link_address(
     .bind(&new.password)
     .execute(&mut *transaction)
     .await?;
+    system::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
     Ok(Linked::Done)
 }
@@ -183,6 +246,7 @@ pub(super) async fn remove_identity(
     pool: &SqlitePool,
     player: PlayerId,
     identity: &IdentityHash,
+    line: &Audit,
 ) -> sqlx::Result<Removed> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     let kind: Option<String> = query_scalar(
@@ -217,6 +281,7 @@ pub(super) async fn remove_identity(
         .bind(player.0)
         .execute(&mut *transaction)
         .await?;
+    system::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
     Ok(Removed::Done)
 }
@@ -280,7 +345,7 @@ pub(super) async fn replace_password(
     .await?;
     let revocations =
         sessions::end_in(&mut transaction, new.player, new.right.ends(), new.at).await?;
-    system::write(&mut transaction, std::slice::from_ref(line)).await?;
+    system::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
     Ok(Some(revocations))
 }
@@ -303,7 +368,7 @@ pub(super) async fn verify_email(
         .bind(player.0)
         .execute(&mut *transaction)
         .await?;
-    system::write(&mut transaction, std::slice::from_ref(line)).await?;
+    system::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
     Ok(true)
 }
@@ -313,6 +378,7 @@ pub(super) async fn set_status(
     player: PlayerId,
     status: Status,
     at: Timestamp,
+    line: &Audit,
 ) -> sqlx::Result<Vec<Revocation>> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     let done = query("UPDATE users SET status = ? WHERE user_id = ?")
@@ -320,11 +386,15 @@ pub(super) async fn set_status(
         .bind(player.0)
         .execute(&mut *transaction)
         .await?;
-    let revocations = if done.rows_affected() == 1 && status == Status::Disabled {
+    if done.rows_affected() == 0 {
+        return Ok(Vec::new());
+    }
+    let revocations = if status == Status::Disabled {
         sessions::end_all(&mut transaction, player, at).await?
     } else {
         Vec::new()
     };
+    system::write(&mut transaction, slice::from_ref(line)).await?;
     transaction.commit().await?;
     Ok(revocations)
 }
@@ -334,7 +404,9 @@ pub(super) async fn set_data(
     player: PlayerId,
     roles: Option<&[String]>,
     data: Option<&serde_json::Value>,
+    line: &Audit,
 ) -> sqlx::Result<Option<RolesAndData>> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
     let row: Option<(Json<Vec<String>>, Json<serde_json::Value>)> = query_as(
         "UPDATE users SET roles = coalesce(?, roles), data = coalesce(?, data) \
         WHERE user_id = ? RETURNING roles, data",
@@ -342,7 +414,12 @@ pub(super) async fn set_data(
     .bind(roles.map(Json))
     .bind(data.map(Json))
     .bind(player.0)
-    .fetch_optional(pool)
+    .fetch_optional(&mut *transaction)
     .await?;
-    Ok(row.map(|(Json(roles), Json(data))| (roles, data)))
+    let Some((Json(roles), Json(data))) = row else {
+        return Ok(None);
+    };
+    system::write(&mut transaction, slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(Some((roles, data)))
 }

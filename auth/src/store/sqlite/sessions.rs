@@ -11,7 +11,9 @@ use crate::ids::{FamilyId, PlayerId, SessionId};
 use crate::live::Revocation;
 use crate::store::rotation::{Verdict, judge};
 use crate::store::rows::{self, RevocationRow, SessionRow, generation, micros};
-use crate::store::{Audit, Device, MOST_SESSIONS, Opened, Player, Rotate, Rotated, Session, Which};
+use crate::store::{
+    Audit, Device, MOST_SESSIONS, Opened, Place, Player, Rotate, Rotated, Session, Which,
+};
 
 pub(super) async fn open(
     pool: &SqlitePool,
@@ -144,10 +146,26 @@ pub(super) async fn end(
     player: PlayerId,
     which: Which,
     at: Timestamp,
+    line: &Audit,
 ) -> sqlx::Result<Vec<Revocation>> {
     let mut transaction = pool.begin_with(BEGIN).await?;
-    let revocations = end_in(&mut transaction, player, which, at).await?;
+    let revocations = end_with_line(&mut transaction, player, which, at, line).await?;
     transaction.commit().await?;
+    Ok(revocations)
+}
+
+/// Ends sessions within a transaction, and writes a line if one was live.
+async fn end_with_line(
+    connection: &mut SqliteConnection,
+    player: PlayerId,
+    which: Which,
+    at: Timestamp,
+    line: &Audit,
+) -> sqlx::Result<Vec<Revocation>> {
+    let revocations = end_in(connection, player, which, at).await?;
+    if !revocations.is_empty() {
+        system::write(connection, std::slice::from_ref(line)).await?;
+    }
     Ok(revocations)
 }
 
@@ -287,7 +305,9 @@ pub(super) async fn rotate(pool: &SqlitePool, rotate: &Rotate) -> sqlx::Result<R
         }),
         Verdict::Reused => {
             let session = Which::One(SessionId(row.session_id));
-            let revocations = end_in(&mut transaction, rotate.player, session, rotate.now).await?;
+            let (now, line) = (rotate.now, &rotate.reuse);
+            let revocations =
+                end_with_line(&mut transaction, rotate.player, session, now, line).await?;
             transaction.commit().await?;
             Ok(Rotated::Reused(revocations))
         }
@@ -313,6 +333,38 @@ pub(super) async fn assign_server(
     .execute(pool)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn moved(
+    pool: &SqlitePool,
+    session: &Session,
+    place: Place<'_>,
+    line: &Audit,
+) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let statement = match place {
+        Place::Address(ip) => query(
+            "UPDATE refresh_families SET seen_ip = ?1 \
+            WHERE user_id = ?2 AND family_id = ?3 AND seen_ip IS NOT ?1",
+        )
+        .bind(ip),
+        Place::Device(device) => query(
+            "UPDATE refresh_families SET seen_device = ?1 \
+            WHERE user_id = ?2 AND family_id = ?3 AND seen_device IS NOT ?1",
+        )
+        .bind(device.0.as_slice()),
+    };
+    let done = statement
+        .bind(session.player.0)
+        .bind(session.family.0)
+        .execute(&mut *transaction)
+        .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    system::write(&mut transaction, std::slice::from_ref(line)).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 pub(super) async fn revocations_since(

@@ -134,6 +134,19 @@ pub(super) async fn purge(
     limit: u32,
 ) -> sqlx::Result<Purged> {
     let mut transaction = pool.begin_with(BEGIN).await?;
+    // When they are gone, nothing else tells that their player came back.
+    query(
+        "UPDATE users SET returned = true \
+        WHERE NOT returned AND EXISTS ( \
+            SELECT 1 FROM sessions JOIN refresh_families AS family USING (user_id, session_id) \
+            WHERE user_id = users.user_id \
+                AND min(family.expires_at, coalesce(family.ended_at, family.expires_at)) < ?1 \
+                AND coalesce(family.spent_at, sessions.created_at) > users.created_at + ?2)",
+    )
+    .bind(micros(before))
+    .bind(rows::SOON)
+    .execute(&mut *transaction)
+    .await?;
     let mut counts = [0; 5];
     for (count, (statement, before)) in counts.iter_mut().zip([
         // Families go with their sessions.

@@ -1,18 +1,19 @@
-//! Accounts, and what their owners prove to be themselves with.
+//! Accounts: the ways into them, their passwords, and what is said of them.
 
-use auth::ids::{IdentityHash, IdentityKind, PlayerId, SessionId};
+use auth::ids::{IdentityKind, PlayerId, SessionId};
 use auth::live::Revocation;
 use auth::store::{
-    Device, Identity, Linked, MOST_DEVICES, NewAddress, NewPassword, NewPlayer, OneTime, Passkey,
-    Purpose, Removed, Right, Rotated, SealedColumn, SealedValue, Status, Store, Totp, Which,
+    Device, Identity, Linked, NewAddress, NewPassword, NewPlayer, OneTime, Purpose, Removed, Right,
+    Rotated, SealedColumn, SealedValue, Status, Totp, Which,
 };
 use futures::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::factors::sign_in;
 use super::{
-    Shared, at, device, hash, identity, line, new_session, newcomer, one_time, passkey, player,
-    revocations, rotate, session, totp,
+    NOBODY, Shared, at, device, hash, identity, line, new_session, newcomer, one_time, passkey,
+    player, revocations, rotate, session, totp,
 };
 
 pub(super) async fn an_account_is_as_it_was_made(store: Shared) {
@@ -56,11 +57,18 @@ pub(super) async fn an_identity_is_taken_once(store: Shared) {
     for (new, made) in news.iter().zip(made) {
         if made.unwrap() {
             winners.push(new.id);
+            let line = std::slice::from_ref(&new.lines.made);
+            assert_eq!(store.audit_of(new.id, None, 9).await.unwrap(), line);
         } else {
             assert_eq!(store.player(new.id).await.unwrap(), None);
+            assert_eq!(store.identities(new.id).await.unwrap(), []);
+            assert_eq!(store.audit_of(new.id, None, 9).await.unwrap(), []);
         }
     }
     assert_eq!(winners.len(), 1);
+    // Every one that was too late is written down, and none that was not.
+    let late = store.audit_of(NOBODY, None, 99).await.unwrap();
+    assert_eq!(late.len(), 31);
     let found = store.player_by(&identity.hash).await.unwrap();
     assert_eq!(found, Some(winners[0]));
 }
@@ -74,9 +82,10 @@ pub(super) async fn identities_come_and_go(store: Shared) {
         ..identity()
     };
     // Both at once: one gets it.
+    let lines = [line(first.id, 1), line(second.id, 1)];
     let (one, other) = futures::join!(
-        store.add_identity(first.id, &steam, at(1)),
-        store.add_identity(second.id, &steam, at(1)),
+        store.add_identity(first.id, &steam, at(1), &lines[0]),
+        store.add_identity(second.id, &steam, at(1), &lines[1]),
     );
     let (one, other) = (one.unwrap(), other.unwrap());
     assert!(one != other);
@@ -90,15 +99,30 @@ pub(super) async fn identities_come_and_go(store: Shared) {
     assert_eq!(store.identities(owner.id).await.unwrap(), expected);
     let expected = [loser.identity.clone()];
     assert_eq!(store.identities(loser.id).await.unwrap(), expected);
-    assert!(!store.add_identity(owner.id, &steam, at(2)).await.unwrap());
+    assert!(
+        !store
+            .add_identity(owner.id, &steam, at(2), &line(owner.id, 2))
+            .await
+            .unwrap()
+    );
 
-    let remove = async |player, hash| store.remove_identity(player, hash).await.unwrap();
+    let remove = async |player, hash| {
+        store
+            .remove_identity(player, hash, &line(player, 0))
+            .await
+            .unwrap()
+    };
     assert_eq!(remove(loser.id, &steam.hash).await, Removed::Missing);
     assert_eq!(store.player_by(&steam.hash).await.unwrap(), Some(owner.id));
     assert_eq!(remove(owner.id, &steam.hash).await, Removed::Done);
     assert_eq!(remove(owner.id, &steam.hash).await, Removed::Missing);
     assert_eq!(store.player_by(&steam.hash).await.unwrap(), None);
-    assert!(store.add_identity(loser.id, &steam, at(3)).await.unwrap());
+    assert!(
+        store
+            .add_identity(loser.id, &steam, at(3), &line(loser.id, 3))
+            .await
+            .unwrap()
+    );
 
     // Never the last one; and with the address its password.
     let address = &owner.identity.hash;
@@ -114,7 +138,12 @@ pub(super) async fn identities_come_and_go(store: Shared) {
         kind: IdentityKind::Xbox,
         ..identity()
     };
-    assert!(store.add_identity(loser.id, &another, at(4)).await.unwrap());
+    assert!(
+        store
+            .add_identity(loser.id, &another, at(4), &line(loser.id, 4))
+            .await
+            .unwrap()
+    );
     let both = futures::join!(
         remove(loser.id, &steam.hash),
         remove(loser.id, &another.hash)
@@ -152,7 +181,12 @@ pub(super) async fn an_address_is_added_by_its_secret(store: Shared) {
         secret: asked().await,
         at: at(1),
     };
-    let link = async |player, new: NewAddress| store.link_address(player, &new).await.unwrap();
+    let link = async |player, new: NewAddress| {
+        store
+            .link_address(player, &new, &line(player, 0))
+            .await
+            .unwrap()
+    };
     // Another secret, another player, too late.
     let forged = NewAddress {
         secret: hash(),
@@ -200,10 +234,18 @@ pub(super) async fn nobody_is_found_by_nothing(store: Shared) {
     let identity = identity();
     assert_eq!(store.player_by(&identity.hash).await.unwrap(), None);
     assert_eq!(store.player(nobody).await.unwrap(), None);
-    assert!(!store.add_identity(nobody, &identity, at(0)).await.unwrap());
+    assert!(
+        !store
+            .add_identity(nobody, &identity, at(0), &line(nobody, 0))
+            .await
+            .unwrap()
+    );
     assert_eq!(store.player_by(&identity.hash).await.unwrap(), None);
     assert_eq!(
-        store.remove_identity(nobody, &identity.hash).await.unwrap(),
+        store
+            .remove_identity(nobody, &identity.hash, &line(nobody, 0))
+            .await
+            .unwrap(),
         Removed::Missing
     );
     assert_eq!(store.identities(nobody).await.unwrap(), []);
@@ -218,24 +260,36 @@ pub(super) async fn nobody_is_found_by_nothing(store: Shared) {
     assert!(!known.await.unwrap());
     assert_eq!(
         store
-            .set_status(nobody, Status::Disabled, at(0))
+            .set_status(nobody, Status::Disabled, at(0), &line(nobody, 0))
             .await
             .unwrap(),
         []
     );
-    let set = store.set_data(nobody, Some(&[]), Some(&json!({}))).await;
+    let set = store
+        .set_data(nobody, Some(&[]), Some(&json!({})), &line(nobody, 0))
+        .await;
     assert_eq!(set.unwrap(), None);
     let totp = totp();
     store
-        .set_totp(nobody, Some(&totp), &[hash()])
+        .set_totp(nobody, Some(&totp), &[hash()], None)
         .await
         .unwrap();
-    assert!(!store.spend_totp(nobody, 1).await.unwrap());
+    assert!(!store.spend_totp(nobody, 1, None).await.unwrap());
     assert!(!store.spend_recovery(nobody, &hash(), at(0)).await.unwrap());
-    assert!(!store.add_passkey(nobody, &passkey(1)).await.unwrap());
+    assert!(
+        !store
+            .add_passkey(nobody, &passkey(1), &line(nobody, 0))
+            .await
+            .unwrap()
+    );
     assert!(!store.touch_passkey(nobody, &passkey(1)).await.unwrap());
     assert_eq!(store.passkeys(nobody).await.unwrap(), []);
-    assert!(!store.remove_passkey(nobody, &[1]).await.unwrap());
+    assert!(
+        !store
+            .remove_passkey(nobody, &[1], &line(nobody, 0))
+            .await
+            .unwrap()
+    );
     let device = device(None);
     let session = new_session(nobody, 0);
     let entry = line(nobody, 0);
@@ -245,13 +299,22 @@ pub(super) async fn nobody_is_found_by_nothing(store: Shared) {
     assert_eq!(store.session(nobody, session.id).await.unwrap(), None);
     assert_eq!(store.sessions(nobody, at(0)).await.unwrap(), []);
     assert_eq!(
-        store.end_sessions(nobody, Which::All, at(0)).await.unwrap(),
+        store
+            .end_sessions(nobody, Which::All, at(0), &line(nobody, 0))
+            .await
+            .unwrap(),
         []
     );
     let rotated = store.rotate(&rotate(&session, 0, 1, 0)).await.unwrap();
     assert_eq!(rotated, Rotated::Refused);
     store.put_one_time(&one_time(nobody, 10)).await.unwrap();
-    assert_eq!(store.delete_player(nobody, at(0)).await.unwrap(), []);
+    assert_eq!(
+        store
+            .delete_player(nobody, at(0), &line(nobody, 0))
+            .await
+            .unwrap(),
+        []
+    );
     assert_eq!(revocations(&*store, -1).await, []);
     assert_eq!(store.audit_of(nobody, None, 9).await.unwrap(), []);
     assert!(!store.revoke_signing_key("none", at(0)).await.unwrap());
@@ -331,8 +394,8 @@ pub(super) async fn a_new_password_ends_what_the_former_began(store: Shared) {
     assert_eq!(player.password.as_deref(), Some("hash 2"));
     assert_eq!(player.credentials_epoch, 1);
     assert!(!player.email_verified);
-    // Of both sessions and of the password.
-    assert_eq!(store.audit_of(id, None, 9).await.unwrap().len(), 3);
+    // Of the account, of both sessions and of the password.
+    assert_eq!(store.audit_of(id, None, 9).await.unwrap().len(), 4);
 
     // Who signed in by the former password, or wanted to replace it too, comes too late.
     let late = new_session(id, 4);
@@ -341,7 +404,7 @@ pub(super) async fn a_new_password_ends_what_the_former_began(store: Shared) {
     assert_eq!(replace(&store, id, former(0, own.id), 4).await, None);
     let player = store.player(id).await.unwrap().unwrap();
     assert_eq!(player.password.as_deref(), Some("hash 2"));
-    assert_eq!(store.audit_of(id, None, 9).await.unwrap().len(), 3);
+    assert_eq!(store.audit_of(id, None, 9).await.unwrap().len(), 4);
     let opened = store.open_session(&late, 1, None, &line(id, 5)).await;
     assert!(opened.unwrap().is_some());
 
@@ -376,10 +439,16 @@ pub(super) async fn a_mailed_secret_replaces_a_password_once(store: Shared) {
             None
         );
     }
-    store.set_status(id, Status::Disabled, at(2)).await.unwrap();
+    store
+        .set_status(id, Status::Disabled, at(2), &line(id, 2))
+        .await
+        .unwrap();
     let right = Right::Mailed(secret.hash);
     assert_eq!(replace(&store, id, right, 3).await, None);
-    store.set_status(id, Status::Active, at(4)).await.unwrap();
+    store
+        .set_status(id, Status::Active, at(4), &line(id, 4))
+        .await
+        .unwrap();
     let opened = session(&*store, id, 5).await;
     let tries = join_all((0..16).map(|_| replace(&store, id, right, 6))).await;
     let done: Vec<_> = tries.into_iter().flatten().collect();
@@ -404,14 +473,22 @@ pub(super) async fn mail_addresses_are_verified(store: Shared) {
     let verified = store.verify_email(id, &hash(), at(1), &entry).await;
     assert!(!verified.unwrap());
     assert!(!store.player(id).await.unwrap().unwrap().email_verified);
-    store.set_status(id, Status::Disabled, at(1)).await.unwrap();
+    store
+        .set_status(id, Status::Disabled, at(1), &line(id, 1))
+        .await
+        .unwrap();
     let verified = store.verify_email(id, &secret.hash, at(1), &entry).await;
     assert!(!verified.unwrap());
-    store.set_status(id, Status::Active, at(1)).await.unwrap();
-    assert_eq!(store.audit_of(id, None, 9).await.unwrap(), []);
+    store
+        .set_status(id, Status::Active, at(1), &line(id, 1))
+        .await
+        .unwrap();
+    let lines = store.audit_of(id, None, 9).await.unwrap();
+    assert!(!lines.contains(&entry));
     let verified = store.verify_email(id, &secret.hash, at(1), &entry).await;
     assert!(verified.unwrap());
-    assert_eq!(store.audit_of(id, None, 9).await.unwrap(), [entry]);
+    let lines = store.audit_of(id, None, 9).await.unwrap();
+    assert!(lines.contains(&entry));
     assert!(store.player(id).await.unwrap().unwrap().email_verified);
 }
 
@@ -435,7 +512,12 @@ pub(super) async fn what_a_former_key_sealed_is_found_and_replaced(store: Shared
         label: sealed(256, b'c'),
         ..identity()
     };
-    assert!(store.add_identity(new.id, &phone, at(1)).await.unwrap());
+    assert!(
+        store
+            .add_identity(new.id, &phone, at(1), &line(new.id, 1))
+            .await
+            .unwrap()
+    );
     let device = Device {
         sealed: sealed(1, b'd'),
         ..device(None)
@@ -445,7 +527,10 @@ pub(super) async fn what_a_former_key_sealed_is_found_and_replaced(store: Shared
         secret: sealed(2, b'e'),
         ..totp()
     };
-    store.set_totp(new.id, Some(&totp), &[]).await.unwrap();
+    store
+        .set_totp(new.id, Some(&totp), &[], None)
+        .await
+        .unwrap();
     let value = |column, value: &[u8]| SealedValue {
         column,
         player: new.id,
@@ -490,7 +575,13 @@ pub(super) async fn roles_and_data_are_replaced(store: Shared) {
         "a \"quoted\", {braced} one".to_owned(),
     ];
     let data = json!({"name": "a\u{0}é", "level": 3, "nested": [null, {"x": 1.5}]});
-    let set = async |roles, data| store.set_data(id, roles, data).await.unwrap().unwrap();
+    let set = async |roles, data| {
+        store
+            .set_data(id, roles, data, &line(id, 0))
+            .await
+            .unwrap()
+            .unwrap()
+    };
     // What is not given stays.
     assert_eq!(set(None, Some(&data)).await, (Vec::new(), data.clone()));
     let both = (roles.to_vec(), data.clone());
@@ -499,188 +590,4 @@ pub(super) async fn roles_and_data_are_replaced(store: Shared) {
     assert_eq!((player.roles, player.data), both);
     let nothing = (Vec::new(), json!({}));
     assert_eq!(set(Some(&[][..]), Some(&json!({}))).await, nothing);
-}
-
-pub(super) async fn a_time_step_is_spent_once(store: Shared) {
-    let id = player(&*store).await;
-    assert!(!store.spend_totp(id, 100).await.unwrap(), "no factor");
-    let totp = Totp {
-        confirmed: false,
-        last_step: 99,
-        ..totp()
-    };
-    store.set_totp(id, Some(&totp), &[]).await.unwrap();
-    let known = store.player(id).await.unwrap().unwrap().totp;
-    assert_eq!(known.as_ref(), Some(&totp));
-    assert!(!store.spend_totp(id, 99).await.unwrap());
-    let spent = join_all((0..16).map(|_| store.spend_totp(id, 100))).await;
-    let spent = spent.into_iter().filter(|spent| *spent.as_ref().unwrap());
-    assert_eq!(spent.count(), 1);
-    assert!(!store.spend_totp(id, 98).await.unwrap());
-    let player = store.player(id).await.unwrap().unwrap();
-    let known = player.totp.unwrap();
-    assert!(known.confirmed);
-    assert_eq!(known.last_step, 100);
-    // Who signs in without the second step since before it was set up comes too late.
-    assert_eq!(player.credentials_epoch, 1);
-    assert!(store.spend_totp(id, 101).await.unwrap());
-    let player = store.player(id).await.unwrap().unwrap();
-    assert_eq!(player.credentials_epoch, 1);
-    store.set_totp(id, None, &[]).await.unwrap();
-    assert_eq!(store.player(id).await.unwrap().unwrap().totp, None);
-    assert!(!store.spend_totp(id, 200).await.unwrap());
-}
-
-pub(super) async fn a_recovery_code_is_spent_once(store: Shared) {
-    let id = player(&*store).await;
-    let totp = totp();
-    let (code, other) = (hash(), hash());
-    // The same twice is one.
-    store
-        .set_totp(id, Some(&totp), &[code, other, code])
-        .await
-        .unwrap();
-    assert!(!store.spend_recovery(id, &hash(), at(1)).await.unwrap());
-    let spent = join_all((0..16).map(|_| store.spend_recovery(id, &code, at(1)))).await;
-    let spent = spent.into_iter().filter(|spent| *spent.as_ref().unwrap());
-    assert_eq!(spent.count(), 1);
-    assert!(
-        !store
-            .spend_recovery(player(&*store).await, &other, at(1))
-            .await
-            .unwrap()
-    );
-    store.set_totp(id, None, &[]).await.unwrap();
-    assert!(!store.spend_recovery(id, &other, at(1)).await.unwrap());
-}
-
-pub(super) async fn passkeys_come_change_and_go(store: Shared) {
-    let id = player(&*store).await;
-    assert!(store.add_passkey(id, &passkey(2)).await.unwrap());
-    assert!(store.add_passkey(id, &passkey(1)).await.unwrap());
-    assert_eq!(store.passkeys(id).await.unwrap(), [passkey(1), passkey(2)]);
-    let used = Passkey {
-        record: "{\"counter\":1}".to_owned(),
-        used: Some(at(50)),
-        ..passkey(1)
-    };
-    assert!(!store.add_passkey(id, &used).await.unwrap());
-    assert_eq!(store.passkeys(id).await.unwrap(), [passkey(1), passkey(2)]);
-    assert!(store.touch_passkey(id, &used).await.unwrap());
-    assert_eq!(store.passkeys(id).await.unwrap(), [used, passkey(2)]);
-    let other = player(&*store).await;
-    assert_eq!(store.passkeys(other).await.unwrap(), []);
-    assert!(!store.remove_passkey(other, &[2]).await.unwrap());
-    assert!(store.remove_passkey(id, &[1]).await.unwrap());
-    assert!(!store.remove_passkey(id, &[1]).await.unwrap());
-    assert_eq!(store.passkeys(id).await.unwrap(), [passkey(2)]);
-}
-
-pub(super) async fn a_removed_passkey_does_not_come_back(store: Shared) {
-    let id = player(&*store).await;
-    assert!(store.add_passkey(id, &passkey(1)).await.unwrap());
-    // A sign-in has read it, and notes its use when its owner has removed it.
-    let used = Passkey {
-        used: Some(at(50)),
-        ..store.passkeys(id).await.unwrap().remove(0)
-    };
-    assert!(store.remove_passkey(id, &used.credential).await.unwrap());
-    assert!(!store.touch_passkey(id, &used).await.unwrap());
-    assert_eq!(store.passkeys(id).await.unwrap(), []);
-}
-
-pub(super) async fn devices_are_known_with_their_keys(store: Shared) {
-    let id = player(&*store).await;
-    let bound = device(Some("key"));
-    assert_eq!(store.device(id, &bound.hash).await.unwrap(), None);
-    assert!(sign_in(&*store, id, &device(None), 1).await);
-    let known = store.device(id, &bound.hash).await.unwrap();
-    assert_eq!(known, Some(device(None)));
-    assert!(!sign_in(&*store, id, &bound, 2).await);
-    // A sign-in without the key does not take it away.
-    assert!(!sign_in(&*store, id, &device(None), 3).await);
-    let known = store.device(id, &bound.hash).await.unwrap();
-    assert_eq!(known, Some(bound.clone()));
-    let other = player(&*store).await;
-    assert_eq!(store.device(other, &bound.hash).await.unwrap(), None);
-}
-
-/// Signs in on a device; whether it was not known.
-async fn sign_in(store: &dyn Store, player: PlayerId, device: &Device, seconds: i64) -> bool {
-    let session = new_session(player, seconds);
-    let line = line(player, seconds);
-    let opened = store.open_session(&session, 0, Some(device), &line).await;
-    opened.unwrap().unwrap().is_new_device
-}
-
-pub(super) async fn an_account_knows_so_many_devices(store: Shared) {
-    let bound = device(Some("key"));
-    let new = NewPlayer {
-        identity: Identity {
-            kind: IdentityKind::Device,
-            hash: bound.hash,
-            label: b"sealed label".to_vec(),
-        },
-        ..newcomer()
-    };
-    assert!(store.create_player(&new).await.unwrap());
-    assert!(sign_in(&*store, new.id, &bound, 0).await);
-    let other = |number: u8| Device {
-        hash: IdentityHash([100 + number; 32]),
-        ..device(None)
-    };
-    let most = u8::try_from(MOST_DEVICES).unwrap();
-    for number in 0..most {
-        assert!(sign_in(&*store, new.id, &other(number), 1 + i64::from(number)).await);
-    }
-    // One that is known makes no room; one more does, of the one that was away for longest.
-    assert!(!sign_in(&*store, new.id, &other(0), 200).await);
-    assert!(sign_in(&*store, new.id, &other(most), 201).await);
-    let mut forgotten = Vec::new();
-    for number in 0..=most {
-        let device = other(number);
-        if store.device(new.id, &device.hash).await.unwrap().is_none() {
-            forgotten.push(number);
-        }
-    }
-    assert_eq!(forgotten, [1]);
-    // What the account signs in with stays, with its key.
-    let known = store.device(new.id, &bound.hash).await.unwrap();
-    assert_eq!(known, Some(bound));
-}
-
-pub(super) async fn a_mailed_secret_is_good_once(store: Shared) {
-    let id = player(&*store).await;
-    let mail = |purpose| OneTime {
-        purpose,
-        ..one_time(id, 10)
-    };
-    let purpose = Purpose::VerifyEmail;
-    let (old, other, new) = (mail(purpose), mail(Purpose::ResetPassword), mail(purpose));
-    for secret in [&old, &other, &new] {
-        store.put_one_time(secret).await.unwrap();
-    }
-    let is_known = async |secret: &OneTime, purpose, seconds| {
-        let known = store.knows_one_time(id, purpose, &secret.hash, at(seconds));
-        known.await.unwrap()
-    };
-    let verify = async |secret: &OneTime, seconds| {
-        let line = line(id, seconds);
-        let spent = store.verify_email(id, &secret.hash, at(seconds), &line);
-        spent.await.unwrap()
-    };
-    for (secret, seconds, why) in [(&old, 1, "replaced"), (&new, 10, "expired")] {
-        assert!(!is_known(secret, purpose, seconds).await, "{why}");
-        assert!(!verify(secret, seconds).await, "{why}");
-    }
-    assert!(!is_known(&other, purpose, 1).await, "for something else");
-    assert!(!verify(&other, 1).await, "for something else");
-    // Looking does not spend it.
-    for _ in 0..2 {
-        assert!(is_known(&new, purpose, 9).await);
-    }
-    let spent = join_all((0..16).map(|_| verify(&new, 9))).await;
-    assert_eq!(spent.into_iter().filter(|spent| *spent).count(), 1);
-    assert!(!is_known(&new, purpose, 9).await);
-    assert!(is_known(&other, Purpose::ResetPassword, 9).await);
 }

@@ -17,7 +17,7 @@ pub(super) async fn a_session_is_as_it_was_opened(store: Shared) {
     let (known, owner) = store.session(id, opened.id).await.unwrap().unwrap();
     assert_eq!(known, opened);
     assert_eq!(Some(owner), store.player(id).await.unwrap());
-    assert_eq!(store.audit_of(id, None, 9).await.unwrap().len(), 1);
+    assert_eq!(store.audit_of(id, None, 9).await.unwrap().len(), 2);
 
     let plain = Session {
         device: None,
@@ -66,7 +66,10 @@ pub(super) async fn an_account_has_so_many_sessions(store: Shared) {
     assert_eq!((live.len(), &live[0]), (100, &last));
     // What has ended makes room.
     let which = Which::One(last.id);
-    store.end_sessions(id, which, at(most)).await.unwrap();
+    store
+        .end_sessions(id, which, at(most), &line(id, most))
+        .await
+        .unwrap();
     assert_eq!(open(most + 1).await.1, []);
     let left = store.sessions(bystander.player, at(most)).await.unwrap();
     assert_eq!(left, [bystander]);
@@ -91,21 +94,36 @@ pub(super) async fn sessions_end_as_asked(store: Shared) {
         opened.push(session(&*store, id, seconds).await);
     }
     let one = Which::One(opened[0].id);
-    let ended = store.end_sessions(id, one, at(10)).await.unwrap();
+    let ended = store
+        .end_sessions(id, one, at(10), &line(id, 10))
+        .await
+        .unwrap();
     assert_eq!(sessions_of(&ended), [opened[0].id]);
     assert_eq!((ended[0].player, ended[0].at), (id, at(10)));
-    assert_eq!(store.end_sessions(id, one, at(11)).await.unwrap(), []);
+    assert_eq!(
+        store
+            .end_sessions(id, one, at(11), &line(id, 11))
+            .await
+            .unwrap(),
+        []
+    );
     let (known, _) = store.session(id, opened[0].id).await.unwrap().unwrap();
     assert_eq!(known.revoked, Some(at(10)));
 
     let but = Which::AllBut(opened[3].id);
-    let more = store.end_sessions(id, but, at(12)).await.unwrap();
+    let more = store
+        .end_sessions(id, but, at(12), &line(id, 12))
+        .await
+        .unwrap();
     assert_eq!(sessions_of(&more), sorted(vec![opened[1].id, opened[2].id]));
     assert_eq!(
         store.sessions(id, at(13)).await.unwrap(),
         [opened[3].clone()]
     );
-    let last = store.end_sessions(id, Which::All, at(13)).await.unwrap();
+    let last = store
+        .end_sessions(id, Which::All, at(13), &line(id, 13))
+        .await
+        .unwrap();
     assert_eq!(sessions_of(&last), [opened[3].id]);
     assert_eq!(store.sessions(id, at(13)).await.unwrap(), []);
 
@@ -123,7 +141,9 @@ pub(super) async fn sessions_end_as_asked(store: Shared) {
 
     // What has expired ended by itself.
     let expired = session(&*store, id, 0).await;
-    let ended = store.end_sessions(id, Which::All, expired.expires).await;
+    let ended = store
+        .end_sessions(id, Which::All, expired.expires, &line(id, 1_000))
+        .await;
     assert_eq!(ended.unwrap(), []);
 }
 
@@ -131,15 +151,30 @@ pub(super) async fn a_family_ends_with_its_session(store: Shared) {
     let id = player(&*store).await;
     let (first, second) = (session(&*store, id, 0).await, session(&*store, id, 1).await);
     let which = Which::Family(first.family);
-    let ended = store.end_sessions(id, which, at(2)).await.unwrap();
+    let ended = store
+        .end_sessions(id, which, at(2), &line(id, 2))
+        .await
+        .unwrap();
     assert_eq!(sessions_of(&ended), [first.id]);
-    assert_eq!(store.end_sessions(id, which, at(3)).await.unwrap(), []);
+    assert_eq!(
+        store
+            .end_sessions(id, which, at(3), &line(id, 3))
+            .await
+            .unwrap(),
+        []
+    );
     let live = store.sessions(id, at(4)).await.unwrap();
     assert_eq!(live, std::slice::from_ref(&second));
     // Another player's family is none of the player's.
     let other = player(&*store).await;
     let which = Which::Family(second.family);
-    assert_eq!(store.end_sessions(other, which, at(5)).await.unwrap(), []);
+    assert_eq!(
+        store
+            .end_sessions(other, which, at(5), &line(other, 5))
+            .await
+            .unwrap(),
+        []
+    );
 }
 
 pub(super) async fn a_live_session_plays_somewhere(store: Shared) {
@@ -163,7 +198,10 @@ pub(super) async fn a_live_session_plays_somewhere(store: Shared) {
     assert!(!late.await.unwrap());
     let stranger = store.assign_server(other, opened.id, Some("a"), at(1));
     assert!(!stranger.await.unwrap());
-    store.end_sessions(id, Which::All, at(2)).await.unwrap();
+    store
+        .end_sessions(id, Which::All, at(2), &line(id, 2))
+        .await
+        .unwrap();
     assert!(!server(Some("a")).await.unwrap());
 }
 
@@ -201,7 +239,10 @@ pub(super) async fn a_token_that_nobody_uses_lapses(store: Shared) {
         Which::One(opened.id),
         Which::Family(opened.family),
     ] {
-        let ended = store.end_sessions(id, which, at(397)).await.unwrap();
+        let ended = store
+            .end_sessions(id, which, at(397), &line(id, 397))
+            .await
+            .unwrap();
         assert_eq!(ended, []);
     }
     let just = Rotate {
@@ -230,9 +271,12 @@ pub(super) async fn an_end_of_everything_covers_clocks_that_are_ahead(store: Sha
         let rotated = store.rotate(&rotate(&refreshed, 0, 1, 40)).await.unwrap();
         assert!(matches!(rotated, Rotated::Next { .. }), "{rotated:?}");
         let ended = if is_removed {
-            store.delete_player(id, at(5)).await.unwrap()
+            store.delete_player(id, at(5), &line(id, 5)).await.unwrap()
         } else {
-            store.set_status(id, Status::Disabled, at(5)).await.unwrap()
+            store
+                .set_status(id, Status::Disabled, at(5), &line(id, 5))
+                .await
+                .unwrap()
         };
         assert_eq!((ended.len(), ended[0].at), (1, at(40)), "{is_removed}");
         assert!(revocations(&*store, 5).await.contains(&ended[0]));
@@ -240,14 +284,20 @@ pub(super) async fn an_end_of_everything_covers_clocks_that_are_ahead(store: Sha
     // A session that has begun and was never refreshed counts, too.
     let id = player(&*store).await;
     session(&*store, id, 30).await;
-    let ended = store.set_status(id, Status::Disabled, at(5)).await.unwrap();
+    let ended = store
+        .set_status(id, Status::Disabled, at(5), &line(id, 5))
+        .await
+        .unwrap();
     assert_eq!(ended[0].at, at(30));
 }
 
 pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
     let id = player(&*store).await;
     let opened = session(&*store, id, 0).await;
-    let ended = store.set_status(id, Status::Disabled, at(5)).await.unwrap();
+    let ended = store
+        .set_status(id, Status::Disabled, at(5), &line(id, 5))
+        .await
+        .unwrap();
     assert_eq!(ended.len(), 1);
     assert_eq!(
         (ended[0].player, ended[0].session, ended[0].at),
@@ -269,7 +319,10 @@ pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
 
     // What ended stays so.
     assert_eq!(
-        store.set_status(id, Status::Active, at(7)).await.unwrap(),
+        store
+            .set_status(id, Status::Active, at(7), &line(id, 7))
+            .await
+            .unwrap(),
         []
     );
     let refused = store.rotate(&rotate(&opened, 0, 1, 8)).await.unwrap();
@@ -282,10 +335,10 @@ pub(super) async fn a_disabled_account_has_no_session(store: Shared) {
         let id = player(&*store).await;
         let opened = session(&*store, id, 0).await;
         let new = new_session(id, 1);
-        let entry = line(id, round);
+        let (entry, disabling) = (line(id, round), line(id, 3));
         let token = rotate(&opened, 0, 1, 2);
         let (ended, opening, rotated) = futures::join!(
-            store.set_status(id, Status::Disabled, at(3)),
+            store.set_status(id, Status::Disabled, at(3), &disabling),
             store.open_session(&new, 0, None, &entry),
             store.rotate(&token),
         );
@@ -302,8 +355,16 @@ pub(super) async fn a_removed_account_leaves_its_log_alone(store: Shared) {
     let id = new.id;
     let totp = totp();
     let code = hash();
-    store.set_totp(id, Some(&totp), &[code]).await.unwrap();
-    assert!(store.add_passkey(id, &passkey(1)).await.unwrap());
+    store
+        .set_totp(id, Some(&totp), &[code], None)
+        .await
+        .unwrap();
+    assert!(
+        store
+            .add_passkey(id, &passkey(1), &line(id, 0))
+            .await
+            .unwrap()
+    );
     let secret = one_time(id, 100);
     store.put_one_time(&secret).await.unwrap();
     let opened = new_session(id, 0);
@@ -313,7 +374,7 @@ pub(super) async fn a_removed_account_leaves_its_log_alone(store: Shared) {
     assert!(opening.await.unwrap().is_some());
     let bystander = player(&*store).await;
 
-    let ended = store.delete_player(id, at(5)).await.unwrap();
+    let ended = store.delete_player(id, at(5), &line(id, 5)).await.unwrap();
     assert_eq!(ended.len(), 1);
     assert_eq!(
         (ended[0].player, ended[0].session, ended[0].at),
@@ -331,9 +392,12 @@ pub(super) async fn a_removed_account_leaves_its_log_alone(store: Shared) {
     assert!(!known.await.unwrap());
     let refused = store.rotate(&rotate(&opened, 0, 1, 6)).await.unwrap();
     assert_eq!(refused, Rotated::Refused);
-    assert_eq!(store.audit_of(id, None, 9).await.unwrap().len(), 1);
+    assert_eq!(store.audit_of(id, None, 9).await.unwrap().len(), 4);
     assert!(store.player(bystander).await.unwrap().is_some());
-    assert_eq!(store.delete_player(id, at(7)).await.unwrap(), []);
+    assert_eq!(
+        store.delete_player(id, at(7), &line(id, 7)).await.unwrap(),
+        []
+    );
     // Its identity is free.
     let next = NewPlayer {
         identity: new.identity,
@@ -508,7 +572,10 @@ pub(super) async fn tokens_end_with_their_session(store: Shared) {
 
     let opened = session(&*store, id, 0).await;
     let which = Which::One(opened.id);
-    store.end_sessions(id, which, at(5)).await.unwrap();
+    store
+        .end_sessions(id, which, at(5), &line(id, 5))
+        .await
+        .unwrap();
     let refused = store.rotate(&rotate(&opened, 0, 1, 6)).await.unwrap();
     assert_eq!(refused, Rotated::Refused);
 }

@@ -1,11 +1,15 @@
 //! Revocations, signing keys and the audit log, and how they end.
 
 use auth::ids::PlayerId;
-use auth::store::{Audit, PinnedKey, Purged, SigningKey, Which};
+use auth::store::{
+    Audit, NewPlayer, OneTime, PinnedKey, Purged, Purpose, Rotated, Session, SigningKey, Which,
+};
 use futures::future::join_all;
 use uuid::Uuid;
 
-use super::{Shared, at, line, one_time, player, revocations, session};
+use super::{
+    Shared, at, line, new_session, newcomer, one_time, player, revocations, rotate, session,
+};
 
 /// More rows than there are.
 const EVERYTHING: u32 = 10_000;
@@ -16,7 +20,12 @@ pub(super) async fn revocations_are_listed_in_order(store: Shared) {
     for seconds in [30, 10, 20] {
         let opened = session(&*store, id, 0).await;
         let which = Which::One(opened.id);
-        expected.extend(store.end_sessions(id, which, at(seconds)).await.unwrap());
+        expected.extend(
+            store
+                .end_sessions(id, which, at(seconds), &line(id, seconds))
+                .await
+                .unwrap(),
+        );
     }
     expected.sort_by_key(|one| one.at);
     assert_eq!(revocations(&*store, 0).await, expected);
@@ -29,11 +38,19 @@ pub(super) async fn revocations_of_one_moment_come_page_by_page(store: Shared) {
     for _ in 0..7 {
         session(&*store, id, 0).await;
     }
-    let mut expected = store.end_sessions(id, Which::All, at(1)).await.unwrap();
+    let mut expected = store
+        .end_sessions(id, Which::All, at(1), &line(id, 1))
+        .await
+        .unwrap();
     expected.sort_by_key(|one| one.id);
     let later = session(&*store, id, 0).await;
     let later = Which::One(later.id);
-    expected.extend(store.end_sessions(id, later, at(2)).await.unwrap());
+    expected.extend(
+        store
+            .end_sessions(id, later, at(2), &line(id, 2))
+            .await
+            .unwrap(),
+    );
     let mut told = Vec::new();
     let (mut since, mut after) = (at(1), Uuid::nil());
     for expected in [3, 3, 2, 0] {
@@ -109,7 +126,9 @@ pub(super) async fn the_log_is_read_backwards(store: Shared) {
     let before = Some(newest[1].id);
     assert_eq!(store.audit_of(id, before, 2).await.unwrap(), newest[2..4]);
     let other = player(&*store).await;
-    assert_eq!(store.audit_of(other, None, 9).await.unwrap(), []);
+    let others = store.audit_of(other, None, 9).await.unwrap();
+    assert!(others.iter().all(|line| line.player == other), "{others:?}");
+    assert_eq!(others.len(), 1);
 }
 
 pub(super) async fn what_is_over_is_purged(store: Shared) {
@@ -118,7 +137,10 @@ pub(super) async fn what_is_over_is_purged(store: Shared) {
     session(&*store, id, 0).await;
     let ended = session(&*store, id, 0).await;
     let which = Which::One(ended.id);
-    store.end_sessions(id, which, at(50)).await.unwrap();
+    store
+        .end_sessions(id, which, at(50), &line(id, 50))
+        .await
+        .unwrap();
     let live = session(&*store, id, 500).await;
     store.put_one_time(&one_time(id, 60)).await.unwrap();
     let keys = [
@@ -142,7 +164,7 @@ pub(super) async fn what_is_over_is_purged(store: Shared) {
         sessions: 1,
         one_time: 1,
         revocations: 1,
-        audit: 2,
+        audit: 3,
         signing_keys: 2,
     };
     assert_eq!(purged, expected);
@@ -160,7 +182,10 @@ pub(super) async fn a_purge_is_bounded(store: Shared) {
     for _ in 0..5 {
         session(&*store, id, 0).await;
     }
-    store.end_sessions(id, Which::All, at(1)).await.unwrap();
+    store
+        .end_sessions(id, Which::All, at(1), &line(id, 1))
+        .await
+        .unwrap();
     let mut total = Purged::default();
     for _ in 0..3 {
         let purged = store.purge(at(2), at(1), 2).await.unwrap();
@@ -169,7 +194,84 @@ pub(super) async fn a_purge_is_bounded(store: Shared) {
         total.revocations += purged.revocations;
         total.audit += purged.audit;
     }
-    assert_eq!((total.sessions, total.revocations, total.audit), (5, 5, 5));
+    assert_eq!((total.sessions, total.revocations, total.audit), (5, 5, 6));
+}
+
+pub(super) async fn accounts_are_abandoned_when_nobody_came_back(store: Shared) {
+    const DAY: i64 = 24 * 3600;
+    let guest = || NewPlayer {
+        password: None,
+        guest: true,
+        ..newcomer()
+    };
+    let make = async |new: NewPlayer| {
+        assert!(store.create_player(&new).await.unwrap());
+        new.id
+    };
+    let abandoned = async |seconds| {
+        let mut found = store.abandoned(at(seconds), EVERYTHING).await.unwrap();
+        found.sort_unstable();
+        found
+    };
+    let (unverified, idle) = (make(newcomer()).await, make(guest()).await);
+    let verified = make(newcomer()).await;
+    let secret = OneTime {
+        purpose: Purpose::VerifyEmail,
+        ..one_time(verified, 10)
+    };
+    store.put_one_time(&secret).await.unwrap();
+    let entry = line(verified, 1);
+    let proved = store.verify_email(verified, &secret.hash, at(1), &entry);
+    assert!(proved.await.unwrap());
+    // By a provider: nobody promised to verify an address.
+    let provided = NewPlayer {
+        password: None,
+        ..newcomer()
+    };
+    make(provided).await;
+    // One signed in again after a day, one went on to refresh, one did neither.
+    let (again, refreshed, gone) = (
+        make(guest()).await,
+        make(guest()).await,
+        make(guest()).await,
+    );
+    session(&*store, again, DAY + 1).await;
+    let long = Session {
+        expires: at(DAY * 5),
+        lapses: at(DAY * 5),
+        ..new_session(refreshed, 1)
+    };
+    let opening = line(refreshed, 1);
+    let opened = store.open_session(&long, 0, None, &opening).await.unwrap();
+    assert!(opened.is_some());
+    let used = store.rotate(&rotate(&long, 0, 1, DAY + 1)).await.unwrap();
+    assert!(matches!(used, Rotated::Next { .. }), "{used:?}");
+    session(&*store, gone, 1).await;
+    let mut expected = vec![unverified, idle];
+    expected.sort_unstable();
+    assert_eq!(abandoned(0).await, []);
+    assert_eq!(abandoned(1).await, expected);
+    assert_eq!(store.abandoned(at(1), 1).await.unwrap().len(), 1);
+    // When sessions are cleared away, it is still known who came back.
+    store.purge(at(DAY * 9), at(0), EVERYTHING).await.unwrap();
+    expected.push(gone);
+    expected.sort_unstable();
+    assert_eq!(abandoned(1).await, expected);
+    for id in [verified, again, refreshed] {
+        assert!(
+            !store
+                .delete_abandoned(id, at(1), &line(id, 2))
+                .await
+                .unwrap()
+        );
+        assert!(store.player(id).await.unwrap().is_some());
+    }
+    let line = line(gone, 2);
+    assert!(!store.delete_abandoned(gone, at(0), &line).await.unwrap());
+    assert!(store.delete_abandoned(gone, at(1), &line).await.unwrap());
+    assert!(!store.delete_abandoned(gone, at(1), &line).await.unwrap());
+    assert_eq!(store.player(gone).await.unwrap(), None);
+    assert_eq!(store.audit_of(gone, None, 1).await.unwrap(), [line]);
 }
 
 pub(super) async fn keys_are_pinned_by_whoever_comes_first(store: Shared) {
