@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use lobby::ids::{PlayerId, SessionId, TicketId};
 use lobby::matchmaking::ticket::Player;
-use lobby::matchmaking::{PlayerId, Pool, Queue, Ticket, TicketId};
+use lobby::matchmaking::{Pool, Queue, Ticket};
 use uuid::Uuid;
 
 const WAITING: u128 = 100_000;
@@ -102,6 +103,8 @@ fn ticket(number: u128, now: Timestamp, rating: f64, random: &mut fastrand::Rng)
         entered: now,
         players: vec![Player {
             id: PlayerId(Uuid::from_u128(number)),
+            session: SessionId(Uuid::nil()),
+            trace_context: String::new(),
             rating,
             attributes: BTreeMap::new(),
             latencies,

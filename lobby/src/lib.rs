@@ -1,10 +1,31 @@
-//! What stands between a player who wants to play and a match: so far, the decisions, and nothing
-//! that serves them.
+//! The lobby: parties, matchmaking, chat, and the way into a match.
 //!
-//! [`matchmaking`] decides who plays with whom, [`ratings`] how good they are, [`chat`] what they
-//! may say. All of it is pure: it reads no clock, draws no random number and knows neither sockets
-//! nor databases.
+//! What a call means is decided in [`service`]. What must not be lost is in the [`store`], what must
+//! be quick is [`live`]; each piece of state belongs to exactly one of them
+//! (`docs/adr/0026-tickets-and-matches.md`). [`matchmaking`], [`ratings`], [`rooms`] and the
+//! moderation of [`chat`] are pure.
+//!
+//! Start reading at [`service`].
 
+pub mod accounts;
+pub mod args;
+pub mod assemble;
 pub mod chat;
+pub mod config;
+pub mod edge;
+pub mod error;
+pub mod ids;
+pub mod live;
+pub mod matches;
 pub mod matchmaking;
+pub mod metrics;
 pub mod ratings;
+pub mod rooms;
+pub mod run;
+pub mod servers;
+pub mod service;
+pub mod sessions;
+pub mod store;
+
+pub use error::{Code, Failure};
+pub use run::run;

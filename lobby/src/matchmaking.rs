@@ -23,4 +23,4 @@ mod pass;
 pub use self::pass::{Proposal, Quality};
 pub use self::pool::Pool;
 pub use self::queue::Queue;
-pub use self::ticket::{PlayerId, Ticket, TicketId};
+pub use self::ticket::Ticket;

@@ -56,6 +56,14 @@ pub mod muster {
             include!("gen/muster.hub.v1.rs");
         }
     }
+    /// `muster.lobby`.
+    pub mod lobby {
+        /// `muster.lobby.v1`: what players' clients call, also as JSON.
+        pub mod v1 {
+            include!("gen/muster.lobby.v1.rs");
+            include!("gen/muster.lobby.v1.serde.rs");
+        }
+    }
     /// `muster.sdk`.
     pub mod sdk {
         /// `muster.sdk.v1`: what a game server calls on localhost beyond the Agones SDK.

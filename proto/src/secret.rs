@@ -6,7 +6,7 @@ use std::fmt;
 
 use zeroize::Zeroize as _;
 
-use crate::muster::{allocation, auth, hub, sdk};
+use crate::muster::{allocation, auth, hub, lobby, sdk};
 
 impl Drop for hub::v1::ConnectKey {
     fn drop(&mut self) {
@@ -52,8 +52,8 @@ fn show(version: u32, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// Shows nothing of a message but its name: what is not secret in it is not worth a log line.
 macro_rules! hidden {
-    ($($message:ident),+ $(,)?) => {
-        $(impl fmt::Debug for auth::v1::$message {
+    ($package:ident: $($message:ident),+ $(,)?) => {
+        $(impl fmt::Debug for $package::v1::$message {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.debug_struct(stringify!($message)).finish_non_exhaustive()
             }
@@ -61,7 +61,7 @@ macro_rules! hidden {
     };
 }
 
-hidden!(
+hidden!(auth:
     Challenge,
     Device,
     IntrospectRequest,
@@ -74,6 +74,8 @@ hidden!(
     Tokens,
     ValidateRequest,
 );
+
+hidden!(lobby: Hello, MatchReady, RejoinMatch, Resume, Welcome);
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::pool::{Entry, Pool};
-use super::ticket::TicketId;
+use crate::ids::TicketId;
 
 /// Tickets that an explanation looks at.
 const LOOKED_AT: usize = 10_000;

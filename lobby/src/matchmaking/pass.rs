@@ -13,7 +13,8 @@ use jiff::Timestamp;
 use super::lane::{Lane, Slot};
 use super::pool::{Entry, Pool, regions};
 use super::teams::{self, Split, Unit};
-use super::ticket::{Ticket, TicketId};
+use super::ticket::Ticket;
+use crate::ids::TicketId;
 
 /// Neighbors that one run looks at, beside four for each player of a match.
 const LOOK: usize = 16;

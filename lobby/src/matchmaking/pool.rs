@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::lane::{Lane, Member, Slot};
 use super::queue::{Invalid, Queue};
-use super::ticket::{Attribute, Ticket, TicketId};
+use super::ticket::{Attribute, Ticket};
+use crate::ids::TicketId;
 
 /// Tickets of one queue that wait, and what is known about them.
 ///

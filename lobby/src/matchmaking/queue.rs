@@ -1,11 +1,12 @@
 //! A queue: the shape of its matches, and the rules of who may be in one together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::limit::Limit;
 use super::ticket::{Attribute, Ticket};
+use crate::ratings::System;
 
 /// Regions of a queue at most: a set of them is one word.
 pub const MAX_REGIONS: usize = 64;
@@ -42,6 +43,42 @@ pub struct Queue {
     /// Milliseconds that a ticket waits before it is matched, so that there is a choice.
     #[serde(default)]
     pub gather_milliseconds: u32,
+    /// Seconds in which all players must accept a match; nobody is asked when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_seconds: Option<u16>,
+    /// How ratings follow from results.
+    #[serde(default)]
+    pub ratings: System,
+    /// Attributes that clients may say of their players. All others are what auth's player data
+    /// say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_attributes: Vec<String>,
+    /// Servers for its matches.
+    #[serde(default)]
+    pub servers: ServerChoice,
+}
+
+/// Which servers matches of a queue are played on.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ServerChoice {
+    /// Their namespace.
+    pub namespace: String,
+    /// Labels that they have, such as `muster.dev/fleet`.
+    pub labels: BTreeMap<String, String>,
+    /// A label that names the region of a server. Without it servers are wherever they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region_label: Option<String>,
+}
+
+impl Default for ServerChoice {
+    fn default() -> Self {
+        Self {
+            namespace: "default".to_owned(),
+            labels: BTreeMap::new(),
+            region_label: None,
+        }
+    }
 }
 
 /// The shape of a match.

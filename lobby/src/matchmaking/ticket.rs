@@ -4,17 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-/// Names a ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
-#[serde(transparent)]
-pub struct TicketId(pub Uuid);
-
-/// Names a player: the subject of the access token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
-#[serde(transparent)]
-pub struct PlayerId(pub Uuid);
+use crate::ids::{PlayerId, SessionId, TicketId};
 
 /// Those who want to play together, and with whom.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -48,6 +39,11 @@ pub struct Player {
     /// Milliseconds to each region, as his client measured them. Regions that are missing are out
     /// of reach.
     pub latencies: BTreeMap<String, u32>,
+    /// The session in which he entered: game servers know him by it.
+    pub session: SessionId,
+    /// His trace, as `traceparent`; empty without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trace_context: String,
 }
 
 /// A fact about a player.

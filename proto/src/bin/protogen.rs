@@ -8,17 +8,18 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 /// Every file with a package of its own.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "agones/dev/sdk/sdk.proto",
     "allocation/allocation.proto",
     "muster/allocation/v1/allocation.proto",
     "muster/auth/v1/auth.proto",
     "muster/hub/v1/hub.proto",
+    "muster/lobby/v1/lobby.proto",
     "muster/sdk/v1/sdk.proto",
 ];
 
 /// Messages that hold a secret: their `Debug` is in `src/secret.rs`, and shows none.
-const SECRETS: [&str; 14] = [
+const SECRETS: [&str; 19] = [
     ".muster.allocation.v1.PlayerToken",
     ".muster.auth.v1.Challenge",
     ".muster.auth.v1.Device",
@@ -32,6 +33,11 @@ const SECRETS: [&str; 14] = [
     ".muster.auth.v1.Tokens",
     ".muster.auth.v1.ValidateRequest",
     ".muster.hub.v1.ConnectKey",
+    ".muster.lobby.v1.Hello",
+    ".muster.lobby.v1.MatchReady",
+    ".muster.lobby.v1.RejoinMatch",
+    ".muster.lobby.v1.Resume",
+    ".muster.lobby.v1.Welcome",
     ".muster.sdk.v1.ConnectKey",
 ];
 
@@ -66,6 +72,13 @@ fn main() -> anyhow::Result<()> {
         .emit_fields()
         .ignore_unknown_fields()
         .build(&[".agones.dev.sdk", ".allocation"])?;
+    // The same for players' clients, who need no defaults and are told of fields that do not exist.
+    pbjson_build::Builder::new()
+        .register_descriptors(&encoded)?
+        .out_dir(&out)
+        .btree_map(["."])
+        .preserve_proto_field_names()
+        .build(&[".muster.lobby"])?;
 
     println!("{}", out.display());
     Ok(())

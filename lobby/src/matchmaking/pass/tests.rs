@@ -3,11 +3,13 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use super::super::Queue;
 use super::super::limit::{Limit, Step};
-use super::super::queue::{Difference, Teams};
-use super::super::ticket::{Attribute, Demand, Must, Player, PlayerId};
-use super::super::{Queue, TicketId};
+use super::super::queue::{Difference, ServerChoice, Teams};
+use super::super::ticket::{Attribute, Demand, Must, Player};
 use super::*;
+use crate::ids::{PlayerId, SessionId, TicketId};
+use crate::ratings::System;
 
 const REGIONS: [&str; 2] = ["eu", "us"];
 
@@ -35,6 +37,10 @@ pub(in crate::matchmaking) fn queue(count: u16, size: u16) -> Queue {
         }],
         party_size: None,
         gather_milliseconds: 0,
+        accept_seconds: None,
+        ratings: System::default(),
+        client_attributes: Vec::new(),
+        servers: ServerChoice::default(),
     }
 }
 
@@ -45,6 +51,8 @@ pub(in crate::matchmaking) fn at(second: i64) -> Timestamp {
 fn player(id: u128, rating: f64) -> Player {
     Player {
         id: PlayerId(Uuid::from_u128(id)),
+        session: SessionId(Uuid::nil()),
+        trace_context: String::new(),
         rating,
         attributes: BTreeMap::from([
             ("mode".to_owned(), Attribute::Text("flag".to_owned())),
@@ -170,6 +178,8 @@ fn any_ticket() -> impl Strategy<Value = Ticket> {
             let mode = if is_flag { "flag" } else { "duel" };
             let player = |(rating, level, eu, us): &(i32, u8, u32, u32)| Player {
                 id: PlayerId(Uuid::nil()),
+                session: SessionId(Uuid::nil()),
+                trace_context: String::new(),
                 rating: f64::from(*rating),
                 attributes: BTreeMap::from([
                     ("mode".to_owned(), Attribute::Text(mode.to_owned())),

@@ -1,0 +1,4 @@
+//! The life of the process.
+
+/// Runs the lobby.
+pub async fn run() {}
