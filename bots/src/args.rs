@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand};
 use netcode::ProtocolId;
+use url::Url;
 
 /// Players for an arena server: bots that verify what they see, and a client for a terminal.
 #[derive(Clone, Debug, Parser)]
@@ -26,6 +27,8 @@ pub enum Command {
     Play(PlayArgs),
     /// Draws a scene of a match as SVG.
     Picture(PictureArgs),
+    /// Takes players the whole way: account, lobby, party, match, result.
+    Journey(JourneyArgs),
 }
 
 /// Where tokens come from: a file, a key, or the platform.
@@ -155,4 +158,42 @@ pub struct PictureArgs {
     /// Where tokens come from.
     #[command(flatten)]
     pub tickets: TicketArgs,
+}
+
+/// Arguments of `bots journey`.
+#[derive(Clone, Debug, Group)]
+pub struct JourneyArgs {
+    /// Where auth serves HTTP.
+    #[arg(
+        long,
+        env = "BOTS_AUTH",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:16448"
+    )]
+    pub auth: Url,
+
+    /// Where the lobby serves HTTP and its socket.
+    #[arg(
+        long,
+        env = "BOTS_LOBBY",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:16451"
+    )]
+    pub lobby: Url,
+
+    /// The queue that they join.
+    #[arg(long, value_name = "NAME", default_value = "skirmish")]
+    pub queue: String,
+
+    /// Players: whole parties, and whole matches of the queue.
+    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub players: u16,
+
+    /// Players of a party.
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub party: u16,
+
+    /// Longest wait for a match.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub patience: u64,
 }

@@ -119,6 +119,11 @@ impl Bot {
         &self.session
     }
 
+    /// How long after the end of its fault of the network the first snapshot came.
+    pub const fn resumed(&self) -> Option<Duration> {
+        self.resumed
+    }
+
     /// What happened in the last step, for those who draw.
     pub fn news(&self) -> &[Event] {
         &self.news

@@ -17,7 +17,7 @@ use crate::profile::{FLOOD, Profile, every, named};
 use crate::report::{Report, ServerReport, markdown};
 use crate::swarm::Swarm;
 use crate::tickets::{Mint, Tickets};
-use crate::{flood, tickets};
+use crate::{flood, journey, tickets};
 
 /// Time that bots have to get into the match.
 const JOIN: Duration = Duration::from_secs(15);
@@ -34,6 +34,9 @@ pub enum Error {
     /// There are no tokens.
     #[error(transparent)]
     Tickets(#[from] tickets::Error),
+    /// A player got stuck.
+    #[error(transparent)]
+    Journey(#[from] journey::Error),
     /// A bot could not be made.
     #[error(transparent)]
     Client(#[from] client::Error),

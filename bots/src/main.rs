@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Command::Profiles => bots::command::profiles().map(|()| true),
         Command::Play(args) => bots::play::run(&args).map(|()| true),
         Command::Picture(args) => bots::play::draw(&args).map(|()| true),
+        Command::Journey(args) => bots::journey::command(&args).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

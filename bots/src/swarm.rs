@@ -26,9 +26,14 @@ const SHORTEST_SLEEP: Duration = Duration::from_micros(60);
 /// How long bots go on after they said that they leave, so that the server hears of it.
 const FAREWELL: Duration = Duration::from_millis(300);
 
+/// Names a bot of a swarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeatId(u64);
+
 /// A bot and its sockets.
 #[derive(Debug)]
 struct Seat {
+    id: SeatId,
     bot: Bot,
     sockets: Sockets,
     /// After the start of every round.
@@ -45,6 +50,8 @@ pub struct Swarm {
     seats: Vec<Seat>,
     random: Random,
     rounds: u64,
+    /// Bots that there ever were.
+    added: u64,
 }
 
 impl Swarm {
@@ -55,6 +62,7 @@ impl Swarm {
             seats: Vec::new(),
             random: Random::new(seed),
             rounds: 0,
+            added: 0,
         }
     }
 
@@ -64,19 +72,33 @@ impl Swarm {
     }
 
     /// Adds a bot, which starts with the next round.
-    pub fn add(&mut self, bot: Bot) -> Result<(), Error> {
+    pub fn add(&mut self, bot: Bot) -> Result<SeatId, Error> {
         let nanoseconds = self.random.bits() % u64::try_from(STEP.as_nanos()).unwrap_or(1);
         let sockets = Sockets::open(bot.server())?;
         let phase = Duration::from_nanos(nanoseconds);
         let place = self.seats.partition_point(|seat| seat.phase <= phase);
+        let id = SeatId(self.added);
+        self.added += 1;
         let seat = Seat {
+            id,
             bot,
             sockets,
             phase,
             deadline: Duration::ZERO,
         };
         self.seats.insert(place, seat);
-        Ok(())
+        Ok(id)
+    }
+
+    /// Takes a bot out without a word to its server, as when its program dies.
+    pub fn lose(&mut self, id: SeatId) {
+        self.seats.retain(|seat| seat.id != id);
+    }
+
+    /// A bot.
+    pub fn bot(&self, id: SeatId) -> Option<&Bot> {
+        let mut seats = self.seats.iter();
+        seats.find(|seat| seat.id == id).map(|seat| &seat.bot)
     }
 
     /// Lets the bots play for a while, or until `is_enough` says so; it is asked once per round.
