@@ -164,7 +164,7 @@ impl Default for ClassEntry {
         Self {
             name: "default".to_owned(),
             dpop: DpopName::Optional,
-            audiences: vec!["game".to_owned()],
+            audiences: vec!["game".to_owned(), "lobby".to_owned()],
         }
     }
 }

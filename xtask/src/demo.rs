@@ -26,7 +26,7 @@ pub(crate) struct DemoArgs {
     /// kubeconfig.
     #[arg(long, default_value = EMBEDDED)]
     cluster: String,
-    /// In one process: the first of eight ports in a row; 0 takes any that are free. With another
+    /// In one process: the first of ten ports in a row; 0 takes any that are free. With another
     /// than the default, several demonstrations can run side by side.
     #[arg(long, default_value_t = muster::DEFAULT_PORT)]
     port: u16,
@@ -130,6 +130,8 @@ fn in_process(port: u16, keep: bool, arguments: &[String]) -> Result<()> {
     let ran = process::run(
         Command::new(muster.demo())
             .arg(format!("--allocator={}", muster.allocator()))
+            .arg(format!("--auth={}", muster.auth()))
+            .arg(format!("--lobby={}", muster.lobby()))
             .args(arguments)
             .env("KUBECONFIG", muster.kubeconfig()),
     );

@@ -17,9 +17,13 @@ use crate::{repository, wait};
 /// First of its ports, unless another is asked for.
 pub(crate) const DEFAULT_PORT: u16 = 16_443;
 /// Ports in a row that it listens on.
-const SERVICES: u16 = 8;
+const SERVICES: u16 = 10;
 /// The allocator's among them.
 const ALLOCATOR: u16 = 2;
+/// That of accounts.
+const AUTH: u16 = 5;
+/// The lobby's.
+const LOBBY: u16 = 8;
 /// Ports after them for game servers, where it is not the default instance.
 const GAMES: u16 = 100;
 /// Where any free ports are looked for: below those that the node gives to pods.
@@ -116,6 +120,16 @@ impl Muster {
     /// Where its allocator listens.
     pub(crate) fn allocator(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port + ALLOCATOR).into()
+    }
+
+    /// Where its accounts are.
+    pub(crate) fn auth(&self) -> String {
+        format!("http://localhost:{}", self.port + AUTH)
+    }
+
+    /// Where its lobby is.
+    pub(crate) fn lobby(&self) -> String {
+        format!("http://localhost:{}", self.port + LOBBY)
     }
 
     /// How to reach its Kubernetes API.
@@ -247,13 +261,13 @@ mod tests {
     #[test]
     fn rows_end_where_ports_do() {
         let error = find_ports(65_432).unwrap_err().to_string();
-        assert_eq!(error, "--port 65432: at most 65428");
-        assert_eq!(ports(DEFAULT_PORT).unwrap(), 16_443..=16_450);
-        assert_eq!(ports(18_000).unwrap(), 18_000..=18_107);
+        assert_eq!(error, "--port 65432: at most 65426");
+        assert_eq!(ports(DEFAULT_PORT).unwrap(), 16_443..=16_452);
+        assert_eq!(ports(18_000).unwrap(), 18_000..=18_109);
         assert_eq!(game_ports(DEFAULT_PORT), None);
         assert_eq!(
             game_ports(18_000).as_deref(),
-            Some("--game-ports=18008-18107")
+            Some("--game-ports=18010-18109")
         );
     }
 }

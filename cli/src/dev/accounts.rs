@@ -23,6 +23,8 @@ use super::run;
 const FOLDER: &str = "accounts";
 /// The database in it.
 const DATABASE: &str = "accounts.sqlite";
+/// Where players are who play on this machine.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 /// What SQLite adds to the name of a database for the files beside it.
 const BESIDE: [&str; 3] = ["", "-wal", "-shm"];
 
@@ -112,6 +114,8 @@ fn auth_config(ports: args::Accounts, folder: &Path, file: Option<&Path>) -> Res
     let mut config = AuthConfig::try_from(args).map_err(run::told("accounts"))?;
     if file.is_none() {
         config.settings.verification = Verification::Optional;
+        // All players of a laptop share its address.
+        config.file.limits.carriers = LOOPBACK.map(ToOwned::to_owned).to_vec();
     }
     Ok(config)
 }

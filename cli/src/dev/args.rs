@@ -48,8 +48,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(crate) address: IpAddr,
 
-    /// First of eight ports: Kubernetes API, hub, allocator, the metrics of operator and allocator,
-    /// and the three of accounts.
+    /// First of ten ports: Kubernetes API, hub, allocator, the metrics of operator and allocator, the
+    /// three of accounts, and the two of the lobby.
     #[arg(long, default_value_t = 16_443)]
     pub(crate) port: u16,
 
@@ -63,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) http: bool,
 
-    /// Runs no accounts of players.
+    /// Runs no accounts of players, and no lobby, which needs them.
     #[arg(long)]
     pub(crate) no_auth: bool,
 
@@ -75,6 +75,15 @@ pub(crate) struct Args {
     /// Runs accounts with this configuration file. Without it addresses need not be verified.
     #[arg(long, value_name = "FILE", conflicts_with = "no_auth")]
     pub(crate) auth_config: Option<PathBuf>,
+
+    /// Runs no lobby.
+    #[arg(long)]
+    pub(crate) no_lobby: bool,
+
+    /// Runs the lobby with this configuration file [default: `examples/lobby.json`, which is built
+    /// in].
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["no_auth", "no_lobby"])]
+    pub(crate) lobby_config: Option<PathBuf>,
 }
 
 /// Validated settings of `muster dev`.
@@ -91,6 +100,8 @@ pub(crate) struct Config {
     pub(crate) http: bool,
     /// Configuration file of accounts.
     pub(crate) accounts_file: Option<PathBuf>,
+    /// Configuration file of the lobby.
+    pub(crate) lobby_file: Option<PathBuf>,
 }
 
 /// What is applied at the start.
@@ -111,6 +122,17 @@ pub(crate) struct Ports {
     first: u16,
     /// The first of accounts; none where these do not run.
     accounts: Option<u16>,
+    /// Whether the lobby runs.
+    has_lobby: bool,
+}
+
+/// Addresses of the lobby.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lobby {
+    /// HTTP and the socket; over UDP the echo for latencies.
+    pub(crate) http: SocketAddr,
+    /// Health and metrics.
+    pub(crate) admin: SocketAddr,
 }
 
 /// Addresses of accounts.
@@ -166,6 +188,14 @@ impl Ports {
         })
     }
 
+    /// The lobby, where it runs.
+    pub(crate) fn lobby(self) -> Option<Lobby> {
+        self.has_lobby.then(|| Lobby {
+            http: self.at(8),
+            admin: self.at(9),
+        })
+    }
+
     /// Every address, with what it is for.
     pub(crate) fn all(self) -> Vec<(&'static str, SocketAddr)> {
         let mut all = vec![
@@ -181,6 +211,9 @@ impl Ports {
                 ("accounts' gRPC", accounts.grpc),
                 ("accounts' metrics", accounts.admin),
             ]);
+        }
+        if let Some(lobby) = self.lobby() {
+            all.extend([("lobby", lobby.http), ("lobby's metrics", lobby.admin)]);
         }
         all
     }
@@ -226,11 +259,11 @@ impl TryFrom<Args> for Config {
         if args.nodes > MOST_NODES {
             problems.push(format!("--nodes {}: at most {MOST_NODES}", args.nodes));
         }
-        if args.port == 0 || args.port > u16::MAX - 7 {
+        if args.port == 0 || args.port > u16::MAX - 9 {
             problems.push(format!(
-                "--port {}: must be from 1 to {}, because eight ports in a row are used",
+                "--port {}: must be from 1 to {}, because ten ports in a row are used",
                 args.port,
-                u16::MAX - 7
+                u16::MAX - 9
             ));
         }
         if let Some(port) = args.auth_port
@@ -266,7 +299,7 @@ impl TryFrom<Args> for Config {
             None if args.no_examples => Manifests::None,
             None => Manifests::Examples,
         };
-        // Eight ports fit behind the first.
+        // Ten ports fit behind the first.
         let accounts = args
             .auth_port
             .unwrap_or_else(|| args.port.saturating_add(5));
@@ -281,10 +314,12 @@ impl TryFrom<Args> for Config {
                     address: args.address,
                     first: args.port,
                     accounts: (!args.no_auth).then_some(accounts),
+                    has_lobby: !args.no_auth && !args.no_lobby,
                 },
                 game_ports: args.game_ports,
                 http: args.http,
                 accounts_file: args.auth_config,
+                lobby_file: args.lobby_config,
             }),
             _ => Err(Problems(problems)),
         }
@@ -333,12 +368,16 @@ pub(super) mod tests {
         let accounts = config.ports.accounts().unwrap();
         assert_eq!(accounts.http.to_string(), "127.0.0.1:16448");
         assert_eq!(accounts.admin.to_string(), "127.0.0.1:16450");
+        let lobby = config.ports.lobby().unwrap();
+        assert_eq!(lobby.http.to_string(), "127.0.0.1:16451");
     }
 
     #[test]
     fn accounts_have_ports_of_their_own_or_none() {
         let ports = config("--dir /tmp/state --auth-port 18000").unwrap().ports;
         assert_eq!(ports.accounts().unwrap().grpc.port(), 18_001);
+        assert_eq!(ports.all().len(), 10);
+        let ports = config("--dir /tmp/state --no-lobby").unwrap().ports;
         assert_eq!(ports.all().len(), 8);
         let ports = config("--dir /tmp/state --no-auth").unwrap().ports;
         assert!(ports.accounts().is_none());

@@ -1,5 +1,5 @@
-//! `muster dev`: a Kubernetes API, a node, the operator, the allocator and accounts as tasks of one
-//! process.
+//! `muster dev`: a Kubernetes API, a node, the operator, the allocator, accounts and the lobby as
+//! tasks of one process.
 //!
 //! Start reading at [`run::run`].
 
@@ -7,6 +7,7 @@ mod accounts;
 mod args;
 mod certificates;
 mod directory;
+mod lobby;
 mod log;
 mod manifests;
 mod run;

@@ -21,6 +21,7 @@ use super::accounts::Accounts;
 use super::args::{Config, Ports};
 use super::certificates::Authority;
 use super::directory::{self, Access, Directory};
+use super::lobby::Lobby;
 use super::simulated::Games;
 use super::{HELPER, manifests, story};
 
@@ -87,6 +88,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let api = builder.start()?;
     // Only who has the data may touch what is beside them.
     let accounts = Accounts::prepare(&config, directory.path())?;
+    let lobby = Lobby::prepare(&config, directory.path(), accounts.as_ref())?;
     let client = |name: &str| api.client(User::authenticated(name, &[MASTERS]));
 
     // Ended in this order, so that nobody misses whom it talks to.
@@ -168,6 +170,10 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
             ("accounts", outcome)
         });
     }
+    if let Some((lobby, listener)) = lobby.clone().zip(listeners.lobby) {
+        let stopping = control_stop.clone();
+        control.spawn(async move { ("lobby", lobby.run(listener, stopping).await) });
+    }
     let (storyteller, stopping) = (client(ADMIN), control_stop.clone());
     control.spawn(async move {
         story::follow_fleets(storyteller, began, stopping).await;
@@ -232,10 +238,11 @@ struct Listeners {
     api: TcpListener,
     /// HTTP and gRPC.
     accounts: Option<(TcpListener, TcpListener)>,
+    lobby: Option<TcpListener>,
 }
 
-/// Opens the ports of the API and of accounts, and sees that the others are free: each opens its
-/// own later.
+/// Opens the ports of the API, of accounts and of the lobby, and sees that the others are free: each
+/// opens its own later.
 async fn listen(ports: Ports) -> Result<Listeners> {
     let mut open = BTreeMap::new();
     for (what, address) in ports.all() {
@@ -249,7 +256,12 @@ async fn listen(ports: Ports) -> Result<Listeners> {
         let http = open.remove(&accounts.http)?;
         Some((http, open.remove(&accounts.grpc)?))
     });
-    Ok(Listeners { api, accounts })
+    let lobby = ports.lobby().and_then(|lobby| open.remove(&lobby.http));
+    Ok(Listeners {
+        api,
+        accounts,
+        lobby,
+    })
 }
 
 async fn create_namespace(client: &Client) -> Result<()> {

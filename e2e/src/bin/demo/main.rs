@@ -1,4 +1,5 @@
-//! The demonstration: from `kubectl apply` of a Fleet to an answered UDP packet, step by step.
+//! The demonstration: from `kubectl apply` of a Fleet to an answered UDP packet, and from an account
+//! to the result of a match, step by step.
 //!
 //! Everything is done as a user would do it, with the files in `examples/`. Any failure ends it
 //! with its reason and a non-zero exit code; what it made is deleted at the end all the same,
@@ -10,6 +11,7 @@
 
 mod account;
 mod arena;
+mod journey;
 mod metrics;
 mod players;
 mod steps;
@@ -21,6 +23,7 @@ use anyhow::Result;
 use clap::Parser;
 use e2e::cluster::Cluster;
 use e2e::program;
+use url::Url;
 
 use crate::account::Account;
 use crate::steps::Demo;
@@ -40,6 +43,18 @@ struct Args {
     /// Address of the allocator, if its Service cannot be reached from this host.
     #[arg(long, value_name = "IP:PORT")]
     allocator: Option<SocketAddr>,
+
+    /// Where auth serves HTTP, for the whole way of players; needs `--lobby`.
+    #[arg(long, value_name = "URL", requires = "lobby")]
+    auth: Option<Url>,
+
+    /// Where the lobby serves HTTP and its socket.
+    #[arg(long, value_name = "URL", requires = "auth")]
+    lobby: Option<Url>,
+
+    /// Players who go that way: full matches of eight.
+    #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(8..=32))]
+    travelers: u16,
 
     /// Sends the players' packets to 127.0.0.1 at the allocated port, for clusters whose nodes
     /// cannot be reached but whose ports are published on this host.

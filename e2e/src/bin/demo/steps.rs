@@ -17,10 +17,12 @@ use serde_json::{Value, json};
 use crate::Args;
 use crate::account::{Account, detail};
 use crate::arena::{self, Game};
+use crate::journey::{self, Services};
 use crate::players::{self, Match};
 
 const FLEET: &str = include_str!("../../../../examples/fleet.yaml");
 const ARENA: &str = include_str!("../../../../examples/arena.yaml");
+const SKIRMISH: &str = include_str!("../../../../examples/skirmish.yaml");
 const MATCH_ALLOCATION: &str = include_str!("../../../../examples/matchallocation.yaml");
 const REQUEST: &str = include_str!("../../../../examples/allocation-request.json");
 
@@ -38,6 +40,7 @@ pub(crate) struct Demo<'a> {
     fleets: Api<Fleet>,
     servers: Api<GameServer>,
     matches: Api<MatchAllocation>,
+    services: Option<Services>,
 }
 
 impl<'a> Demo<'a> {
@@ -47,6 +50,11 @@ impl<'a> Demo<'a> {
             fleets: cluster.api(namespace),
             servers: cluster.api(namespace),
             matches: cluster.api(namespace),
+            services: args
+                .auth
+                .clone()
+                .zip(args.lobby.clone())
+                .map(|(auth, lobby)| Services { auth, lobby }),
             cluster,
             args,
         }
@@ -131,6 +139,30 @@ impl<'a> Demo<'a> {
             )
             .await?;
         println!("\n{report}");
+        self.journey(account).await
+    }
+
+    /// The whole way, where there are accounts and a lobby.
+    async fn journey(&self, account: &mut Account) -> Result<()> {
+        let Some(services) = &self.services else {
+            println!(
+                "The way from an account to a result is left out: it needs --auth and --lobby."
+            );
+            return Ok(());
+        };
+        let fleet = account
+            .step("Apply examples/skirmish.yaml", self.apply_fleet(SKIRMISH))
+            .await?;
+        account
+            .step("Wait until its servers are Ready", self.fleet_ready(&fleet))
+            .await?;
+        let table = account
+            .step(
+                "Players from an account to a result",
+                journey::travel(services, self.args.travelers),
+            )
+            .await?;
+        println!("\n{table}");
         Ok(())
     }
 
@@ -306,9 +338,10 @@ fn name_of(manifest: &Value) -> Result<String> {
 }
 
 /// The fleets, and the MatchAllocation.
-fn names() -> Result<([String; 2], String)> {
+fn names() -> Result<([String; 3], String)> {
+    let name = |manifest| name_of(&parse(manifest)?);
     Ok((
-        [name_of(&parse(FLEET)?)?, name_of(&parse(ARENA)?)?],
+        [name(FLEET)?, name(ARENA)?, name(SKIRMISH)?],
         name_of(&parse(MATCH_ALLOCATION)?)?,
     ))
 }
