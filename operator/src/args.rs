@@ -18,9 +18,14 @@ pub struct Args {
     #[command(flatten)]
     pub trace: TraceArgs,
 
-    /// Address of health and metrics.
+    /// Address of health, metrics and the console.
     #[arg(long, env = "OPERATOR_ADMIN_ADDRESS", default_value = "0.0.0.0:8080")]
     pub admin_address: SocketAddr,
+
+    /// Where the browser of whoever looks at the console reaches the admin address of the lobby, as a
+    /// URL: the console shows queues then.
+    #[arg(long, env = "OPERATOR_CONSOLE_LOBBY", value_name = "URL")]
+    pub console_lobby: Option<String>,
 
     /// Address on which the hub listens.
     #[arg(long, env = "OPERATOR_HUB_ADDRESS", default_value = "0.0.0.0:9443")]

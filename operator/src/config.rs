@@ -15,6 +15,8 @@ use crate::ports::{PortRange, PortRanges};
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) admin_address: SocketAddr,
+    /// Where browsers reach the admin address of the lobby.
+    pub(crate) console_lobby: Option<String>,
     pub(crate) hub_address: SocketAddr,
     pub(crate) sdk: SdkConfig,
     /// Namespaces of game servers; empty: all.
@@ -56,6 +58,13 @@ impl Config {
     }
 }
 
+/// Whether a URL can stand in the page and its headers as it is.
+fn is_plain_url(url: &str) -> bool {
+    let has_scheme = url.starts_with("http://") || url.starts_with("https://");
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>;,".contains(&byte);
+    has_scheme && url.bytes().all(is_plain) && !url.ends_with('/')
+}
+
 impl TryFrom<Args> for Config {
     type Error = Problems;
 
@@ -64,6 +73,7 @@ impl TryFrom<Args> for Config {
             log: _,
             trace: _,
             admin_address,
+            console_lobby,
             hub_address,
             hub_endpoint,
             sdk_image,
@@ -122,6 +132,14 @@ impl TryFrom<Args> for Config {
                 ));
             }
         }
+        if let Some(url) = &console_lobby
+            && !is_plain_url(url)
+        {
+            problems.push(format!(
+                "--console-lobby {url}: must start with http:// or https://, without spaces, quotes, \
+                 semicolons and a slash at the end"
+            ));
+        }
         if !(lease_retry_seconds < lease_renew_deadline_seconds
             && lease_renew_deadline_seconds < lease_duration_seconds
             && lease_retry_seconds > 0)
@@ -151,6 +169,7 @@ impl TryFrom<Args> for Config {
         };
         Ok(Self {
             admin_address,
+            console_lobby,
             hub_address,
             sdk: SdkConfig {
                 image: sdk_image,

@@ -13,6 +13,7 @@ mod autoscaler;
 mod cache;
 mod conditions;
 mod config;
+mod console;
 mod controller;
 mod error;
 mod events;

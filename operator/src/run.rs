@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tonic::transport::Channel;
 
 use crate::config::Config;
+use crate::console;
 use crate::controller::Controller;
 use crate::hub::{self, Certificates, Hub};
 use crate::leader::Candidate;
@@ -132,6 +133,7 @@ impl Replica {
         let serving_admin = tokio::spawn(
             admin
                 .clone()
+                .with_routes(console::routes(&world))
                 .serve(world.config.admin_address, admin_stop.clone()),
         );
         let address = Some(world.config.hub_address);

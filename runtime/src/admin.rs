@@ -2,6 +2,8 @@
 //!
 //! First up and last down, also on standbys.
 
+pub mod live;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Admin {
     gates: Arc<Mutex<BTreeMap<&'static str, Option<String>>>>,
     registry: Registry,
+    /// What a service adds.
+    more: Router,
 }
 
 impl Default for Admin {
@@ -32,6 +36,7 @@ impl Default for Admin {
         Self {
             gates: Arc::default(),
             registry,
+            more: Router::new(),
         }
     }
 }
@@ -56,6 +61,13 @@ impl Admin {
             .collect()
     }
 
+    /// Serves these routes too.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Router) -> Self {
+        self.more = self.more.merge(routes);
+        self
+    }
+
     /// The registry of this process's metrics.
     pub const fn registry(&self) -> &Registry {
         &self.registry
@@ -73,6 +85,7 @@ impl Admin {
     /// The routes; `/health`, `/live` and `/ready` are aliases.
     pub fn router(self) -> Router {
         let live = || async { "ok\n" };
+        let more = self.more.clone();
         Router::new()
             .route("/livez", get(live))
             .route("/live", get(live))
@@ -81,6 +94,7 @@ impl Admin {
             .route("/ready", get(ready))
             .route("/metrics", get(metrics))
             .with_state(self)
+            .merge(more)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Option<String>>> {
