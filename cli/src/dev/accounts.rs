@@ -4,8 +4,9 @@
 //! both move together. Where nothing is kept, the folder is in the instance's own directory, and
 //! accounts of the run before are removed.
 
-use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -17,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{self, Config};
-use super::run;
+use super::{folder, run};
 
 /// The folder.
 const FOLDER: &str = "accounts";
@@ -25,8 +26,8 @@ const FOLDER: &str = "accounts";
 const DATABASE: &str = "accounts.sqlite";
 /// Where players are who play on this machine.
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
-/// What SQLite adds to the name of a database for the files beside it.
-const BESIDE: [&str; 3] = ["", "-wal", "-shm"];
+/// The folder of secrets in it.
+const SECRETS: &str = "secrets";
 
 /// Accounts that are ready to run.
 #[derive(Clone, Debug)]
@@ -41,15 +42,8 @@ impl Accounts {
         let Some(ports) = config.ports.accounts() else {
             return Ok(None);
         };
-        let folder = config.data.as_deref().unwrap_or(own).join(FOLDER);
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .with_context(|| format!("make the directory {}", folder.display()))?;
-        if config.data.is_none() {
-            forget(&folder)?;
-        }
+        let folder = folder::prepare(config, own, FOLDER, DATABASE)?;
+        write_token(&folder)?;
         let config = auth_config(ports, &folder, config.accounts_file.as_deref())?;
         Ok(Some(Self { config, folder }))
     }
@@ -57,6 +51,16 @@ impl Accounts {
     /// Where clients reach it.
     pub(crate) fn issuer(&self) -> &str {
         &self.config.settings.issuer
+    }
+
+    /// Where services reach it by gRPC.
+    pub(crate) fn grpc(&self) -> SocketAddr {
+        self.config.grpc_address
+    }
+
+    /// The file with the token that makes the lobby known to it.
+    pub(crate) fn lobby_token(&self) -> PathBuf {
+        lobby_token(&self.folder)
     }
 
     /// Where mails go, unless the configuration file names a server.
@@ -77,27 +81,40 @@ impl Accounts {
     }
 }
 
-/// Removes the accounts of an earlier run, and nothing else: the folder may be the user's.
-fn forget(folder: &Path) -> Result<()> {
-    for end in BESIDE {
-        let path = folder.join(format!("{DATABASE}{end}"));
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("remove {}", path.display()));
-            }
-            _ => {}
-        }
+/// Where the lobby's token lies in the folder: auth knows services by such secrets.
+fn lobby_token(folder: &Path) -> PathBuf {
+    folder.join(SECRETS).join("service.lobby")
+}
+
+/// Makes a token for the lobby, unless there is one.
+fn write_token(folder: &Path) -> Result<()> {
+    let path = lobby_token(folder);
+    let secrets = folder.join(SECRETS);
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&secrets)
+        .with_context(|| format!("make the directory {}", secrets.display()))?;
+    if path.exists() {
+        return Ok(());
     }
-    Ok(())
+    let token = format!(
+        "{}{}",
+        uuid::Uuid::new_v4().simple(),
+        uuid::Uuid::new_v4().simple()
+    );
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| file.write_all(token.as_bytes()))
+        .with_context(|| format!("write {}", path.display()))
 }
 
 fn auth_config(ports: args::Accounts, folder: &Path, file: Option<&Path>) -> Result<AuthConfig> {
-    // Passkeys need a name, and `localhost` is one that browsers trust without TLS.
-    let issuer = if ports.http.ip().is_loopback() {
-        format!("http://localhost:{}", ports.http.port())
-    } else {
-        format!("http://{}", ports.http)
-    };
+    let issuer = folder::url(ports.http);
     let mut words = vec![
         "auth".to_owned(),
         format!("--address={}", ports.http),
@@ -105,7 +122,7 @@ fn auth_config(ports: args::Accounts, folder: &Path, file: Option<&Path>) -> Res
         format!("--admin-address={}", ports.admin),
         format!("--issuer={issuer}"),
         format!("--sqlite={}", folder.join(DATABASE).display()),
-        format!("--secrets-dir={}", folder.join("secrets").display()),
+        format!("--secrets-dir={}", folder.join(SECRETS).display()),
         "--shutdown-delay-seconds=0".to_owned(),
         "--drain-timeout-seconds=5".to_owned(),
     ];
@@ -143,7 +160,9 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
             .collect();
-        assert_eq!(left, ["notes.txt"]);
+        let mut left = left;
+        left.sort();
+        assert_eq!(left, ["notes.txt", "secrets"]);
         assert_eq!(prepared.issuer(), "http://localhost:16448");
         std::fs::remove_dir_all(&own).unwrap();
     }

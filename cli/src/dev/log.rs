@@ -13,10 +13,12 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Components by the beginning of their targets; the first that fits.
-const COMPONENTS: [(&str, &str); 6] = [
+const COMPONENTS: [(&str, &str); 8] = [
     ("muster", "dev"),
     ("operator", "operator"),
     ("allocator", "allocator"),
+    ("auth", "accounts"),
+    ("lobby", "lobby"),
     ("embedded::node", "node"),
     ("embedded", "api"),
     ("runtime", "runtime"),

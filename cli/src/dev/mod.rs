@@ -7,6 +7,7 @@ mod accounts;
 mod args;
 mod certificates;
 mod directory;
+mod folder;
 mod lobby;
 mod log;
 mod manifests;

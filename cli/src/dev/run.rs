@@ -23,7 +23,7 @@ use super::certificates::Authority;
 use super::directory::{self, Access, Directory};
 use super::lobby::Lobby;
 use super::simulated::Games;
-use super::{HELPER, manifests, story};
+use super::{HELPER, folder, manifests, story};
 
 /// User of the kubeconfig.
 const ADMIN: &str = "muster-dev";
@@ -329,7 +329,7 @@ fn node_config(
 
 fn operator_config(config: &Config) -> Result<operator::Config> {
     let ports = config.ports;
-    let args = operator::Args::try_parse_from([
+    let mut words = vec![
         "operator".to_owned(),
         format!("--admin-address={}", ports.operator_admin()),
         format!("--hub-address={}", ports.hub()),
@@ -340,7 +340,11 @@ fn operator_config(config: &Config) -> Result<operator::Config> {
         format!("--pod-namespace={SYSTEM}"),
         // One process at a time holds the directory's lock, so the lease of the last one is ours.
         "--pod-name=muster-dev".to_owned(),
-    ])?;
+    ];
+    if let Some(lobby) = ports.lobby() {
+        words.push(format!("--console-lobby={}", folder::url(lobby.admin)));
+    }
+    let args = operator::Args::try_parse_from(words)?;
     operator::Config::try_from(args).map_err(told("operator"))
 }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accounts::Accounts;
 use super::args::Ports;
+use super::folder;
 
 /// A password for trying out: one that is accepted.
 const PASSWORD: &str = "violet-anvil-tundra";
@@ -67,6 +68,17 @@ fn welcome(ports: Ports, kubeconfig: &Path, accounts: Option<&Accounts>, took: D
             "\nAccounts of players are at {issuer}{mails}:\n\n  \
              curl --json '{{\"email\":\"ada@example.com\",\"password\":\"{PASSWORD}\"}}' \
              {issuer}/register\n"
+        );
+    }
+    if let Some(lobby) = ports.lobby() {
+        let _ = write!(
+            text,
+            "\nThe lobby is at {}: parties, queues, chat. Eight players go the whole way with\n\n  \
+             kubectl apply -f examples/skirmish.yaml\n  \
+             cargo run --release --package bots -- journey\n\n\
+             What runs is shown at http://{}/console\n",
+            folder::url(lobby.http),
+            ports.operator_admin()
         );
     }
     text
