@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use access::Verifier;
 use jiff::Timestamp;
-use prost::Message as _;
 use proto::muster::lobby::v1 as wire;
 use uuid::Uuid;
 
@@ -30,6 +29,7 @@ use crate::matchmaking::Queue;
 use crate::metrics::Metrics;
 use crate::servers::Servers;
 use crate::sessions::Sessions;
+use crate::sessions::notice::Notice;
 use crate::store::Store;
 
 /// Everything that calls need.
@@ -110,10 +110,10 @@ impl Service {
 
     /// Tells whoever hears a channel.
     pub async fn announce(&self, channel: &Channel, event: &wire::event::Event) {
-        let event = wire::Event {
+        let bytes = Notice::Event(wire::Event {
             event: Some(event.clone()),
-        };
-        let bytes = event.encode_to_vec();
+        })
+        .encode();
         if let Err(error) = self.parts.live.publish(channel, &bytes).await {
             tracing::warn!(%error, %channel, "Nobody could be told");
         }
