@@ -1,12 +1,14 @@
-//! How often somebody may do something: the generic cell rate algorithm as a function, and a
-//! bounded table of who did what when. Pure.
+//! How often somebody may do something at this lobby alone: a bounded table of who did how much
+//! lately. Pure.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+
+use crate::live::gcra::gcra;
 
 /// So many at once, and then one in each period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,35 +32,22 @@ impl Rate {
 /// What is left of a rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
-    /// When it is as if nothing had come; it is already when none.
-    whole: Option<Timestamp>,
+    /// When it is as if nothing had come, in microseconds since 1970; it is already when none.
+    whole: Option<i64>,
 }
 
 impl Bucket {
     /// Takes one, or says how long to wait for it.
     pub fn take(&mut self, now: Timestamp, rate: Rate) -> Result<(), Duration> {
-        let period = signed(rate.period);
-        let most = period.saturating_mul(i32::try_from(rate.burst.max(1)).unwrap_or(i32::MAX));
-        let farthest = now.saturating_add(most).unwrap_or(Timestamp::MAX);
-        // After the clock went back, a bucket is at most empty.
-        let whole = self.whole.unwrap_or(now).clamp(now, farthest);
-        let next = whole.saturating_add(period).unwrap_or(Timestamp::MAX);
-        if next > farthest {
-            let wait = next.duration_since(farthest);
-            return Err(wait.unsigned_abs());
-        }
-        self.whole = Some(next);
+        let whole = gcra(now.as_microsecond(), self.whole, rate.burst, rate.period)?;
+        self.whole = Some(whole);
         Ok(())
     }
 
     /// Whether it may be forgotten.
     fn is_whole(&self, now: Timestamp) -> bool {
-        self.whole.is_none_or(|whole| whole <= now)
+        self.whole.is_none_or(|whole| whole <= now.as_microsecond())
     }
-}
-
-fn signed(span: Duration) -> SignedDuration {
-    SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX)
 }
 
 /// A bucket for each of many.
