@@ -30,6 +30,7 @@ pub mod service;
 pub mod sessions;
 pub mod socket;
 pub mod store;
+pub mod upstream;
 
 pub use error::{Code, Failure};
 pub use run::run;
