@@ -10,6 +10,7 @@ use runtime::service::Problems;
 use runtime::tls::Files;
 use serde::Deserialize;
 use serde_json::Value;
+use storage::secrets::vault;
 use url::Url;
 
 use crate::args::Args;
@@ -17,9 +18,13 @@ use crate::chat::moderation::{Lists, Moderator};
 use crate::edge::{Drain, Limits};
 use crate::matchmaking::Queue;
 use crate::rates::Rate;
+use crate::upstream::Upstream;
 
 /// Queues and regions at most, each.
 const MOST: usize = 256;
+
+/// Which part of the time for draining sockets are told to move over.
+const DRAIN_SHARE: f64 = 0.7;
 
 /// What operators set, beside addresses and queues.
 #[derive(Clone, Debug)]
@@ -100,6 +105,15 @@ pub struct Config {
     pub drain_timeout: Duration,
 }
 
+/// Where secrets are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretsFrom {
+    /// A directory.
+    Directory(PathBuf),
+    /// Vault.
+    Vault(vault::Config),
+}
+
 /// Where matches are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keeping {
@@ -124,7 +138,7 @@ pub struct File {
     /// What clients may do at most.
     pub limits: LimitsEntry,
     /// Where clients connect when this lobby ends; the same address when absent.
-    pub move_to: Option<Url>,
+    pub move_to: Option<String>,
     /// Proxies that tell the truth about addresses, as networks.
     pub proxies: Vec<String>,
     /// Whether PostgreSQL is reached through PgBouncer.
@@ -309,6 +323,14 @@ impl File {
         }
     }
 
+    fn move_to(&self, problems: &mut Vec<String>) -> String {
+        let url = self.move_to.clone().unwrap_or_default();
+        if !url.is_empty() && Url::parse(&url).is_err() {
+            problems.push("moveTo: is no URL".to_owned());
+        }
+        url
+    }
+
     fn proxies(&self, problems: &mut Vec<String>) -> Vec<Network> {
         let mut networks = Vec::new();
         for (index, text) in self.proxies.iter().enumerate() {
@@ -352,4 +374,149 @@ fn origin(flag: &str, url: &Url, problems: &mut Vec<String>) -> String {
         ));
     }
     url.origin().ascii_serialization()
+}
+
+impl TryFrom<Args> for Config {
+    type Error = Problems;
+
+    fn try_from(args: Args) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let file = match &args.config {
+            Some(path) => File::read(path).unwrap_or_else(|problem| {
+                problems.push(problem);
+                File::default()
+            }),
+            None => File::default(),
+        };
+        let call = Duration::from_secs(args.request_timeout_seconds);
+        let drain_timeout = Duration::from_secs(args.drain_timeout_seconds);
+        let upstream = |url: &Url, token_file: Option<PathBuf>| Upstream {
+            url: url.to_string(),
+            ca_file: args.upstream_ca_file.clone(),
+            tls_dir: args.upstream_tls_dir.clone(),
+            token_file,
+        };
+        let config = Self {
+            address: args.address,
+            echo_address: args.echo_address,
+            admin_address: args.admin_address,
+            origin: origin("--url", &args.url, &mut problems),
+            issuer: origin("--issuer", &args.issuer, &mut problems),
+            auth: upstream(&args.auth, args.auth_token_file.clone()),
+            allocator: args.allocator.as_ref().map(|url| upstream(url, None)),
+            secrets: match (args.vault_address, args.vault_token_file) {
+                (Some(address), Some(token_file)) => SecretsFrom::Vault(vault::Config {
+                    address,
+                    mount: args.vault_mount,
+                    path: args.vault_path,
+                    token_file,
+                    ca_file: args.vault_ca_file,
+                    namespace: None,
+                    timeout: Duration::from_secs(5),
+                }),
+                _ => SecretsFrom::Directory(args.secrets_dir),
+            },
+            keeping: args.sqlite.map_or(Keeping::Postgres, Keeping::Sqlite),
+            queues: file.queues(&mut problems),
+            settings: file.settings(&mut problems),
+            limits: file.limits(call, &mut problems),
+            drain: Drain {
+                url: file.move_to(&mut problems),
+                // The rest is for the last ones to finish.
+                spread: drain_timeout.mul_f64(DRAIN_SHARE),
+            },
+            proxies: file.proxies(&mut problems),
+            tls: args.tls_dir.map(|server| Files {
+                server,
+                client_ca: None,
+            }),
+            pooler: file.pooler,
+            database_connections: file.database_connections,
+            connections: args.max_connections,
+            shutdown_delay: Duration::from_secs(args.shutdown_delay_seconds),
+            drain_timeout,
+        };
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(Problems(problems))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    const DUEL: &str = r#"{
+        "name": "duel", "teams": {"count": 2, "size": 1}, "regions": ["eu"],
+        "rating": {"value": 100}, "latency": {"value": 80}
+    }"#;
+
+    fn config(text: &str) -> Result<Config, Vec<String>> {
+        let folder = std::env::temp_dir().join(format!("muster-lobby-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("config.json");
+        std::fs::write(&path, text).unwrap();
+        let mut arguments = vec!["lobby", "--url", "https://lobby.example.com"];
+        arguments.extend(["--issuer", "https://auth.example.com"]);
+        arguments.extend(["--auth", "https://auth:8444", "--config"]);
+        arguments.push(path.to_str().unwrap());
+        let args = Args::try_parse_from(arguments).unwrap();
+        let config = Config::try_from(args).map_err(|Problems(problems)| problems);
+        std::fs::remove_dir_all(&folder).unwrap();
+        config
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let text = format!(
+            r#"{{
+                "queues": [{DUEL}],
+                "regions": [{{"name": "eu", "udpEcho": "echo.example.com:7300"}}],
+                "chat": {{"channels": ["general", "trade"], "words": {{"refused": ["slur"]}}}},
+                "limits": {{"callBurst": 10}}, "proxies": ["10.0.0.0/8"],
+                "moveTo": "https://other.example.com"
+            }}"#
+        );
+        let config = config(&text).unwrap();
+        assert_eq!(config.origin, "https://lobby.example.com");
+        assert_eq!(config.queues["duel"].teams.size, 1);
+        assert_eq!(config.settings.channels, ["general", "trade"]);
+        assert_eq!(config.limits.calls.burst, 10);
+        assert_eq!(config.drain.url, "https://other.example.com");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_named_by_its_path() {
+        let rated = DUEL.replace(r#"{"value": 100}"#, r#"{"value": -1}"#);
+        let text = format!(
+            r#"{{
+                "queues": [{DUEL}, {rated}, {DUEL}],
+                "regions": [{{"name": "us", "lobby": "nowhere"}}, {{"name": "us"}}],
+                "chat": {{"channels": ["General"], "words": {{"masked": ["a"]}}, "days": 0}},
+                "limits": {{"callsPerSecond": 0}}, "proxies": ["10.0.0.1/8"]
+            }}"#
+        );
+        let problems = config(&text).unwrap_err();
+        for path in [
+            "queues[0].regions[0]: ",
+            "queues[1].rating.value: ",
+            "queues[2].name: ",
+            "regions[0].lobby: ",
+            "regions[1].name: ",
+            "chat.channels[0]: ",
+            "chat.words.masked[0]: ",
+            "chat.days: ",
+            "limits.callsPerSecond: ",
+            "proxies[0]: ",
+        ] {
+            let is_named = problems.iter().any(|problem| problem.starts_with(path));
+            assert!(is_named, "{path} of {problems:#?}");
+        }
+        let unknown = config(r#"{"regions": [{"nmae": "eu"}]}"#).unwrap_err();
+        assert!(unknown[0].contains("regions[0].nmae: unknown field"), "{unknown:?}");
+    }
 }

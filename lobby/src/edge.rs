@@ -186,10 +186,9 @@ impl Edge {
             })?;
         if let Some(proof) = proof {
             // A proof is good once.
-            let spent = parts
-                .live
-                .throttle(&Key::Rate(proof.once()), 1, dpop::REMEMBER);
-            if spent.await?.is_some() {
+            let place = Key::Rate(proof.once());
+            let spent = parts.live.throttle(&place, 1, dpop::REMEMBER).await?;
+            if spent.is_some() {
                 let message = "the DPoP proof was used before";
                 return Err(Failure::new(Code::InvalidToken, message));
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
 use crate::error::Failure;
@@ -24,7 +24,7 @@ struct Numbers {
     ended: IntCounterVec,
     resumed: IntCounter,
     events: IntCounter,
-    connections: IntGaugeVec,
+    connections: IntGauge,
     echoes: IntCounterVec,
 }
 
@@ -88,10 +88,7 @@ impl Metrics {
             )?,
             connections: with(
                 registry,
-                IntGaugeVec::new(
-                    Opts::new("muster_lobby_connections", "Open connections, by port"),
-                    &["port"],
-                ),
+                IntGauge::new("muster_lobby_connections", "Open connections"),
             )?,
             echoes: counters(
                 "muster_lobby_echoes_total",
@@ -155,10 +152,10 @@ impl Metrics {
         }
     }
 
-    /// A connection of a port was opened, or closed.
-    pub fn connected(&self, port: &str, change: i64) {
+    /// A connection was opened, or closed.
+    pub fn connected(&self, change: i64) {
         if let Some(numbers) = &self.numbers {
-            numbers.connections.with_label_values(&[port]).add(change);
+            numbers.connections.add(change);
         }
     }
 }

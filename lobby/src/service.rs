@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::Verifier;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use proto::muster::lobby::v1 as wire;
 use uuid::Uuid;
@@ -98,14 +100,19 @@ impl Service {
 
     /// Tells players something, wherever their sockets are. Who has no socket does not hear it; nor,
     /// seldom, who has one while the live state fails: their next `State` says what is so.
-    pub async fn tell(
-        &self,
+    pub fn tell<'a>(
+        &'a self,
         players: impl IntoIterator<Item = PlayerId>,
-        event: &wire::event::Event,
-    ) {
-        for player in players {
-            self.announce(&Channel::Player(player), event).await;
+        event: &'a wire::event::Event,
+    ) -> BoxFuture<'a, ()> {
+        // A future that held the iterator could be spawned only where its closures are known.
+        let players: Vec<PlayerId> = players.into_iter().collect();
+        async move {
+            for player in players {
+                self.announce(&Channel::Player(player), event).await;
+            }
         }
+        .boxed()
     }
 
     /// Tells whoever hears a channel.

@@ -216,9 +216,12 @@ async fn end(state: &State, attached: &Attached, over: Over) {
             return;
         }
         let mut changes = session.changes();
-        let decided = changes.wait_for(|()| session.end_of(*socket).is_some());
+        let decided = async {
+            // What this returns holds a lock; that it returns is enough.
+            drop(changes.wait_for(|()| session.end_of(*socket).is_some()).await);
+        };
         tokio::select! {
-            _ = decided => {}
+            () = decided => {}
             () = tokio::time::sleep(LINGER) => {}
             () = state.edge.stop.cancelled() => {
                 sessions.close(session).await;

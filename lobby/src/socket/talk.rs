@@ -214,12 +214,15 @@ impl<'a> Talk<'a> {
     /// Sends a message, unless the session ends meanwhile.
     async fn say(&mut self, message: &wire::Message) -> Result<(), Over> {
         let Attached { session, socket } = &self.attached;
+        let ended = async {
+            // What this returns holds a lock; that it returns is enough.
+            let changes = &mut self.changes;
+            drop(changes.wait_for(|()| session.end_of(*socket).is_some()).await);
+        };
         tokio::select! {
             biased;
             said = self.line.say(message) => said,
-            _ = self.changes.wait_for(|()| session.end_of(*socket).is_some()) => {
-                Err(session.end_of(*socket).map_or(Over::Broken, Over::from))
-            }
+            () = ended => Err(session.end_of(*socket).map_or(Over::Broken, Over::from)),
         }
     }
 
