@@ -238,8 +238,13 @@ impl Service {
     pub async fn disconnected(&self, _player: PlayerId) {}
 
     async fn dispatch(&self, caller: &Caller, call: Call) -> Result<Answer, Failure> {
-        let _ = caller;
         match call {
+            Call::RejoinMatch(call) => {
+                let ready = self.rejoin_match(caller, call).await?;
+                Ok(Answer::MatchReady(ready))
+            }
+            Call::ListMatches(call) => Ok(Answer::Matches(self.list_matches(caller, call).await?)),
+            Call::GetRatings(call) => Ok(Answer::Ratings(self.get_ratings(caller, call).await?)),
             Call::Hello(_) => Err(Failure::new(Code::Conflict, "the socket is signed in")),
             Call::SetProfile(_)
             | Call::ListRegions(_)
@@ -259,9 +264,6 @@ impl Service {
             | Call::JoinQueue(_)
             | Call::LeaveQueue(_)
             | Call::AnswerProposal(_)
-            | Call::RejoinMatch(_)
-            | Call::ListMatches(_)
-            | Call::GetRatings(_)
             | Call::SendChat(_)
             | Call::EditChat(_)
             | Call::DeleteChat(_)
