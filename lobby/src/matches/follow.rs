@@ -355,7 +355,9 @@ impl Follower {
                     return false;
                 }
             };
-            let settled = marked.into_iter().map(|member| self.settle_one(set, member, tells));
+            let settled = marked
+                .into_iter()
+                .map(|member| self.settle_one(set, member, tells));
             let settled = futures::stream::iter(settled);
             let settled: Vec<bool> = settled.buffer_unordered(TOGETHER).collect().await;
             is_clean &= !settled.contains(&false);
