@@ -477,9 +477,7 @@ impl Owner {
         let Some(held) = self.held.get_mut(&id) else {
             return;
         };
-        let mut tickets = held.pending.tickets();
-        let of = |ticket: &&Ticket| ticket.player_ids().any(|one| one == player);
-        let Some(ticket) = tickets.find(of).map(|ticket| ticket.id) else {
+        let Some(ticket) = held.pending.ticket_of(player) else {
             return;
         };
         match (&held.stage, accepts) {
@@ -694,6 +692,12 @@ impl Pending {
     /// Its tickets, team by team.
     pub fn tickets(&self) -> impl Iterator<Item = &Ticket> {
         self.teams.iter().flatten()
+    }
+
+    fn ticket_of(&self, player: PlayerId) -> Option<TicketId> {
+        let mut tickets = self.tickets();
+        let of = |ticket: &&Ticket| ticket.player_ids().any(|one| one == player);
+        tickets.find(of).map(|ticket| ticket.id)
     }
 
     fn has_all_accepted(&self) -> bool {
