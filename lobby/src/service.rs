@@ -63,6 +63,7 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct Service {
     parts: Arc<Parts>,
+    desk: Arc<queues::Desk>,
 }
 
 /// Who calls.
@@ -88,12 +89,18 @@ impl Service {
     pub fn new(parts: Parts) -> Self {
         Self {
             parts: Arc::new(parts),
+            desk: Arc::default(),
         }
     }
 
     /// Its parts.
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// What this lobby knows about queues.
+    pub fn desk(&self) -> &queues::Desk {
+        &self.desk
     }
 
     /// Tells players something, wherever their sockets are. Who has no socket does not hear it; nor,

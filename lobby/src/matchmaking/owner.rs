@@ -22,14 +22,11 @@ use super::pool::Pool;
 use super::queue::Queue;
 use super::ticket::Ticket;
 use crate::ids::{MatchId, PlayerId, TicketId};
-use crate::live::{Loaded, Pending, QueueNews};
+use crate::live::{Loaded, Pending, QueueNews, TICKETS};
 use crate::service::matches::{NewMatch, NewSeat, Unplaced};
 
 /// Matches that are placed at once, at most.
 pub const PLACING: usize = 64;
-
-/// Tickets of one queue, at most: those that wait and those in pending matches.
-pub const TICKETS: usize = 200_000;
 
 /// How long a match looks for a server before its tickets wait again.
 pub const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
@@ -362,7 +359,7 @@ impl Owner {
     /// The match that has a ticket. Asked seldom.
     fn holder(&self, id: TicketId) -> Option<MatchId> {
         let mut held = self.held.values();
-        let holder = held.find(|held| held.pending.tickets().any(|ticket| ticket.id == id));
+        let holder = held.find(|held| held.pending.parties().any(|ticket| ticket.id == id));
         holder.map(|held| held.pending.id)
     }
 
@@ -393,7 +390,7 @@ impl Owner {
         match held.stage {
             Stage::Asking if held.pending.accept_until == Some(at) => {
                 let accepted = &held.pending.accepted;
-                let tickets = held.pending.tickets();
+                let tickets = held.pending.parties();
                 let late = tickets
                     .filter(|ticket| !ticket.player_ids().all(|player| accepted.contains(&player)))
                     .map(|ticket| (ticket.id, Reason::Declined))
@@ -581,12 +578,12 @@ impl Owner {
         match outcome {
             Ok(()) => {
                 self.starved.remove(&region);
-                for ticket in held.pending.tickets() {
+                for ticket in held.pending.parties() {
                     let waited = now.duration_since(ticket.entered);
                     let waited = Duration::try_from(waited).unwrap_or_default();
                     self.estimates.observe(ticket.players.len(), waited);
                 }
-                let matched = held.pending.tickets();
+                let matched = held.pending.parties();
                 let matched = matched.map(|ticket| (ticket.id, Reason::Matched)).collect();
                 self.settle(id, matched);
             }
@@ -646,7 +643,7 @@ impl Owner {
                 gone.push((*ticket, Reason::Left));
             }
         }
-        let tickets = held.pending.tickets().map(|ticket| ticket.id);
+        let tickets = held.pending.parties().map(|ticket| ticket.id);
         let back = tickets
             .filter(|ticket| !gone.iter().any(|(other, _)| other == ticket))
             .collect();
@@ -690,18 +687,18 @@ impl Stage {
 
 impl Pending {
     /// Its tickets, team by team.
-    pub fn tickets(&self) -> impl Iterator<Item = &Ticket> {
+    pub fn parties(&self) -> impl Iterator<Item = &Ticket> {
         self.teams.iter().flatten()
     }
 
     fn ticket_of(&self, player: PlayerId) -> Option<TicketId> {
-        let mut tickets = self.tickets();
+        let mut tickets = self.parties();
         let of = |ticket: &&Ticket| ticket.player_ids().any(|one| one == player);
         tickets.find(of).map(|ticket| ticket.id)
     }
 
     fn has_all_accepted(&self) -> bool {
-        let mut players = self.tickets().flat_map(Ticket::player_ids);
+        let mut players = self.parties().flat_map(Ticket::player_ids);
         players.all(|player| self.accepted.contains(&player))
     }
 }
@@ -711,9 +708,9 @@ impl Pending {
 fn failed(pending: &Pending, players: &[PlayerId]) -> Vec<(TicketId, Reason)> {
     let all = |ticket: &Ticket| (ticket.id, Reason::Failed);
     let is_busy = |ticket: &&Ticket| ticket.player_ids().any(|player| players.contains(&player));
-    let busy: Vec<_> = pending.tickets().filter(is_busy).map(all).collect();
+    let busy: Vec<_> = pending.parties().filter(is_busy).map(all).collect();
     if busy.is_empty() {
-        pending.tickets().map(all).collect()
+        pending.parties().map(all).collect()
     } else {
         busy
     }

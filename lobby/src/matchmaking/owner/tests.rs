@@ -10,6 +10,7 @@ const SEED: Seed = [7; 10];
 struct Desk {
     owner: Owner,
     effects: Vec<Effect>,
+    ticks: u8,
 }
 
 impl Desk {
@@ -21,7 +22,11 @@ impl Desk {
         let mut queue = queue(2, 1);
         queue.accept_seconds = accept_seconds;
         let (owner, effects) = Owner::new(queue, loaded, Estimates::default(), at(second));
-        Self { owner, effects }
+        Self {
+            owner,
+            effects,
+            ticks: 0,
+        }
     }
 
     fn handle(&mut self, second: i64, event: Event) -> &mut Self {
@@ -35,7 +40,8 @@ impl Desk {
     }
 
     fn tick(&mut self, second: i64) -> &mut Self {
-        self.handle(second, Event::Tick(SEED))
+        self.ticks += 1;
+        self.handle(second, Event::Tick([self.ticks; 10]))
     }
 
     fn take(&mut self) -> Vec<Effect> {
@@ -94,7 +100,7 @@ fn player(ticket: u128) -> PlayerId {
 fn brief(effects: &[Effect]) -> Vec<String> {
     let number = |ticket: &Ticket| ticket.id.0.as_u128();
     let line = |effect: &Effect| match effect {
-        Effect::Propose(pending) => format!("propose {}", pending.tickets().count()),
+        Effect::Propose(pending) => format!("propose {}", pending.parties().count()),
         Effect::Amend(pending) => format!("amend {}", pending.accepted.len()),
         Effect::Ask(_) => "ask".to_owned(),
         Effect::Place(_) => "place".to_owned(),

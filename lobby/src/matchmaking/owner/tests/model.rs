@@ -160,7 +160,7 @@ impl World {
 
     fn answer(&mut self, of: &Index, accepts: bool) {
         let players = self.pending.values().flat_map(|held| {
-            let players = held.tickets().flat_map(Ticket::player_ids);
+            let players = held.parties().flat_map(Ticket::player_ids);
             players.map(|player| (held.id, player))
         });
         let asked: Vec<(MatchId, PlayerId)> = players.collect();
@@ -231,7 +231,7 @@ impl World {
         }
         match effect {
             Effect::Propose(pending) => {
-                let ids: Vec<TicketId> = pending.tickets().map(|ticket| ticket.id).collect();
+                let ids: Vec<TicketId> = pending.parties().map(|ticket| ticket.id).collect();
                 let is_away = |id: &TicketId| !self.waiting.contains_key(id);
                 let missing: Vec<TicketId> = ids.iter().copied().filter(is_away).collect();
                 let id = pending.id;
@@ -316,7 +316,7 @@ impl World {
 
     fn check(&self) {
         for (id, ticket) in &self.entered {
-            let held = self.pending.values().flat_map(Pending::tickets);
+            let held = self.pending.values().flat_map(Pending::parties);
             let all = self.waiting.values().chain(held);
             // As it was, and whole: its age with it.
             let there: Vec<&Ticket> = all.filter(|other| other.id == *id).collect();
@@ -346,7 +346,7 @@ impl World {
             }
             while let Some(effect) = self.lobbies[0].effects.first() {
                 if let Effect::Ask(pending) = effect.clone() {
-                    for player in pending.tickets().flat_map(Ticket::player_ids) {
+                    for player in pending.parties().flat_map(Ticket::player_ids) {
                         self.news.push(QueueNews::Answered {
                             id: pending.id,
                             player,
