@@ -51,7 +51,7 @@ impl Service {
         caller: &Caller,
         call: wire::JoinQueue,
     ) -> Result<wire::QueueState, Failure> {
-        let queue = self.queue_of(&call.queue)?;
+        let queue = self.queue_named(&call.queue)?;
         let ticket = self.ticket(caller, queue, call).await?;
         let players: Vec<PlayerId> = ticket.player_ids().collect();
         let waits = self.waits(&queue.name).await?;
@@ -189,7 +189,7 @@ impl Service {
         let live = &*self.parts.live;
         match live.withdraw(&taken.queue, taken.ticket.id).await? {
             Withdrawn::Gone | Withdrawn::Unknown => {
-                self.desk.drop(taken.ticket.id);
+                self.desk.forget(taken.ticket.id);
                 let mut freed = seats::free(live, &taken.ticket).await?;
                 let of_leaver = gone(&taken.queue, &taken.ticket, reason);
                 if freed.contains(&leaver) {
@@ -214,7 +214,7 @@ impl Service {
         ticket: &Ticket,
         reason: Reason,
     ) -> Result<(), Error> {
-        self.desk.drop(ticket.id);
+        self.desk.forget(ticket.id);
         let freed = seats::free(&*self.parts.live, ticket).await?;
         let mut state = gone(queue, ticket, reason.name());
         if reason == Reason::Matched {

@@ -26,7 +26,7 @@ const MAX_TEXT: usize = 256;
 
 impl Service {
     /// A queue by its name.
-    pub(super) fn queue_of(&self, name: &str) -> Result<&Queue, Failure> {
+    pub(super) fn queue_named(&self, name: &str) -> Result<&Queue, Failure> {
         self.parts.queues.get(name).ok_or_else(|| Failure {
             field: Some("queue".into()),
             ..Failure::new(Code::NotFound, "there is no such queue")

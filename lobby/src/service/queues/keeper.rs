@@ -87,7 +87,7 @@ impl Desk {
     }
 
     /// The ticket is gone.
-    pub(super) fn drop(&self, ticket: TicketId) {
+    pub(super) fn forget(&self, ticket: TicketId) {
         lock(&self.tickets).remove(&ticket);
     }
 
@@ -280,7 +280,7 @@ async fn leave_no_trace(service: &Service, kept: &Kept) -> Result<(), Failure> {
     let live = &*service.parts.live;
     let withdrawn = live.withdraw(&kept.queue, kept.ticket.id).await?;
     if matches!(withdrawn, Withdrawn::Gone | Withdrawn::Unknown) {
-        service.desk.drop(kept.ticket.id);
+        service.desk.forget(kept.ticket.id);
         seats::free(live, &kept.ticket).await?;
     }
     Ok(())

@@ -84,7 +84,8 @@ pub async fn take(live: &dyn Live, queue: &str, ticket: &Ticket) -> Result<(), R
             ticket: ticket.clone(),
             asked: None,
         };
-        let taken = documents::change(live, &Key::Seat(player), KEEP, |there| match there {
+        let key = Key::Seat(player);
+        let taken = documents::change(live, &key, KEEP, |there| match there {
             Some(Seat::Taken(other)) if other.ticket.id != ticket.id => Err(Refused::Waits(player)),
             Some(Seat::Taken(_)) => Ok((Next::Same, ())),
             Some(Seat::Free(_)) | None => {
