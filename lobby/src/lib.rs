@@ -28,6 +28,7 @@ pub mod servers;
 pub mod service;
 pub mod sessions;
 pub mod store;
+pub mod upstream;
 
 pub use error::{Code, Failure};
 pub use run::run;

@@ -1,7 +1,7 @@
 //! What a call means. Sockets and HTTP only translate to it.
 //!
-//! Each area has its own file: `rooms`, `queues`, `matches`, `chat`, `profile`
-//! (latencies and attributes), `presence`. `calls` leads a [`Call`](proto::muster::lobby::v1::Call) to them.
+//! Each area has its own file: `rooms`, `queues`, `matches`, `chat`, `presence`, `profile` (latencies
+//! and attributes). `calls` leads a [`Call`](proto::muster::lobby::v1::Call) to them.
 
 pub mod calls;
 pub mod chat;
