@@ -299,13 +299,14 @@ impl Follower {
             None => (None, None),
         };
         let queue = parts.queues.get(&open.queue);
+        let system = queue.map(|queue| queue.ratings).unwrap_or_default();
         let ending = Ending {
             at: now,
             result,
             // Of a queue that is gone nobody knows how it rated.
             ranks: ranks.filter(|_| queue.is_some()),
+            newcomer: system.newcomer(),
         };
-        let system = queue.map(|queue| queue.ratings).unwrap_or_default();
         // Before it is a fact: if we end in between, whoever follows next tells it.
         let member = open.id.to_string();
         parts.live.mark(UNSETTLED, &member, KEEP).await?;
@@ -426,16 +427,10 @@ impl Follower {
     }
 }
 
-/// Ratings after a match, as the queue has them. Players without a rating are newcomers.
+/// Ratings after a match; none when they stay as they are.
 fn rate(system: System, teams: &[Vec<Rated>], ranks: &[usize]) -> Option<Vec<Vec<Rating>>> {
-    let before = |rated: &Rated| match rated.matches {
-        0 => system.newcomer(),
-        _ => rated.rating,
-    };
-    let before: Vec<Vec<Rating>> = teams
-        .iter()
-        .map(|team| team.iter().map(before).collect())
-        .collect();
+    let ratings = |team: &Vec<Rated>| team.iter().map(|rated| rated.rating).collect();
+    let before: Vec<Vec<Rating>> = teams.iter().map(ratings).collect();
     system
         .rate(&before, ranks)
         .inspect_err(|error| tracing::warn!(%error, "A match was not rated"))

@@ -13,9 +13,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use wire::event::Event;
 
-use super::{Taken, Waits, is_over, proposed, seats, wire};
+use super::{Taken, Waits, is_over, proposed, seats};
 use crate::error::{Code, Failure};
 use crate::ids::{PlayerId, TicketId};
 use crate::live::{Key, TICKETS, Withdrawn};
@@ -232,7 +231,7 @@ async fn round(service: &Service, is_thorough: bool) -> Result<(), Failure> {
 }
 
 async fn look_at(service: &Service, chunk: &[Kept], is_thorough: bool) -> Result<(), Failure> {
-    let looks = futures::stream::iter(chunk)
+    let looks = futures::stream::iter(chunk.to_vec())
         .map(|kept| look(service, kept))
         .buffered(AT_ONCE);
     let seats: Vec<Seats> = looks.try_collect().await?;
@@ -257,7 +256,7 @@ async fn look_at(service: &Service, chunk: &[Kept], is_thorough: bool) -> Result
 }
 
 /// How a ticket's seats are; notes which of its players have no session.
-async fn look(service: &Service, kept: &Kept) -> Result<Seats, Failure> {
+async fn look(service: &Service, kept: Kept) -> Result<Seats, Failure> {
     let live = &*service.parts.live;
     let mut seats = Seats::Taken;
     for player in kept.ticket.player_ids() {
