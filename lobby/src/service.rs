@@ -1,11 +1,12 @@
 //! What a call means. Sockets and HTTP only translate to it.
 //!
-//! Each area has its own file: `rooms`, `queues`, `matches`, `chat`, `profile` (presence, latencies
+//! Each area has its own file: `rooms`, `queues`, `matches`, `chat`, `presence`, `profile` (latencies
 //! and attributes). `calls` leads a [`Call`](proto::muster::lobby::v1::Call) to them.
 
 pub mod calls;
 pub mod chat;
 pub mod matches;
+pub mod presence;
 pub mod profile;
 pub mod queues;
 pub mod rooms;
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 use proto::muster::lobby::v1 as wire;
 use uuid::Uuid;
 
+use self::presence::Presences;
 use crate::accounts::Accounts;
 use crate::chat::moderation::Moderator;
 use crate::config::Settings;
@@ -65,6 +67,8 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct Service {
     parts: Arc<Parts>,
+    desk: Arc<queues::Desk>,
+    presences: Presences,
 }
 
 /// Who calls.
@@ -90,12 +94,19 @@ impl Service {
     pub fn new(parts: Parts) -> Self {
         Self {
             parts: Arc::new(parts),
+            desk: Arc::default(),
+            presences: Presences::default(),
         }
     }
 
     /// Its parts.
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// What this lobby knows about queues.
+    pub fn desk(&self) -> &queues::Desk {
+        &self.desk
     }
 
     /// Tells players something, wherever their sockets are. Who has no socket does not hear it; nor,
