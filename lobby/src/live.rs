@@ -31,6 +31,8 @@ pub struct Error(pub String);
 pub enum Key {
     /// The player's session: written only by the lobby that has the socket.
     Player(PlayerId),
+    /// What the player's client said for matchmaking: latencies and attributes.
+    Profile(PlayerId),
     /// What the player waits for: which ticket, in which queue. A player has one at most.
     Seat(PlayerId),
     /// The player's party and lobby, which the rooms themselves confirm.
@@ -49,6 +51,7 @@ impl fmt::Display for Key {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, hash) = match self {
             Self::Player(player) => return write!(formatter, "lobby:player:{{{player}}}"),
+            Self::Profile(player) => return write!(formatter, "lobby:profile:{{{player}}}"),
             Self::Seat(player) => return write!(formatter, "lobby:seat:{{{player}}}"),
             Self::Rooms(player) => return write!(formatter, "lobby:rooms:{{{player}}}"),
             Self::Room(room) => return write!(formatter, "lobby:room:{{{room}}}"),
