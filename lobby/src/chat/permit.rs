@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::error::{Code, Failure};
-use crate::store::Mute;
+use crate::ids::PlayerId;
+use crate::store::{ChatLine, Mute};
 
 /// How long a line may be changed by who wrote it.
 pub const EDITABLE: SignedDuration = SignedDuration::from_mins(10);
@@ -101,6 +102,30 @@ pub fn muted(now: Timestamp, mute: &Mute) -> Failure {
     }
 }
 
+/// Whether a player may change a line: their own, and not for long. Others have read it by then.
+pub fn may_edit(now: Timestamp, player: PlayerId, line: &ChatLine) -> Result<(), Failure> {
+    if line.player != player {
+        let problem = "only who wrote a line may change it";
+        return Err(Failure::new(Code::Forbidden, problem));
+    }
+    if now.duration_since(line.sent_at) >= EDITABLE {
+        let problem = "the line is too old to be changed";
+        return Err(Failure::new(Code::Forbidden, problem));
+    }
+    Ok(())
+}
+
+/// How long a moderator wants a player to be mute; zero ends it.
+pub fn mute_length(duration: Option<pbjson_types::Duration>) -> Result<Duration, Failure> {
+    let invalid = |problem: &'static str| Failure::field("duration", problem);
+    let duration = duration.ok_or_else(|| invalid("must be there; 0s ends a mute"))?;
+    let length = Duration::try_from(duration).map_err(|_| invalid("must not be negative"))?;
+    if length > LONGEST_MUTE {
+        return Err(invalid("must be at most ten years"));
+    }
+    Ok(length)
+}
+
 /// What a player's refused messages have come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -139,7 +164,6 @@ impl Strikes {
 
 #[cfg(test)]
 mod tests {
-    use access::PlayerId;
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -213,6 +237,35 @@ mod tests {
         assert_eq!(failure.retry_after, Some(Duration::from_secs(60)));
         let failure = muted(at(30), &mute(""));
         assert_eq!(failure.message, "you may not write for a while");
+    }
+
+    #[test]
+    fn a_line_is_changed_by_who_wrote_it_and_soon() {
+        let [ada, bob] = [1, 2].map(|number| PlayerId(Uuid::from_u128(number)));
+        let line = ChatLine {
+            channel: "global:english".to_owned(),
+            number: 1,
+            player: ada,
+            text: "hello".to_owned(),
+            sent_at: at(0),
+            edited_at: Some(at(500)),
+            is_deleted: false,
+        };
+        assert_eq!(may_edit(at(599), ada, &line), Ok(()));
+        let message = |now, player| may_edit(at(now), player, &line).unwrap_err().message;
+        assert_eq!(message(600, ada), "the line is too old to be changed");
+        assert_eq!(message(1, bob), "only who wrote a line may change it");
+    }
+
+    #[test]
+    fn mutes_last_ten_years_at_most() {
+        let length = |seconds, nanos| mute_length(Some(pbjson_types::Duration { seconds, nanos }));
+        assert_eq!(length(0, 0), Ok(Duration::ZERO));
+        assert_eq!(length(60, 500), Ok(Duration::new(60, 500)));
+        assert_eq!(length(315_360_000, 0), Ok(LONGEST_MUTE));
+        for wrong in [length(315_360_000, 1), length(-1, 0), length(0, -1), mute_length(None)] {
+            assert_eq!(wrong.unwrap_err().field.as_deref(), Some("duration"));
+        }
     }
 
     proptest! {

@@ -1,0 +1,3 @@
+//! The chat, from calls to the store.
+
+mod moderation;
