@@ -20,6 +20,7 @@ pub mod live;
 pub mod matches;
 pub mod matchmaking;
 pub mod metrics;
+pub mod presence;
 pub mod ratings;
 pub mod rooms;
 pub mod run;

@@ -1,11 +1,12 @@
 //! What a call means. Sockets and HTTP only translate to it.
 //!
-//! Each area has its own file: `rooms`, `queues`, `matches`, `chat`, `profile` (presence, latencies
-//! and attributes). `calls` leads a [`Call`](proto::muster::lobby::v1::Call) to them.
+//! Each area has its own file: `rooms`, `queues`, `matches`, `chat`, `profile`
+//! (latencies and attributes), `presence`. `calls` leads a [`Call`](proto::muster::lobby::v1::Call) to them.
 
 pub mod calls;
 pub mod chat;
 pub mod matches;
+pub mod presence;
 pub mod profile;
 pub mod queues;
 pub mod rooms;
@@ -20,6 +21,7 @@ use prost::Message as _;
 use proto::muster::lobby::v1 as wire;
 use uuid::Uuid;
 
+use self::presence::Presences;
 use crate::accounts::Accounts;
 use crate::chat::moderation::Moderator;
 use crate::config::Settings;
@@ -63,6 +65,7 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct Service {
     parts: Arc<Parts>,
+    presences: Presences,
 }
 
 /// Who calls.
@@ -88,6 +91,7 @@ impl Service {
     pub fn new(parts: Parts) -> Self {
         Self {
             parts: Arc::new(parts),
+            presences: Presences::default(),
         }
     }
 

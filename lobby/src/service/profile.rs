@@ -93,6 +93,25 @@ fn said_attribute(
 }
 
 impl Service {
+    /// Where clients measure their latency.
+    pub async fn list_regions(
+        &self,
+        _caller: &Caller,
+        _call: wire::ListRegions,
+    ) -> Result<wire::Regions, Failure> {
+        let regions = self.parts.settings.regions.iter().map(|region| {
+            let text = |address: &Option<String>| address.clone().unwrap_or_default();
+            wire::Region {
+                name: region.name.clone(),
+                udp_echo: text(&region.udp_echo),
+                https_echo: text(&region.https_echo),
+                lobby: text(&region.lobby),
+            }
+        });
+        let regions = regions.collect();
+        Ok(wire::Regions { regions })
+    }
+
     /// Notes what matchmaking needs to know of the caller; replaces what was said before.
     pub async fn set_profile(
         &self,
