@@ -41,30 +41,11 @@ const FORGIVEN: SignedDuration = SignedDuration::from_hours(48);
 /// How long [`Strikes`] must be kept.
 pub const STRIKES_KEPT: Duration = Duration::from_hours(48);
 
-/// At most `burst` at once, and then one in `period`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// What it is a rate of.
-    pub of: &'static str,
-    /// How many at once.
-    pub burst: u32,
-    /// One in this time after that.
-    pub period: Duration,
-}
-
-/// Lines that a player writes or changes, in all channels.
-pub const LINES: Rate = Rate {
-    of: "chat",
-    burst: 5,
-    period: Duration::from_secs(1),
-};
+/// Lines that a player writes or changes, in all channels: so many at once, and one in each period.
+pub const LINES: (u32, Duration) = (5, Duration::from_secs(1));
 
 /// Lines that a player reports.
-pub const REPORTS: Rate = Rate {
-    of: "report",
-    burst: 5,
-    period: Duration::from_secs(30),
-};
+pub const REPORTS: (u32, Duration) = (5, Duration::from_secs(30));
 
 /// A text as it is judged, counted and kept: letters with their marks put together (NFC), without
 /// space around it. What is much too long is refused before that work.

@@ -3,7 +3,6 @@
 //! A line is written when the store has it; who hears of it at once, hears of it by news, and who
 //! missed them asks for the lines after the last number that it has.
 
-use aws_lc_rs::digest;
 use jiff::Timestamp;
 use proto::muster::lobby::v1 as wire;
 use serde_json::json;
@@ -11,11 +10,12 @@ use serde_json::json;
 use super::{Caller, Service, timestamp};
 use crate::chat::channel::{self, Channel};
 use crate::chat::moderation::{Reason, Verdict};
-use crate::chat::permit::{self, Rate, Strikes};
+use crate::chat::permit::{self, Strikes};
 use crate::documents::{self, Next};
 use crate::error::{Code, Failure};
-use crate::ids::{MatchId, PlayerId};
+use crate::ids::{MatchId, PlayerId, RoomId};
 use crate::live::{self, Key};
+use crate::rooms::Kind;
 use crate::store::{AuditLine, ChatLine, Mute, Report};
 
 /// Lines that are listed at most, and when a client does not say how many.
@@ -112,7 +112,7 @@ impl Service {
         call: wire::DeleteChat,
     ) -> Result<(), Failure> {
         let now = runtime::clock::now();
-        self.throttle(permit::LINES, &caller.player.to_string()).await?;
+        self.at_most(permit::LINES, "chat", caller.player).await?;
         let place = self.place(now, caller, &call.channel).await?;
         if !caller.is_moderator() {
             place.admit(caller)?;
@@ -172,8 +172,12 @@ impl Service {
         call: wire::JoinChannel,
     ) -> Result<(), Failure> {
         let heard = self.global(caller, &call.channel).await?;
-        let Parts { sessions, live, .. } = self.parts();
-        sessions.hear(&**live, caller.player, heard).await
+        let sessions = &self.parts.sessions;
+        if sessions.of(caller.player).is_none() {
+            let problem = "only who has a socket to this lobby hears a channel";
+            return Err(Failure::new(Code::Conflict, problem));
+        }
+        Ok(sessions.hear(caller.player, heard).await?)
     }
 
     /// Hears a global channel no more.
@@ -183,8 +187,8 @@ impl Service {
         call: wire::LeaveChannel,
     ) -> Result<(), Failure> {
         let heard = self.global(caller, &call.channel).await?;
-        let Parts { sessions, live, .. } = self.parts();
-        sessions.unhear(&**live, caller.player, heard).await
+        self.parts.sessions.unhear(caller.player, heard).await;
+        Ok(())
     }
 
     /// Shows a line to moderators, with those around it. Reporting it again changes nothing.
@@ -195,7 +199,8 @@ impl Service {
     ) -> Result<(), Failure> {
         let reason = permit::reason(&call.reason)?;
         let now = runtime::clock::now();
-        self.throttle(permit::REPORTS, &caller.player.to_string()).await?;
+        self.at_most(permit::REPORTS, "report_chat", caller.player)
+            .await?;
         let place = self.place(now, caller, &call.channel).await?;
         place.admit(caller)?;
         let line = self.line(&place, call.number).await?;
@@ -241,7 +246,7 @@ impl Service {
         let now = runtime::clock::now();
         let length = permit::mute_length(call.duration)?;
         let mute = Mute {
-            player: super::player("playerId", &call.player_id)?,
+            player: super::player("player_id", &call.player_id)?,
             until: now.checked_add(length).unwrap_or(Timestamp::MAX),
             by: Some(caller.player),
             reason: permit::reason(&call.reason)?,
@@ -251,7 +256,7 @@ impl Service {
 
     /// Refuses who is muted, or writes too much.
     async fn admit_line(&self, now: Timestamp, caller: &Caller) -> Result<(), Failure> {
-        self.throttle(permit::LINES, &caller.player.to_string()).await?;
+        self.at_most(permit::LINES, "chat", caller.player).await?;
         match self.parts.store.mute_of(caller.player, now).await? {
             Some(mute) => Err(permit::muted(now, &mute)),
             None => Ok(()),
@@ -269,8 +274,8 @@ impl Service {
                 Hearers::Joined(name.clone())
             }
             Channel::Global(_) => return Err(no_channel()),
-            Channel::Lobby(room) => Hearers::Players(self.members(*room).await?),
-            Channel::Party(room) => Hearers::Players(self.members(*room).await?),
+            Channel::Lobby(room) => Hearers::Players(self.members(Kind::Lobby, *room).await?),
+            Channel::Party(room) => Hearers::Players(self.members(Kind::Party, *room).await?),
             Channel::Match(id) => {
                 let (players, may_write) = self.seated(now, *id, None).await?;
                 is_open = may_write;
@@ -293,6 +298,12 @@ impl Service {
             hearers,
             is_open,
         })
+    }
+
+    /// Who is in a room of this kind.
+    async fn members(&self, kind: Kind, room: RoomId) -> Result<Vec<PlayerId>, Failure> {
+        let room = self.room(room).await?.filter(|room| room.kind == kind);
+        Ok(room.ok_or_else(no_channel)?.players())
     }
 
     /// Who sits in a match or a team of it, and whether they still talk.
@@ -375,25 +386,8 @@ impl Service {
         if period.is_zero() || !matches!(place.hearers, Hearers::Joined(_)) {
             return Ok(());
         }
-        let rate = Rate {
-            of: "slow mode",
-            burst: 1,
-            period,
-        };
-        let who = format!("{} {}", caller.player, place.key);
-        self.throttle(rate, &who).await
-    }
-
-    async fn throttle(&self, rate: Rate, who: &str) -> Result<(), Failure> {
-        let what = format!("{}\0{who}", rate.of);
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, what.as_bytes()).as_ref());
-        let live = &self.parts.live;
-        let wait = live.throttle(&Key::Rate(hash), rate.burst, rate.period);
-        match wait.await? {
-            Some(wait) => Err(Failure::throttled(wait)),
-            None => Ok(()),
-        }
+        let what = format!("slow mode of {}", place.key);
+        self.at_most((1, period), &what, caller.player).await
     }
 
     /// Tells everybody in a channel of a line, each by the name that they have for it.
