@@ -211,8 +211,9 @@ impl Change {
                 Ok(())
             }
             Command::Doubt { id } => {
+                let now = self.now;
                 if let Some(starting) = self.attempt(*id) {
-                    starting.until = self.now;
+                    starting.until = now;
                 }
                 Ok(())
             }
@@ -273,12 +274,7 @@ impl Change {
         }
     }
 
-    fn join(
-        &mut self,
-        player: PlayerId,
-        session: SessionId,
-        entry: &Entry,
-    ) -> Result<(), Failure> {
+    fn join(&mut self, player: PlayerId, session: SessionId, entry: &Entry) -> Result<(), Failure> {
         if let Ok(member) = self.member(player) {
             member.session = session;
             return Ok(());

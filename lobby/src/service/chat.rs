@@ -73,10 +73,10 @@ impl Service {
     ) -> Result<wire::ChatMessage, Failure> {
         let now = runtime::clock::now();
         self.admit_line(now, caller).await?;
-        let place = self.place(now, caller, &call.channel).await?;
+        let place = self.channel_named(now, caller, &call.channel).await?;
         place.admit_writer(caller)?;
-        let text = self.judged(now, caller, &call.text).await?;
-        self.slow(caller, &place).await?;
+        let text = self.judge_text(now, caller, &call.text).await?;
+        self.slow_mode(caller, &place).await?;
         let store = &self.parts.store;
         let line = store.add_line(&place.key, caller.player, &text, now);
         let line = line.await?;
@@ -92,11 +92,11 @@ impl Service {
     ) -> Result<wire::ChatMessage, Failure> {
         let now = runtime::clock::now();
         self.admit_line(now, caller).await?;
-        let place = self.place(now, caller, &call.channel).await?;
+        let place = self.channel_named(now, caller, &call.channel).await?;
         place.admit_writer(caller)?;
-        let line = self.line(&place, call.number).await?;
+        let line = self.chat_line(&place, call.number).await?;
         permit::may_edit(now, caller.player, &line)?;
-        let text = self.judged(now, caller, &call.text).await?;
+        let text = self.judge_text(now, caller, &call.text).await?;
         let store = &self.parts.store;
         let line = store.change_line(&place.key, line.number, Some(&text), now);
         let line = line.await?.ok_or_else(no_line)?;
@@ -113,11 +113,11 @@ impl Service {
     ) -> Result<(), Failure> {
         let now = runtime::clock::now();
         self.at_most(permit::LINES, "chat", caller.player).await?;
-        let place = self.place(now, caller, &call.channel).await?;
+        let place = self.channel_named(now, caller, &call.channel).await?;
         if !caller.is_moderator() {
             place.admit(caller)?;
         }
-        let line = self.line(&place, call.number).await?;
+        let line = self.chat_line(&place, call.number).await?;
         if line.player != caller.player && !caller.is_moderator() {
             let problem = "only who wrote a line and moderators may delete it";
             return Err(Failure::new(Code::Forbidden, problem));
@@ -154,7 +154,7 @@ impl Service {
             }
         };
         let now = runtime::clock::now();
-        let place = self.place(now, caller, &call.channel).await?;
+        let place = self.channel_named(now, caller, &call.channel).await?;
         place.admit(caller)?;
         let before = (call.before != 0).then_some(call.before);
         let limit = usize::try_from(limit).unwrap_or_default();
@@ -171,7 +171,7 @@ impl Service {
         caller: &Caller,
         call: wire::JoinChannel,
     ) -> Result<(), Failure> {
-        let heard = self.global(caller, &call.channel).await?;
+        let heard = self.global_channel(caller, &call.channel).await?;
         let sessions = &self.parts.sessions;
         if sessions.of(caller.player).is_none() {
             let problem = "only who has a socket to this lobby hears a channel";
@@ -186,7 +186,7 @@ impl Service {
         caller: &Caller,
         call: wire::LeaveChannel,
     ) -> Result<(), Failure> {
-        let heard = self.global(caller, &call.channel).await?;
+        let heard = self.global_channel(caller, &call.channel).await?;
         self.parts.sessions.unhear(caller.player, heard).await;
         Ok(())
     }
@@ -201,9 +201,9 @@ impl Service {
         let now = runtime::clock::now();
         self.at_most(permit::REPORTS, "report_chat", caller.player)
             .await?;
-        let place = self.place(now, caller, &call.channel).await?;
+        let place = self.channel_named(now, caller, &call.channel).await?;
         place.admit(caller)?;
-        let line = self.line(&place, call.number).await?;
+        let line = self.chat_line(&place, call.number).await?;
         if line.player == caller.player {
             let problem = "must be of a line that another player wrote";
             return Err(Failure::field("number", problem));
@@ -251,7 +251,7 @@ impl Service {
             by: Some(caller.player),
             reason: permit::reason(&call.reason)?,
         };
-        self.mute(now, &mute).await
+        self.mute_until(now, &mute).await
     }
 
     /// Refuses who is muted, or writes too much.
@@ -264,7 +264,7 @@ impl Service {
     }
 
     /// The channel that the caller calls so.
-    async fn place(&self, now: Timestamp, caller: &Caller, name: &str) -> Result<Place, Failure> {
+    async fn channel_named(&self, now: Timestamp, caller: &Caller, name: &str) -> Result<Place, Failure> {
         let channel: Channel = name
             .parse()
             .map_err(|invalid: channel::Invalid| Failure::field("channel", invalid.to_string()))?;
@@ -274,15 +274,15 @@ impl Service {
                 Hearers::Joined(name.clone())
             }
             Channel::Global(_) => return Err(no_channel()),
-            Channel::Lobby(room) => Hearers::Players(self.members(Kind::Lobby, *room).await?),
-            Channel::Party(room) => Hearers::Players(self.members(Kind::Party, *room).await?),
+            Channel::Lobby(room) => Hearers::Players(self.channel_members(Kind::Lobby, *room).await?),
+            Channel::Party(room) => Hearers::Players(self.channel_members(Kind::Party, *room).await?),
             Channel::Match(id) => {
-                let (players, may_write) = self.seated(now, *id, None).await?;
+                let (players, may_write) = self.channel_seats(now, *id, None).await?;
                 is_open = may_write;
                 Hearers::Players(players)
             }
             Channel::Team(id, team) => {
-                let (players, may_write) = self.seated(now, *id, Some(*team)).await?;
+                let (players, may_write) = self.channel_seats(now, *id, Some(*team)).await?;
                 is_open = may_write;
                 Hearers::Players(players)
             }
@@ -301,13 +301,13 @@ impl Service {
     }
 
     /// Who is in a room of this kind.
-    async fn members(&self, kind: Kind, room: RoomId) -> Result<Vec<PlayerId>, Failure> {
+    async fn channel_members(&self, kind: Kind, room: RoomId) -> Result<Vec<PlayerId>, Failure> {
         let room = self.room(room).await?.filter(|room| room.kind == kind);
         Ok(room.ok_or_else(no_channel)?.players())
     }
 
     /// Who sits in a match or a team of it, and whether they still talk.
-    async fn seated(
+    async fn channel_seats(
         &self,
         now: Timestamp,
         id: MatchId,
@@ -318,13 +318,13 @@ impl Service {
     }
 
     /// A line that was not deleted.
-    async fn line(&self, place: &Place, number: u64) -> Result<ChatLine, Failure> {
+    async fn chat_line(&self, place: &Place, number: u64) -> Result<ChatLine, Failure> {
         let line = self.parts.store.line(&place.key, number).await?;
         line.filter(|line| !line.is_deleted).ok_or_else(no_line)
     }
 
     /// What may be said of a text. Who says what may not is told so, and muted in the end.
-    async fn judged(
+    async fn judge_text(
         &self,
         now: Timestamp,
         caller: &Caller,
@@ -338,7 +338,7 @@ impl Service {
             }
             Verdict::Refused(Reason::Length) => Err(permit::too_long("text")),
             Verdict::Refused(Reason::Word) => {
-                self.strike(now, caller.player).await?;
+                self.add_strike(now, caller.player).await?;
                 let problem = "the message has a word that is not allowed here";
                 Err(Failure::new(Code::Refused, problem))
             }
@@ -346,7 +346,7 @@ impl Service {
     }
 
     /// Counts a refused message.
-    async fn strike(&self, now: Timestamp, player: PlayerId) -> Result<(), Failure> {
+    async fn add_strike(&self, now: Timestamp, player: PlayerId) -> Result<(), Failure> {
         let live = &*self.parts.live;
         let key = Key::Strikes(player);
         let change = |strikes: Option<Strikes>| {
@@ -363,11 +363,11 @@ impl Service {
             by: None,
             reason: "refused messages".to_owned(),
         };
-        self.mute(now, &mute).await
+        self.mute_until(now, &mute).await
     }
 
     /// Mutes a player, or ends it, and writes it down.
-    async fn mute(&self, now: Timestamp, mute: &Mute) -> Result<(), Failure> {
+    async fn mute_until(&self, now: Timestamp, mute: &Mute) -> Result<(), Failure> {
         let store = &self.parts.store;
         store.mute(mute).await?;
         let audit = AuditLine {
@@ -381,7 +381,7 @@ impl Service {
     }
 
     /// Holds up who writes too often in a global channel.
-    async fn slow(&self, caller: &Caller, place: &Place) -> Result<(), Failure> {
+    async fn slow_mode(&self, caller: &Caller, place: &Place) -> Result<(), Failure> {
         let period = self.parts.settings.slow_mode;
         if period.is_zero() || !matches!(place.hearers, Hearers::Joined(_)) {
             return Ok(());
@@ -408,9 +408,9 @@ impl Service {
     }
 
     /// The news of a global channel.
-    async fn global(&self, caller: &Caller, name: &str) -> Result<live::Channel, Failure> {
+    async fn global_channel(&self, caller: &Caller, name: &str) -> Result<live::Channel, Failure> {
         let now = runtime::clock::now();
-        match self.place(now, caller, name).await?.hearers {
+        match self.channel_named(now, caller, name).await?.hearers {
             Hearers::Joined(name) => Ok(live::Channel::Chat(name)),
             Hearers::Players(_) => Err(Failure::field("channel", "must be a global channel")),
         }
