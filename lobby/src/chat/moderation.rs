@@ -139,7 +139,10 @@ impl Moderator {
             return Verdict::Refused(Reason::Length);
         }
         let is_blank = |letter: char| letter.is_whitespace() || letter == BLANK;
-        if letters.iter().all(|letter| is_blank(*letter) || is_invisible(*letter)) {
+        if letters
+            .iter()
+            .all(|letter| is_blank(*letter) || is_invisible(*letter))
+        {
             return Verdict::Refused(Reason::Empty);
         }
         // What stands around stars may be a word itself: `bu****gger`.

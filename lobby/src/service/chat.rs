@@ -264,7 +264,12 @@ impl Service {
     }
 
     /// The channel that the caller calls so.
-    async fn channel_named(&self, now: Timestamp, caller: &Caller, name: &str) -> Result<Place, Failure> {
+    async fn channel_named(
+        &self,
+        now: Timestamp,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<Place, Failure> {
         let channel: Channel = name
             .parse()
             .map_err(|invalid: channel::Invalid| Failure::field("channel", invalid.to_string()))?;
@@ -274,8 +279,12 @@ impl Service {
                 Hearers::Joined(name.clone())
             }
             Channel::Global(_) => return Err(no_channel()),
-            Channel::Lobby(room) => Hearers::Players(self.channel_members(Kind::Lobby, *room).await?),
-            Channel::Party(room) => Hearers::Players(self.channel_members(Kind::Party, *room).await?),
+            Channel::Lobby(room) => {
+                Hearers::Players(self.channel_members(Kind::Lobby, *room).await?)
+            }
+            Channel::Party(room) => {
+                Hearers::Players(self.channel_members(Kind::Party, *room).await?)
+            }
             Channel::Match(id) => {
                 let (players, may_write) = self.channel_seats(now, *id, None).await?;
                 is_open = may_write;
@@ -443,7 +452,10 @@ fn evidence(line: &ChatLine) -> serde_json::Value {
 }
 
 fn no_channel() -> Failure {
-    Failure::new(Code::NotFound, "there is no such channel, or you are not in it")
+    Failure::new(
+        Code::NotFound,
+        "there is no such channel, or you are not in it",
+    )
 }
 
 fn no_line() -> Failure {

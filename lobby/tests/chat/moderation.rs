@@ -78,7 +78,11 @@ fn bad_messages_are_caught_and_clean_ones_are_not() {
         let missed = missed(&moderator, messages);
         all += messages.len();
         all_missed += missed.len();
-        println!("{}/{} {way}: {missed:?}", messages.len() - missed.len(), messages.len());
+        println!(
+            "{}/{} {way}: {missed:?}",
+            messages.len() - missed.len(),
+            messages.len()
+        );
         missed_by_way.insert(way.as_str(), missed.len());
     }
     let caught_at_all = caught + all - all_missed;
@@ -92,7 +96,10 @@ fn bad_messages_are_caught_and_clean_ones_are_not() {
     assert!(recall >= RECALL, "{plain:?}");
     assert!(disguised_recall >= DISGUISED_RECALL);
     // What is known to pass is a list, not a hope: what is caught by now moves to its own way.
-    let known = labeled.disguised.iter().find(|way| way.way == "known to pass");
+    let known = labeled
+        .disguised
+        .iter()
+        .find(|way| way.way == "known to pass");
     let known = known.unwrap().messages.len();
     assert_eq!(missed_by_way["known to pass"], known);
     assert_eq!(all_missed, known, "{missed_by_way:?}");
@@ -117,6 +124,8 @@ fn words_that_are_fine_need_the_list_that_says_so() {
     };
     let moderator = Moderator::new(&lists).unwrap();
     let wrong = labeled.clean.iter();
-    let wrong = wrong.filter(|message| is_caught(&moderator, message)).count();
+    let wrong = wrong
+        .filter(|message| is_caught(&moderator, message))
+        .count();
     assert!(wrong > 30, "{wrong}");
 }

@@ -329,7 +329,8 @@ impl World {
 
     /// The audit log: event, who did it, to whom, and more.
     pub(crate) async fn audit(&self) -> Vec<Audited> {
-        let statement = "SELECT event, actor_id, subject_id, detail FROM audit_log ORDER BY audit_id";
+        let statement =
+            "SELECT event, actor_id, subject_id, detail FROM audit_log ORDER BY audit_id";
         let rows: Vec<(String, Option<Uuid>, Option<Uuid>, String)> = sqlx::query_as(statement)
             .fetch_all(&mut self.database().await)
             .await
