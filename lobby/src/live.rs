@@ -4,6 +4,7 @@
 //! Valkey in production, memory in the embedded mode; one contract holds both
 //! (`lobby/tests/live`). Every call ends within a time limit: what it did is unknown when it fails.
 
+pub mod gcra;
 pub mod memory;
 
 use std::fmt;
@@ -21,16 +22,62 @@ use crate::matchmaking::Ticket;
 /// The largest document or message.
 pub const VALUE_LIMIT: usize = 64 * 1024;
 
-/// The live state does not answer, or not in time.
+/// The largest match that is proposed: it holds its tickets.
+pub const PENDING_LIMIT: usize = 16 * VALUE_LIMIT;
+
+/// The most members of a set.
+pub const MEMBERS: usize = 100_000;
+
+/// The most tickets that wait in a queue.
+pub const TICKETS: usize = 200_000;
+
+/// How many news of a queue are kept: older ones are dropped.
+pub const NEWS_KEPT: usize = 100_000;
+
+/// The most channels that a process hears.
+pub const CHANNELS: usize = 500_000;
+
+/// How many deliveries a receiver may lag behind before it misses some, which it is told by the
+/// channel; a power of two, as the channel would round it up.
+pub const LAG: usize = 8192;
+
+/// Nothing is kept longer; a server refuses what is beyond its clock.
+const KEEP_LIMIT: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// The live state does not answer, or not in time; or what it should keep is too much.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(pub String);
+
+impl Error {
+    fn full(what: &str) -> Self {
+        Self(format!("{what} is full"))
+    }
+
+    fn check(value: &[u8], limit: usize) -> Result<(), Self> {
+        if value.len() > limit {
+            return Err(Self(format!("a value of more than {limit} bytes")));
+        }
+        Ok(())
+    }
+}
+
+/// As it is kept: JSON, within the limit.
+fn encode(value: &impl Serialize, limit: usize) -> Result<Vec<u8>, Error> {
+    let text = serde_json::to_vec(value).map_err(|error| Error(error.to_string()))?;
+    Error::check(&text, limit)?;
+    Ok(text)
+}
 
 /// What a document is about. Each is in a slot of its own of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// The player's session: written only by the lobby that has the socket.
     Player(PlayerId),
+    /// What the player's client said for matchmaking: latencies and attributes.
+    Profile(PlayerId),
+    /// How tickets of a queue wait, as its owner says.
+    Queue(String),
     /// What the player waits for: which ticket, in which queue. A player has one at most.
     Seat(PlayerId),
     /// The player's party and lobby, which the rooms themselves confirm.
@@ -43,16 +90,21 @@ pub enum Key {
     Answered([u8; 32]),
     /// A rate, by the hash of who and what.
     Rate([u8; 32]),
+    /// What the player's refused messages have come to.
+    Strikes(PlayerId),
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, hash) = match self {
             Self::Player(player) => return write!(formatter, "lobby:player:{{{player}}}"),
+            Self::Profile(player) => return write!(formatter, "lobby:profile:{{{player}}}"),
+            Self::Queue(name) => return write!(formatter, "lobby:waits:{{{name}}}"),
             Self::Seat(player) => return write!(formatter, "lobby:seat:{{{player}}}"),
             Self::Rooms(player) => return write!(formatter, "lobby:rooms:{{{player}}}"),
             Self::Room(room) => return write!(formatter, "lobby:room:{{{room}}}"),
             Self::Code(code) => return write!(formatter, "lobby:code:{{{code}}}"),
+            Self::Strikes(player) => return write!(formatter, "lobby:strikes:{{{player}}}"),
             Self::Answered(hash) => ("answered", hash),
             Self::Rate(hash) => ("rate", hash),
         };
@@ -82,8 +134,13 @@ pub enum Written {
     Conflict(u64),
 }
 
-/// The right to decide about something for a while. It counts up with every new holder, so that
-/// what a former one does late is refused.
+/// The right to decide about something for a while. It grows whenever somebody takes the right who
+/// did not have it the moment before, so that what a former holder does late is refused.
+///
+/// It is the time in milliseconds, or one more than the last where that is greater. So it grows also
+/// when the live state has lost everything: a holder from before can never have the fence of one
+/// after, as long as the clocks of nodes that replace each other differ by less than it takes to
+/// replace them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fence(pub u64);
@@ -173,6 +230,13 @@ pub enum Channel {
     Presence(PlayerId),
 }
 
+impl Pending {
+    /// Its tickets.
+    pub fn tickets(&self) -> impl Iterator<Item = TicketId> {
+        self.teams.iter().flatten().map(|ticket| ticket.id)
+    }
+}
+
 impl fmt::Display for Channel {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -244,7 +308,7 @@ pub trait Live: fmt::Debug + Send + Sync {
     // ---- Leases ----
 
     /// Takes the lease of this name for `keep` from now, or renews it. None when somebody else has
-    /// it. The fence grows by one with each new holder, and stays when the lease passes.
+    /// it. The fence stays while it is renewed in time, and grows else.
     async fn lease(&self, name: &str, holder: Uuid, keep: Duration)
     -> Result<Option<Fence>, Error>;
 
@@ -254,6 +318,7 @@ pub trait Live: fmt::Debug + Send + Sync {
     // ---- Queues: all of one queue is in one slot ----
 
     /// The lease of a queue's owner; its fence guards [`propose`](Self::propose) and what follows.
+    /// An owner that gets another fence than before was none for a while, and loads again.
     async fn own(&self, queue: &str, holder: Uuid, keep: Duration) -> Result<Option<Fence>, Error>;
 
     /// Gives the queue back.
@@ -266,7 +331,7 @@ pub trait Live: fmt::Debug + Send + Sync {
     /// Takes a ticket that waits out, and tells the owner.
     async fn withdraw(&self, queue: &str, ticket: TicketId) -> Result<Withdrawn, Error>;
 
-    /// Tells the owner what a player says to a proposal.
+    /// Tells the owner what a player says to a proposal; nobody, if there is no such match.
     async fn answer(
         &self,
         queue: &str,
@@ -288,7 +353,8 @@ pub trait Live: fmt::Debug + Send + Sync {
         patience: Duration,
     ) -> Result<Option<Vec<QueueNews>>, Error>;
 
-    /// Makes waiting tickets part of a match, all or none.
+    /// Makes waiting tickets part of a match, all or none. Done too when there is that match
+    /// already.
     async fn propose(&self, queue: &str, fence: Fence, pending: &Pending) -> Result<Owned, Error>;
 
     /// Notes the match as it is by now: who has accepted. `Missing` (of nothing) when there is no

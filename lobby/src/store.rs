@@ -2,6 +2,14 @@
 //!
 //! PostgreSQL in production, SQLite for one process; one contract holds both
 //! (`lobby/tests/store`). Acknowledged means written.
+//!
+//! Texts are kept as they are but for U+0000, which PostgreSQL cannot hold: both databases keep
+//! U+FFFD in its place, as text in HTML does. Times are kept to the microsecond.
+
+mod ending;
+pub mod postgres;
+mod rows;
+pub mod sqlite;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +23,9 @@ use serde_json::Value;
 use crate::ids::{MatchId, PlayerId};
 use crate::ratings::Rating;
 
+/// A list has so many rows at most, whatever is asked for.
+pub const MOST: usize = 1_000;
+
 /// The store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -24,6 +35,15 @@ pub enum Error {
     /// It answered what it should not.
     #[error("the database answered with what makes no sense: {0}")]
     Defect(String),
+}
+
+impl From<storage::sql::Error> for Error {
+    fn from(error: storage::sql::Error) -> Self {
+        match error {
+            storage::sql::Error::Unavailable(cause) => Self::Unavailable(cause),
+            storage::sql::Error::Corrupt(cause) => Self::Defect(cause),
+        }
+    }
 }
 
 /// A player's rating in one queue.
@@ -103,7 +123,7 @@ pub enum Committed {
     Made,
     /// It was already.
     Known,
-    /// These players are in another match; nothing was written.
+    /// These players are in another match, or seated twice; in order of id. Nothing was written.
     Busy(Vec<PlayerId>),
 }
 
@@ -116,9 +136,22 @@ pub struct Ending {
     pub result: Option<Value>,
     /// The ranks of the teams, where they count for ratings.
     pub ranks: Option<Vec<usize>>,
+    /// What players have before it who have no rating in the queue.
+    pub newcomer: Rating,
 }
 
-/// The ratings of a match's teams after it, from those before it. `None` leaves them.
+impl Ending {
+    /// How the match stands then.
+    pub const fn status(&self) -> MatchStatus {
+        match self.result {
+            Some(_) => MatchStatus::Ended,
+            None => MatchStatus::Lost,
+        }
+    }
+}
+
+/// The ratings of a match's teams after it, from those before it; newcomers have played no match.
+/// `None` leaves them.
 pub type Rate<'a> = dyn Fn(&[Vec<Rated>], &[usize]) -> Option<Vec<Vec<Rating>>> + Send + Sync + 'a;
 
 /// A line of a chat.
@@ -214,14 +247,15 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// The match that a player is in.
     async fn open_match(&self, player: PlayerId) -> Result<Option<Match>, Error>;
 
-    /// Those of these players who are in a match.
+    /// Those of these players who are in a match, in order of id.
     async fn busy(&self, players: &[PlayerId]) -> Result<Vec<PlayerId>, Error>;
 
-    /// Matches that have not ended, in order of id from after `after` on, at most `limit`.
+    /// Matches that have not ended, in order of id from after `after` on, at most `limit` and
+    /// [`MOST`].
     async fn open_matches(&self, after: Option<MatchId>, limit: usize)
     -> Result<Vec<Match>, Error>;
 
-    /// A player's matches, newest first, from before `before` on, at most `limit`.
+    /// A player's matches, newest first, from before `before` on, at most `limit` and [`MOST`].
     async fn matches_of(
         &self,
         player: PlayerId,
@@ -252,7 +286,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// A line.
     async fn line(&self, channel: &str, number: u64) -> Result<Option<ChatLine>, Error>;
 
-    /// Lines before `before` (the newest when none), oldest first, at most `limit`.
+    /// Lines before `before` (the newest when none), oldest first, at most `limit` and [`MOST`].
     async fn lines(
         &self,
         channel: &str,
