@@ -122,7 +122,9 @@ impl Lobby {
                     Some(wire::message::Message::Answer(answer)) if is_mine => {
                         return answer.answer.ok_or(Error::Unexpected("answer"));
                     }
-                    Some(wire::message::Message::Event(event)) => self.keep(event),
+                    Some(wire::message::Message::Event(event)) => {
+                        self.keep(event);
+                    }
                     _ => {}
                 }
             }
@@ -130,34 +132,43 @@ impl Lobby {
         answered.await.map_err(|_| Error::Late("answer"))?
     }
 
-    /// The next event that `pick` takes, waiting so long; others are forgotten.
+    /// The first event that `pick` takes, waiting so long. Others stay for whoever asks for them:
+    /// what two lobbies or two parts of one tell comes in any order.
     pub(super) async fn event<T>(
         &mut self,
         what: &'static str,
         patience: Duration,
-        mut pick: impl FnMut(Event) -> Option<T>,
+        mut pick: impl FnMut(&Event) -> Option<T>,
     ) -> Result<T, Error> {
         let awaited = timeout(patience, async {
+            let mut looked = 0;
             loop {
-                while let Some(event) = self.events.pop_front() {
+                while let Some(event) = self.events.get(looked) {
                     if let Some(picked) = pick(event) {
+                        self.events.remove(looked);
                         return Ok(picked);
                     }
+                    looked += 1;
                 }
                 let message = self.next().await?;
-                if let Some(wire::message::Message::Event(event)) = message.message {
-                    self.keep(event);
+                if let Some(wire::message::Message::Event(event)) = message.message
+                    && self.keep(event)
+                {
+                    looked -= 1;
                 }
             }
         });
         awaited.await.map_err(|_| Error::Late(what))?
     }
 
-    fn keep(&mut self, event: wire::Event) {
-        if self.events.len() == KEPT {
+    /// Keeps an event; whether the oldest one gave way.
+    fn keep(&mut self, event: wire::Event) -> bool {
+        let is_full = self.events.len() == KEPT;
+        if is_full {
             self.events.pop_front();
         }
         self.events.extend(event.event);
+        is_full
     }
 
     async fn next(&mut self) -> Result<wire::Message, Error> {

@@ -204,7 +204,7 @@ impl Player {
         let size = self.config.party;
         let complete = lobby.event("whole party", SOON, |event| match event {
             Event::RoomChanged(changed) => {
-                let room = changed.room?;
+                let room = changed.room.as_ref()?;
                 (room.members.len() == size).then_some(())
             }
             _ => None,
@@ -216,7 +216,7 @@ impl Player {
     async fn await_match(&self, lobby: &mut Lobby) -> Result<wire::MatchReady, Error> {
         loop {
             let event = lobby.event("match", self.config.patience, |event| match event {
-                Event::Proposed(_) | Event::MatchReady(_) => Some(event),
+                Event::Proposed(_) | Event::MatchReady(_) => Some(event.clone()),
                 _ => None,
             });
             match event.await? {
@@ -292,10 +292,11 @@ impl Player {
     async fn result(&self, lobby: &mut Lobby, id: &str, account: &Account) -> Result<(), Error> {
         let seat = lobby.event("result", SOON, |event| match event {
             Event::MatchChanged(changed) => {
-                let game = changed.r#match?;
+                let game = changed.r#match.as_ref()?;
                 let is_it = game.match_id == id && game.ended_at.is_some();
-                let mut seats = game.seats.into_iter();
-                is_it.then(|| seats.find(|seat| seat.player_id == account.player_id))
+                let mut seats = game.seats.iter();
+                let own = seats.find(|seat| seat.player_id == account.player_id);
+                is_it.then(|| own.cloned())
             }
             _ => None,
         });
