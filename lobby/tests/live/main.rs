@@ -9,6 +9,7 @@
 
 mod cases;
 mod faults;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
