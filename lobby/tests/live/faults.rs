@@ -191,7 +191,9 @@ async fn a_channel_that_a_node_gives_up_is_heard_where_it_goes() {
     let mut from = None;
     for server in &servers {
         let count: u64 = ask(server, cmd("CLUSTER").arg("COUNTKEYSINSLOT").arg(slot)).await;
-        from = from.or((count > 0).then_some(server));
+        if count > 0 {
+            from = Some(server);
+        }
     }
     let from = from.unwrap();
     let document = one.valkey.read(&place).await.unwrap().unwrap();
