@@ -6,6 +6,7 @@
 
 pub mod gcra;
 pub mod memory;
+pub mod valkey;
 
 use std::fmt;
 use std::time::Duration;
@@ -40,6 +41,10 @@ pub const CHANNELS: usize = 500_000;
 /// How many deliveries a receiver may lag behind before it misses some, which it is told by the
 /// channel; a power of two, as the channel would round it up.
 pub const LAG: usize = 8192;
+
+/// How long the version of a document that was removed is remembered: far longer than between
+/// somebody's look at it and what he does by it.
+pub const REMEMBERED: Duration = Duration::from_mins(1);
 
 /// Nothing is kept longer; a server refuses what is beyond its clock.
 const KEEP_LIMIT: Duration = Duration::from_hours(10 * 365 * 24);
@@ -116,7 +121,9 @@ impl fmt::Display for Key {
     }
 }
 
-/// A document and how often it was written. Versions begin at 1.
+/// A document and how often it was written. Versions begin at 1; those of one that was removed go on
+/// where it is written again within [`REMEMBERED`], so that whoever read the former does not change
+/// the latter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// Its content.
@@ -243,6 +250,20 @@ impl fmt::Display for Channel {
             Self::Player(player) => write!(formatter, "lobby:to:{{{player}}}"),
             Self::Chat(name) => write!(formatter, "lobby:chat:{{{name}}}"),
             Self::Presence(player) => write!(formatter, "lobby:presence:{{{player}}}"),
+        }
+    }
+}
+
+impl Channel {
+    /// The channel of this name.
+    fn parse(name: &str) -> Option<Self> {
+        let (kind, rest) = name.strip_prefix("lobby:")?.split_once(":{")?;
+        let about = rest.strip_suffix('}')?;
+        match kind {
+            "to" => about.parse().ok().map(Self::Player),
+            "chat" => Some(Self::Chat(about.to_owned())),
+            "presence" => about.parse().ok().map(Self::Presence),
+            _ => None,
         }
     }
 }
@@ -384,4 +405,59 @@ pub trait Live: fmt::Debug + Send + Sync {
 
     /// What comes over the channels that this process hears. Who lags behind misses some.
     fn deliveries(&self) -> broadcast::Receiver<Delivery>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_channels_have_a_slot_of_their_own() {
+        let id = Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_7777_8888);
+        let names: Vec<String> = [
+            Key::Player(PlayerId(id)),
+            Key::Seat(PlayerId(id)),
+            Key::Rooms(PlayerId(id)),
+            Key::Room(RoomId(id)),
+            Key::Code("ABCDEF".to_owned()),
+            Key::Answered([0xab; 32]),
+            Key::Rate([1; 32]),
+        ]
+        .iter()
+        .map(Key::to_string)
+        .collect();
+        expect_test::expect![[r#"
+            [
+                "lobby:player:{11112222-3333-4444-5555-666677778888}",
+                "lobby:seat:{11112222-3333-4444-5555-666677778888}",
+                "lobby:rooms:{11112222-3333-4444-5555-666677778888}",
+                "lobby:room:{11112222-3333-4444-5555-666677778888}",
+                "lobby:code:{ABCDEF}",
+                "lobby:answered:{abababababababababababababababababababababababababababababababab}",
+                "lobby:rate:{0101010101010101010101010101010101010101010101010101010101010101}",
+            ]
+        "#]]
+        .assert_debug_eq(&names);
+    }
+
+    #[test]
+    fn channels_are_found_by_their_names() {
+        let id = Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_7777_8888);
+        let channels = [
+            Channel::Player(PlayerId(id)),
+            Channel::Chat("room:{}:".to_owned()),
+            Channel::Presence(PlayerId(id)),
+        ];
+        for channel in channels {
+            assert_eq!(Channel::parse(&channel.to_string()), Some(channel));
+        }
+        for name in [
+            "lobby:to:{none}",
+            "lobby:chat:{open",
+            "lobby:other:{a}",
+            "x",
+        ] {
+            assert_eq!(Channel::parse(name), None, "{name}");
+        }
+    }
 }
