@@ -1,5 +1,8 @@
 //! What the lobby tells and asks auth beside tokens, which it checks by itself.
 
+pub mod grpc;
+pub mod none;
+
 use std::fmt;
 
 use async_trait::async_trait;

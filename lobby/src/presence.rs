@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use proto::muster::lobby::v1 as wire;
 use wire::event::Event;
 use wire::presence::Status;
-use wire::{queue_state, r#match};
+use wire::{r#match, queue_state};
 
 use crate::ids::PlayerId;
 
@@ -185,12 +185,15 @@ impl Tracker {
                 tracked.told = status;
                 tracked.free_at = now + signed(PACE);
                 told.push((player, status));
-                if tracked.standing.is_none() {
-                    // To be forgotten then: a player who comes back before is not told twice.
-                    self.due.insert((tracked.free_at, player));
-                }
-            } else if tracked.standing.is_none() {
+            }
+            if tracked.standing.is_some() {
+                continue;
+            }
+            if tracked.free_at <= now {
                 self.players.remove(&player);
+            } else {
+                // Forgotten only then: who comes back before is not told of too soon.
+                self.due.insert((tracked.free_at, player));
             }
         }
         told

@@ -1,7 +1,7 @@
 //! What a call means. Sockets and HTTP only translate to it.
 //!
-//! Each area has its own file: `rooms`, `queues`, `matches`, `chat`, `profile`
-//! (latencies and attributes), `presence`. `calls` leads a [`Call`](proto::muster::lobby::v1::Call) to them.
+//! Each area has its own file: `rooms`, `queues`, `matches`, `chat`, `presence`, `profile` (latencies
+//! and attributes). `calls` leads a [`Call`](proto::muster::lobby::v1::Call) to them.
 
 pub mod calls;
 pub mod chat;
@@ -16,8 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::Verifier;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
-use prost::Message as _;
 use proto::muster::lobby::v1 as wire;
 use uuid::Uuid;
 
@@ -32,6 +33,7 @@ use crate::matchmaking::Queue;
 use crate::metrics::Metrics;
 use crate::servers::Servers;
 use crate::sessions::Sessions;
+use crate::sessions::notice::Notice;
 use crate::store::Store;
 
 /// Everything that calls need.
@@ -65,6 +67,7 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct Service {
     parts: Arc<Parts>,
+    desk: Arc<queues::Desk>,
     presences: Presences,
 }
 
@@ -91,6 +94,7 @@ impl Service {
     pub fn new(parts: Parts) -> Self {
         Self {
             parts: Arc::new(parts),
+            desk: Arc::default(),
             presences: Presences::default(),
         }
     }
@@ -100,24 +104,34 @@ impl Service {
         &self.parts
     }
 
+    /// What this lobby knows about queues.
+    pub fn desk(&self) -> &queues::Desk {
+        &self.desk
+    }
+
     /// Tells players something, wherever their sockets are. Who has no socket does not hear it; nor,
     /// seldom, who has one while the live state fails: their next `State` says what is so.
-    pub async fn tell(
-        &self,
+    pub fn tell<'a>(
+        &'a self,
         players: impl IntoIterator<Item = PlayerId>,
-        event: &wire::event::Event,
-    ) {
-        for player in players {
-            self.announce(&Channel::Player(player), event).await;
+        event: &'a wire::event::Event,
+    ) -> BoxFuture<'a, ()> {
+        // A future that held the iterator could be spawned only where its closures are known.
+        let players: Vec<PlayerId> = players.into_iter().collect();
+        async move {
+            for player in players {
+                self.announce(&Channel::Player(player), event).await;
+            }
         }
+        .boxed()
     }
 
     /// Tells whoever hears a channel.
     pub async fn announce(&self, channel: &Channel, event: &wire::event::Event) {
-        let event = wire::Event {
+        let bytes = Notice::Event(wire::Event {
             event: Some(event.clone()),
-        };
-        let bytes = event.encode_to_vec();
+        })
+        .encode();
         if let Err(error) = self.parts.live.publish(channel, &bytes).await {
             tracing::warn!(%error, %channel, "Nobody could be told");
         }

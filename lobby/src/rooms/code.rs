@@ -40,7 +40,9 @@ mod tests {
         for typed in ["ABC234", "abc234", "abc-234", " a b c 2 3 4 "] {
             assert_eq!(read(typed).as_deref(), Some("ABC234"), "{typed:?}");
         }
-        for typed in ["", "ABC23", "ABC2345", "ABC230", "ABCI23", "ÄBC234", "lobby:*"] {
+        for typed in [
+            "", "ABC23", "ABC2345", "ABC230", "ABCI23", "ÄBC234", "lobby:*",
+        ] {
             assert_eq!(read(typed), None, "{typed:?}");
         }
         assert_eq!(read(&"-".repeat(100)), None);

@@ -30,8 +30,7 @@ pub fn choose<'regions>(
 ) -> Option<&'regions str> {
     let worst = |region: &String| {
         let known = players.iter().filter(|player| player.is_known());
-        let distances: Option<Vec<u32>> =
-            known.map(|player| player.milliseconds(region)).collect();
+        let distances: Option<Vec<u32>> = known.map(|player| player.milliseconds(region)).collect();
         Some(distances?.into_iter().max().unwrap_or_default())
     };
     regions
@@ -51,7 +50,9 @@ mod tests {
         let chosen = |players: &[&[(&str, u32)]]| {
             let measured = |player: &&[(&str, u32)]| -> BTreeMap<String, u32> {
                 let pairs = player.iter();
-                pairs.map(|(name, latency)| ((*name).to_owned(), *latency)).collect()
+                pairs
+                    .map(|(name, latency)| ((*name).to_owned(), *latency))
+                    .collect()
             };
             let players: Vec<_> = players.iter().map(measured).collect();
             choose(&regions, &players)

@@ -51,6 +51,7 @@ impl Service {
             .iter()
             .filter(|happening| happening.is_departure())
             .map(|happening| happening.player)
+            .filter(|player| room.member(*player).is_none())
             .collect();
         for player in &departed {
             self.unclaim(*player, room.kind, room.id).await;
@@ -116,7 +117,7 @@ impl Service {
                 reason: happening.reason.into(),
                 player_id: happening.player.to_string(),
             };
-            if happening.is_departure() {
+            if happening.is_departure() && room.member(happening.player).is_none() {
                 let out = wire::RoomChanged {
                     room: None,
                     ..changed.clone()

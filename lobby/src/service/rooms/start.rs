@@ -121,7 +121,10 @@ fn failure(unplaced: &Unplaced) -> Failure {
         }
         Unplaced::Refused(_) => {
             tracing::warn!(error = %unplaced, "The match of a room was refused");
-            Failure::new(Code::Conflict, "the servers of this queue take no such match")
+            Failure::new(
+                Code::Conflict,
+                "the servers of this queue take no such match",
+            )
         }
         Unplaced::Unavailable(_) => {
             tracing::warn!(error = %unplaced, "The match of a room has no server yet");

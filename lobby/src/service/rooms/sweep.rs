@@ -15,7 +15,7 @@ use super::{KEEP, Service};
 use crate::error::{Code, Failure};
 use crate::ids::{PlayerId, RoomId};
 use crate::live::{self, Key};
-use crate::rooms::{Command, Room};
+use crate::rooms::Command;
 
 /// Between two rounds.
 const PERIOD: Duration = Duration::from_secs(10);
