@@ -158,16 +158,14 @@ fn malformed(path: &str, error: &serde_json::Error) -> Refusal {
 fn ranks(seats: &[Seat], report: &Report) -> Result<Option<Vec<usize>>, Refusal> {
     let team_of: BTreeMap<PlayerId, u16> =
         seats.iter().map(|seat| (seat.player, seat.team)).collect();
-    let mut sides: BTreeMap<u16, Side> = seats
-        .iter()
-        .map(|seat| (seat.team, Side::default()))
-        .collect();
+    let teams = seats.iter().map(|seat| usize::from(seat.team) + 1).max();
+    let mut sides = vec![Side::default(); teams.unwrap_or_default()];
     let winner = match report.winner {
         None => None,
         Some(Winner::PlayerId(player)) => {
             Some(*team_of.get(&player).ok_or(Refusal::Stranger(player))?)
         }
-        Some(Winner::Team(team)) if sides.contains_key(&team) => Some(team),
+        Some(Winner::Team(team)) if usize::from(team) < sides.len() => Some(team),
         Some(Winner::Team(team)) => return Err(Refusal::NoTeam(team)),
     };
     let standings = &report.standings;
@@ -186,9 +184,10 @@ fn ranks(seats: &[Seat], report: &Report) -> Result<Option<Vec<usize>>, Refusal>
         if !seen.insert(player) {
             return Err(Refusal::Twice(player));
         }
-        let side = sides.entry(team).or_default();
-        side.score += u64::from(standing.score);
-        side.is_present |= !standing.left;
+        if let Some(side) = sides.get_mut(usize::from(team)) {
+            side.score += u64::from(standing.score);
+            side.is_present |= !standing.left;
+        }
     }
     // Nobody came, everybody left, or the server had to end: nobody has won or lost by that.
     let is_broken_off = matches!(&*report.reason, "Abandoned" | "ServerEnded");
@@ -199,13 +198,13 @@ fn ranks(seats: &[Seat], report: &Report) -> Result<Option<Vec<usize>>, Refusal>
     if !is_complete && winner.is_none() {
         return Ok(None);
     }
-    let place = |(team, side): (&u16, &Side)| {
-        let is_winner = winner == Some(*team);
+    let place = |(team, side): (u16, &Side)| {
+        let is_winner = winner == Some(team);
         // Sums without the last players say nothing: who did not win has lost.
         let result = is_complete.then_some((Reverse(side.is_present), Reverse(side.score)));
         (Reverse(is_winner), result.filter(|_| !is_winner))
     };
-    let places: Vec<_> = sides.iter().map(place).collect();
+    let places: Vec<_> = (0..).zip(&sides).map(place).collect();
     let rank = |own: &_| 1 + places.iter().filter(|other| *other < own).count();
     Ok(Some(places.iter().map(rank).collect()))
 }
