@@ -76,6 +76,8 @@ pub enum Key {
     Player(PlayerId),
     /// What the player's client said for matchmaking: latencies and attributes.
     Profile(PlayerId),
+    /// How tickets of a queue wait, as its owner says.
+    Queue(String),
     /// What the player waits for: which ticket, in which queue. A player has one at most.
     Seat(PlayerId),
     /// The player's party and lobby, which the rooms themselves confirm.
@@ -95,6 +97,7 @@ impl fmt::Display for Key {
         let (kind, hash) = match self {
             Self::Player(player) => return write!(formatter, "lobby:player:{{{player}}}"),
             Self::Profile(player) => return write!(formatter, "lobby:profile:{{{player}}}"),
+            Self::Queue(name) => return write!(formatter, "lobby:waits:{{{name}}}"),
             Self::Seat(player) => return write!(formatter, "lobby:seat:{{{player}}}"),
             Self::Rooms(player) => return write!(formatter, "lobby:rooms:{{{player}}}"),
             Self::Room(room) => return write!(formatter, "lobby:room:{{{room}}}"),

@@ -65,6 +65,7 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct Service {
     parts: Arc<Parts>,
+    desk: Arc<queues::Desk>,
     presences: Presences,
 }
 
@@ -91,6 +92,7 @@ impl Service {
     pub fn new(parts: Parts) -> Self {
         Self {
             parts: Arc::new(parts),
+            desk: Arc::default(),
             presences: Presences::default(),
         }
     }
@@ -98,6 +100,11 @@ impl Service {
     /// Its parts.
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// What this lobby knows about queues.
+    pub fn desk(&self) -> &queues::Desk {
+        &self.desk
     }
 
     /// Tells players something, wherever their sockets are. Who has no socket does not hear it; nor,

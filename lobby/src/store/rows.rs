@@ -8,7 +8,6 @@ use serde_json::Value;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::ending::Misrated;
 use super::{ChatLine, Error, MOST, Match, MatchStatus, Mute, Rated, Seat, Server};
 use crate::ids::{MatchId, PlayerId, SessionId};
 use crate::ratings::Rating;
@@ -32,9 +31,20 @@ impl From<Corruption> for sqlx::Error {
     }
 }
 
-impl From<Misrated> for sqlx::Error {
-    fn from(misrated: Misrated) -> Self {
-        Self::Encode(Box::new(misrated))
+/// What makes no sense to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unfit {
+    /// Nobody could ever find it.
+    #[error("a match without players")]
+    Match,
+    /// New ratings.
+    #[error("ratings that do not fit the match, or are no numbers")]
+    Ratings,
+}
+
+impl From<Unfit> for sqlx::Error {
+    fn from(unfit: Unfit) -> Self {
+        Self::Encode(Box::new(unfit))
     }
 }
 

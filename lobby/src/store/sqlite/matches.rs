@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{BEGIN, ratings};
 use crate::ids::{MatchId, PlayerId};
 use crate::store::ending::{self, Placed};
-use crate::store::rows::{self, MatchRow, micros, status_name, text};
+use crate::store::rows::{self, MatchRow, Unfit, micros, status_name, text};
 use crate::store::{Committed, Ending, Match, MatchStatus, Rate};
 
 /// Seats with their matches, of those matches that the rest asks for.
@@ -26,6 +26,9 @@ macro_rules! select {
 }
 
 pub(super) async fn commit(pool: &SqlitePool, made: &Match) -> sqlx::Result<Committed> {
+    if made.seats.is_empty() {
+        return Err(Unfit::Match.into());
+    }
     let mut transaction = pool.begin_with(BEGIN).await?;
     let added = query(
         "INSERT INTO matches (match_id, queue, region, namespace, server, endpoint, status, \
