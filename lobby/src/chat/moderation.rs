@@ -139,7 +139,10 @@ impl Moderator {
             return Verdict::Refused(Reason::Length);
         }
         let is_blank = |letter: char| letter.is_whitespace() || letter == BLANK;
-        if letters.iter().all(|letter| is_blank(*letter) || is_invisible(*letter)) {
+        if letters
+            .iter()
+            .all(|letter| is_blank(*letter) || is_invisible(*letter))
+        {
             return Verdict::Refused(Reason::Empty);
         }
         // What stands around stars may be a word itself: `bu****gger`.
@@ -329,7 +332,13 @@ mod tests {
     #[test]
     fn what_has_nothing_to_read_or_too_much_is_refused() {
         let moderator = moderator();
-        for message in ["", "   ", "\u{200B}\u{200D}", "\u{202E}", "\u{2800} \u{2800}"] {
+        for message in [
+            "",
+            "   ",
+            "\u{200B}\u{200D}",
+            "\u{202E}",
+            "\u{2800} \u{2800}",
+        ] {
             let verdict = moderator.judge(message);
             assert_eq!(verdict, Verdict::Refused(Reason::Empty), "{message:?}");
         }

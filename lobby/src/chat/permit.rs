@@ -244,7 +244,12 @@ mod tests {
         assert_eq!(length(0, 0), Ok(Duration::ZERO));
         assert_eq!(length(60, 500), Ok(Duration::new(60, 500)));
         assert_eq!(length(315_360_000, 0), Ok(LONGEST_MUTE));
-        for wrong in [length(315_360_000, 1), length(-1, 0), length(0, -1), mute_length(None)] {
+        for wrong in [
+            length(315_360_000, 1),
+            length(-1, 0),
+            length(0, -1),
+            mute_length(None),
+        ] {
             assert_eq!(wrong.unwrap_err().field.as_deref(), Some("duration"));
         }
     }

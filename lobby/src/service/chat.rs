@@ -21,6 +21,9 @@ use crate::store::{AuditLine, ChatLine, Mute, Report};
 /// Lines that are listed at most, and when a client does not say how many.
 const LISTED: u32 = 100;
 
+/// Global channels that a player hears at once.
+const JOINED: usize = 8;
+
 /// How many lines before and after it a report has at least, where there are so many.
 const AROUND: u64 = 5;
 
@@ -177,6 +180,12 @@ impl Service {
             let problem = "only who has a socket to this lobby hears a channel";
             return Err(Failure::new(Code::Conflict, problem));
         }
+        let others = sessions.heard_by(caller.player).into_iter();
+        let others = others.filter(|other| matches!(other, live::Channel::Chat(_)));
+        if others.filter(|other| *other != heard).count() >= JOINED {
+            let problem = format!("a player hears at most {JOINED} global channels");
+            return Err(Failure::new(Code::Full, problem));
+        }
         Ok(sessions.hear(caller.player, heard).await?)
     }
 
@@ -264,7 +273,12 @@ impl Service {
     }
 
     /// The channel that the caller calls so.
-    async fn channel_named(&self, now: Timestamp, caller: &Caller, name: &str) -> Result<Place, Failure> {
+    async fn channel_named(
+        &self,
+        now: Timestamp,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<Place, Failure> {
         let channel: Channel = name
             .parse()
             .map_err(|invalid: channel::Invalid| Failure::field("channel", invalid.to_string()))?;
@@ -274,8 +288,12 @@ impl Service {
                 Hearers::Joined(name.clone())
             }
             Channel::Global(_) => return Err(no_channel()),
-            Channel::Lobby(room) => Hearers::Players(self.channel_members(Kind::Lobby, *room).await?),
-            Channel::Party(room) => Hearers::Players(self.channel_members(Kind::Party, *room).await?),
+            Channel::Lobby(room) => {
+                Hearers::Players(self.channel_members(Kind::Lobby, *room).await?)
+            }
+            Channel::Party(room) => {
+                Hearers::Players(self.channel_members(Kind::Party, *room).await?)
+            }
             Channel::Match(id) => {
                 let (players, may_write) = self.channel_seats(now, *id, None).await?;
                 is_open = may_write;
@@ -443,7 +461,10 @@ fn evidence(line: &ChatLine) -> serde_json::Value {
 }
 
 fn no_channel() -> Failure {
-    Failure::new(Code::NotFound, "there is no such channel, or you are not in it")
+    Failure::new(
+        Code::NotFound,
+        "there is no such channel, or you are not in it",
+    )
 }
 
 fn no_line() -> Failure {

@@ -25,7 +25,9 @@ fn chat() -> Channel {
 
 async fn open(sessions: &Sessions, number: u128) -> Attached {
     let token = ResumeToken::new().unwrap();
-    sessions.open(&caller(number), &token, Timestamp::UNIX_EPOCH).await
+    sessions
+        .open(&caller(number), &token, Timestamp::UNIX_EPOCH)
+        .await
 }
 
 /// Publishes an event on the channel; whether this process hears it.
@@ -135,9 +137,17 @@ async fn of_sessions_that_begin_at_once_one_has_the_place() {
             online::claim(live, player, &online).await.unwrap()
         }
     });
-    let mut replaced: Vec<Uuid> = futures::future::join_all(claims).await.into_iter().flatten().collect();
+    let mut replaced: Vec<Uuid> = futures::future::join_all(claims)
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
     replaced.sort_unstable();
-    let document = live.read(&live::Key::Player(player)).await.unwrap().unwrap();
+    let document = live
+        .read(&live::Key::Player(player))
+        .await
+        .unwrap()
+        .unwrap();
     let winner = online::Online::read(&document.value).unwrap().session;
     let losers: Vec<Uuid> = ids.into_iter().filter(|id| *id != winner).collect();
     assert_eq!(replaced, losers);

@@ -50,7 +50,9 @@ pub(crate) async fn open_over(
         .unwrap();
     if let Some(protocols) = protocols {
         let name = "sec-websocket-protocol";
-        request.headers_mut().insert(name, protocols.parse().unwrap());
+        request
+            .headers_mut()
+            .insert(name, protocols.parse().unwrap());
     }
     match tokio_tungstenite::client_async(request, stream).await {
         Ok((socket, _)) => Ok(socket),
@@ -136,7 +138,9 @@ impl Client {
     /// What comes next, beside pings.
     pub(crate) async fn next(&mut self) -> Told {
         loop {
-            let next = tokio::time::timeout(SOON, self.socket.next()).await.unwrap();
+            let next = tokio::time::timeout(SOON, self.socket.next())
+                .await
+                .unwrap();
             let bytes = match next {
                 Some(Ok(Message::Text(text))) if self.codec == Codec::Json => text.into(),
                 Some(Ok(Message::Binary(bytes))) if self.codec == Codec::Proto => bytes,

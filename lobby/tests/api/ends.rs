@@ -67,7 +67,10 @@ async fn a_client_that_is_silent_is_asked_and_then_counts_as_gone() {
     while broken < 1.0 {
         // Reading answers pings.
         let read = tokio::time::timeout(Duration::from_millis(50), alive.socket.next());
-        assert!(!matches!(read.await, Ok(None | Some(Err(_)))), "it was alive");
+        assert!(
+            !matches!(read.await, Ok(None | Some(Err(_)))),
+            "it was alive"
+        );
         broken = world.metric(name);
     }
     assert!(world.service.parts().sessions.of(player(1)).is_some());

@@ -31,7 +31,10 @@ async fn calls_are_made_in_both_forms() {
     assert_eq!(response.headers()["cache-control"], "no-store");
     assert_eq!(response.text().await.unwrap(), "{}");
     // A message without fields may be left out.
-    assert_eq!(call(&world, "list_matches", &token(1), "").await.status(), 200);
+    assert_eq!(
+        call(&world, "list_matches", &token(1), "").await.status(),
+        200
+    );
 
     let url = format!("http://{}/v1/list_matches", world.address);
     let body = Codec::Proto.write(&wire::ListMatches::default()).unwrap();
@@ -56,7 +59,13 @@ async fn failures_have_one_shape() {
         ("hello", &own, "{}", 404, "not_found"),
         ("a/b", &own, "{}", 404, "not_found"),
         ("list_matches", &own, "{", 400, "invalid_request"),
-        ("list_matches", &own, r#"{"many":1}"#, 400, "invalid_request"),
+        (
+            "list_matches",
+            &own,
+            r#"{"many":1}"#,
+            400,
+            "invalid_request",
+        ),
         ("list_matches", &own, too_large, 413, "too_large"),
         ("echo", &own, "", 405, "invalid_request"),
     ] {
@@ -114,7 +123,11 @@ async fn what_comes_too_fast_is_told_when_to_come_back() {
         let response = call(&world, "list_matches", &token(player), "{}").await;
         assert_eq!(response.status(), status);
         if status == 429 {
-            let wait: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+            let wait: u64 = response.headers()["retry-after"]
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap();
             assert!((1..=60).contains(&wait), "{wait}");
         }
     }

@@ -73,7 +73,10 @@ async fn a_session_that_cannot_go_on_is_replaced_by_a_new_one() {
         ..wire::Call::default()
     };
     client.send(&seen).await;
-    client.ask(Call::ListMatches(wire::ListMatches::default())).await.unwrap();
+    client
+        .ask(Call::ListMatches(wire::ListMatches::default()))
+        .await
+        .unwrap();
     let unknown = wire::Welcome {
         resume_token: "AAAAAAAAAAAAAAAAAAAAAA".to_owned(),
         ..wire::Welcome::default()

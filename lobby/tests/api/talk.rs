@@ -60,7 +60,11 @@ async fn what_makes_no_sense_is_refused_and_the_socket_goes_on() {
         ("{", 0, ""),
         ("[1]", 0, ""),
         (r#"{"id":4,"fly":{}}"#, 0, "fly"),
-        (r#"{"id":4,"kick_member":{"room":"x"}}"#, 0, "kick_member.room"),
+        (
+            r#"{"id":4,"kick_member":{"room":"x"}}"#,
+            0,
+            "kick_member.room",
+        ),
         (r#"{"id":4}"#, 4, "call"),
         (r#"{"id":4,"hello":{}}"#, 4, ""),
     ] {
@@ -78,7 +82,11 @@ async fn messages_of_the_wrong_kind_or_size_end_the_socket() {
     for (codec, message, close) in [
         (Codec::Json, Message::binary([0].to_vec()), close::KIND),
         (Codec::Proto, Message::text("{}"), close::KIND),
-        (Codec::Json, Message::text(" ".repeat(16 * 1024 + 1)), close::MALFORMED),
+        (
+            Codec::Json,
+            Message::text(" ".repeat(16 * 1024 + 1)),
+            close::MALFORMED,
+        ),
     ] {
         let mut client = Client::new(&world, codec).await;
         client.sign_in(hello(&token(1))).await;
@@ -101,7 +109,11 @@ async fn who_calls_too_fast_waits_and_who_goes_on_is_sent_away() {
     }
     let throttled = client.ask(call()).await.unwrap_err();
     assert_eq!(throttled.code, "throttled");
-    assert!(throttled.retry_after.is_some_and(|wait| wait.seconds > 3000));
+    assert!(
+        throttled
+            .retry_after
+            .is_some_and(|wait| wait.seconds > 3000)
+    );
     for _ in 0..100 {
         client.call(call()).await;
     }

@@ -14,7 +14,10 @@ use crate::world::{World, code, field};
 /// That there is nothing of that name for this player, whatever the player asks.
 async fn finds_nothing(world: &World, caller: &Caller, channel: &str) {
     world.rest().await;
-    assert_eq!(code(world.say(caller, channel, "hello").await), Code::NotFound);
+    assert_eq!(
+        code(world.say(caller, channel, "hello").await),
+        Code::NotFound
+    );
     let channel = channel.to_owned();
     let service = &world.service;
     let list = wire::ListChat {
@@ -32,13 +35,19 @@ async fn finds_nothing(world: &World, caller: &Caller, channel: &str) {
         channel: channel.clone(),
         number: 1,
     };
-    assert_eq!(code(service.delete_chat(caller, delete).await), Code::NotFound);
+    assert_eq!(
+        code(service.delete_chat(caller, delete).await),
+        Code::NotFound
+    );
     let report = wire::ReportChat {
         channel,
         number: 1,
         reason: String::new(),
     };
-    assert_eq!(code(service.report_chat(caller, report).await), Code::NotFound);
+    assert_eq!(
+        code(service.report_chat(caller, report).await),
+        Code::NotFound
+    );
 }
 
 /// Who was told of a line by what name of the channel, in order.
@@ -50,7 +59,11 @@ fn heard(world: &mut World) -> Vec<(Channel, String)> {
 #[tokio::test]
 async fn members_of_a_room_talk_to_each_other() {
     let mut world = World::new().await;
-    let [ada, bob, eve] = [world.player().await, world.player().await, world.player().await];
+    let [ada, bob, eve] = [
+        world.player().await,
+        world.player().await,
+        world.player().await,
+    ];
     for kind in [wire::RoomKind::Lobby, wire::RoomKind::Party] {
         let room = world.room(kind, &[&ada, &bob]).await;
         world.rest().await;
@@ -89,7 +102,11 @@ async fn a_room_is_of_its_kind_and_who_left_is_out() {
 #[tokio::test]
 async fn players_of_a_match_talk_to_all_or_to_their_team() {
     let mut world = World::new().await;
-    let [ada, bob, cid] = [world.player().await, world.player().await, world.player().await];
+    let [ada, bob, cid] = [
+        world.player().await,
+        world.player().await,
+        world.player().await,
+    ];
     let eve = world.player().await;
     let id = world.begin(&[&[&ada, &bob], &[&cid]]).await;
     let [all, first, second] = [
@@ -127,14 +144,21 @@ async fn players_say_good_game_after_a_match_and_read_it_later() {
         number: 1,
         text: "bg".to_owned(),
     };
-    assert_eq!(code(world.service.edit_chat(&ada, edit).await), Code::Conflict);
+    assert_eq!(
+        code(world.service.edit_chat(&ada, edit).await),
+        Code::Conflict
+    );
     assert_eq!(world.lines(&bob, &all).await.len(), 1);
 }
 
 #[tokio::test]
 async fn two_players_have_one_private_channel_with_two_names() {
     let mut world = World::new().await;
-    let [ada, bob, eve] = [world.player().await, world.player().await, world.player().await];
+    let [ada, bob, eve] = [
+        world.player().await,
+        world.player().await,
+        world.player().await,
+    ];
     let [to_ada, to_bob] = [&ada, &bob].map(|caller| format!("private:{}", caller.player));
     world.said(&ada, &to_bob, "psst").await;
     let names = [
@@ -171,6 +195,53 @@ async fn a_global_channel_is_heard_by_who_joined_it_anywhere() {
     finds_nothing(&world, &ada, "global:deutsch").await;
 }
 
+fn join(channel: &str) -> wire::JoinChannel {
+    wire::JoinChannel {
+        channel: channel.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn who_joins_a_global_channel_hears_it_until_they_leave() {
+    let mut world = World::new().await;
+    let [ada, bob] = [world.player().await, world.player().await];
+    let early = world.service.join_channel(&ada, join("global:english")).await;
+    assert_eq!(code(early), Code::Conflict);
+    world.connect(&ada).await;
+    world.said(&bob, "global:english", "nobody hears this").await;
+    assert!(world.told().is_empty());
+    world.service.join_channel(&ada, join("global:english")).await.unwrap();
+    world.said(&bob, "global:english", "hello").await;
+    world.said(&bob, "global:polski", "hej").await;
+    let english = Channel::Chat("english".to_owned());
+    assert_eq!(heard(&mut world), [(english, "global:english".to_owned())]);
+    let leave = wire::LeaveChannel {
+        channel: "global:english".to_owned(),
+    };
+    world.service.leave_channel(&ada, leave).await.unwrap();
+    world.said(&bob, "global:english", "bye").await;
+    assert!(world.told().is_empty());
+}
+
+#[tokio::test]
+async fn a_player_hears_eight_global_channels() {
+    let names = (0..9).map(|number| number.to_string());
+    let world = World::with(|settings| settings.channels = names.collect()).await;
+    let ada = world.player().await;
+    world.connect(&ada).await;
+    for number in [0, 1, 2, 3, 4, 5, 6, 7, 7] {
+        let join = join(&format!("global:{number}"));
+        world.service.join_channel(&ada, join).await.unwrap();
+    }
+    let ninth = world.service.join_channel(&ada, join("global:8")).await;
+    assert_eq!(code(ninth), Code::Full);
+    let leave = wire::LeaveChannel {
+        channel: "global:3".to_owned(),
+    };
+    world.service.leave_channel(&ada, leave).await.unwrap();
+    world.service.join_channel(&ada, join("global:8")).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_is_no_channel_is_said_to_be_none() {
     let world = World::new().await;
@@ -180,11 +251,11 @@ async fn what_is_no_channel_is_said_to_be_none() {
         assert_eq!(field(world.say(&ada, channel, "hello").await), "channel");
     }
     let room = world.room(wire::RoomKind::Lobby, &[&ada]).await;
-    let join = |channel: &str| wire::JoinChannel {
-        channel: channel.to_owned(),
-    };
     let service = &world.service;
-    assert_eq!(field(service.join_channel(&ada, join(&room)).await), "channel");
+    assert_eq!(
+        field(service.join_channel(&ada, join(&room)).await),
+        "channel"
+    );
     let missing = service.join_channel(&ada, join("global:deutsch")).await;
     assert_eq!(code(missing), Code::NotFound);
     let leave = wire::LeaveChannel { channel: room };
@@ -200,7 +271,10 @@ async fn slow_mode_is_for_each_player_and_global_channel() {
     let failure = world.say(&ada, "global:english", "two").await.unwrap_err();
     assert_eq!(failure.code, Code::Throttled);
     let wait = failure.retry_after.unwrap();
-    assert!(wait <= slow && wait > slow - Duration::from_secs(5), "{wait:?}");
+    assert!(
+        wait <= slow && wait > slow - Duration::from_secs(5),
+        "{wait:?}"
+    );
     world.say(&bob, "global:english", "two").await.unwrap();
     world.say(&ada, "global:polski", "dwa").await.unwrap();
     let other = format!("private:{}", bob.player);

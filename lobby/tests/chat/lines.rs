@@ -50,7 +50,13 @@ async fn a_text_is_put_together_and_judged_before_it_is_kept() {
         let line = lines.last().unwrap();
         assert_eq!((line.number, &line.text), (number, &kept));
     }
-    for text in ["", " \n", "\u{200B}", &"a".repeat(501), &"a".repeat(100_000)] {
+    for text in [
+        "",
+        " \n",
+        "\u{200B}",
+        &"a".repeat(501),
+        &"a".repeat(100_000),
+    ] {
         world.rest().await;
         assert_eq!(field(world.say(&ada, ENGLISH, text).await), "text");
     }
@@ -100,14 +106,29 @@ async fn a_line_is_not_changed_late_or_by_others_or_to_what_is_refused() {
     let world = World::new().await;
     let [ada, eve] = [world.player().await, world.moderator().await];
     let number = world.said(&ada, ENGLISH, "hello").await;
-    assert_eq!(code(edit(&world, &eve, number, "I am bad").await), Code::Forbidden);
-    assert_eq!(code(edit(&world, &ada, number, "vermin").await), Code::Refused);
+    assert_eq!(
+        code(edit(&world, &eve, number, "I am bad").await),
+        Code::Forbidden
+    );
+    assert_eq!(
+        code(edit(&world, &ada, number, "vermin").await),
+        Code::Refused
+    );
     assert_eq!(field(edit(&world, &ada, number, "").await), "text");
-    assert_eq!(code(edit(&world, &ada, number + 1, "hello").await), Code::NotFound);
-    assert_eq!(code(edit(&world, &ada, u64::MAX, "hello").await), Code::NotFound);
+    assert_eq!(
+        code(edit(&world, &ada, number + 1, "hello").await),
+        Code::NotFound
+    );
+    assert_eq!(
+        code(edit(&world, &ada, u64::MAX, "hello").await),
+        Code::NotFound
+    );
     edit(&world, &ada, number, "hi").await.unwrap();
     world.pass(Duration::from_mins(10)).await;
-    assert_eq!(code(edit(&world, &ada, number, "ho").await), Code::Forbidden);
+    assert_eq!(
+        code(edit(&world, &ada, number, "ho").await),
+        Code::Forbidden
+    );
     assert_eq!(world.lines(&ada, ENGLISH).await[0].text, "hi");
 }
 
@@ -120,16 +141,25 @@ async fn a_line_that_was_deleted_keeps_its_place() {
     let number = world.said(&ada, &to_bob, "two").await;
     world.told();
     let to_ada = format!("private:{}", ada.player);
-    assert_eq!(code(delete(&world, &bob, &to_ada, number).await), Code::Forbidden);
+    assert_eq!(
+        code(delete(&world, &bob, &to_ada, number).await),
+        Code::Forbidden
+    );
     delete(&world, &ada, &to_bob, number).await.unwrap();
     let told = world.told();
     let names: Vec<&str> = told.iter().map(|(_, line)| line.channel.as_str()).collect();
     assert_eq!(names, [&to_bob, &to_ada]);
-    assert!(told.iter().all(|(_, line)| line.is_deleted && line.text.is_empty()));
+    assert!(
+        told.iter()
+            .all(|(_, line)| line.is_deleted && line.text.is_empty())
+    );
     let lines = world.lines(&bob, &to_ada).await;
     assert_eq!((lines[1].number, lines[1].is_deleted), (2, true));
     assert_eq!(lines[1].text, "");
-    assert_eq!(code(delete(&world, &ada, &to_bob, number).await), Code::NotFound);
+    assert_eq!(
+        code(delete(&world, &ada, &to_bob, number).await),
+        Code::NotFound
+    );
     // Who takes back an own line does nothing that moderators must answer for.
     assert!(world.audit().await.is_empty());
     assert_eq!(world.said(&ada, &to_bob, "three").await, 3);

@@ -78,6 +78,7 @@ fn bad_messages_are_caught_and_clean_ones_are_not() {
         let missed = missed(&moderator, messages);
         let caught = messages.len() - missed.len();
         all += messages.len();
+<<<<<<< HEAD
         all_caught += caught;
         println!("{caught}/{} {way}: {missed:?}", messages.len());
         if way == KNOWN {
@@ -87,6 +88,15 @@ fn bad_messages_are_caught_and_clean_ones_are_not() {
         } else {
             assert_eq!(missed, [""; 0], "{way}");
         }
+=======
+        all_missed += missed.len();
+        println!(
+            "{}/{} {way}: {missed:?}",
+            messages.len() - missed.len(),
+            messages.len()
+        );
+        missed_by_way.insert(way.as_str(), missed.len());
+>>>>>>> h44
     }
     let precision = share(caught + all_caught, caught + all_caught + wrong.len());
     let recall = share(caught, labeled.bad.len());
@@ -97,7 +107,18 @@ fn bad_messages_are_caught_and_clean_ones_are_not() {
     assert!(precision >= PRECISION, "{wrong:?}");
     assert!(recall >= RECALL, "{plain:?}");
     assert!(disguised_recall >= DISGUISED_RECALL);
+<<<<<<< HEAD
     assert_eq!(known, Some(all - all_caught));
+=======
+    // What is known to pass is a list, not a hope: what is caught by now moves to its own way.
+    let known = labeled
+        .disguised
+        .iter()
+        .find(|way| way.way == "known to pass");
+    let known = known.unwrap().messages.len();
+    assert_eq!(missed_by_way["known to pass"], known);
+    assert_eq!(all_missed, known, "{missed_by_way:?}");
+>>>>>>> h44
 }
 
 #[test]
@@ -119,6 +140,8 @@ fn words_that_are_fine_need_the_list_that_says_so() {
     };
     let moderator = Moderator::new(&lists).unwrap();
     let wrong = labeled.clean.iter();
-    let wrong = wrong.filter(|message| is_caught(&moderator, message)).count();
+    let wrong = wrong
+        .filter(|message| is_caught(&moderator, message))
+        .count();
     assert!(wrong > 30, "{wrong}");
 }

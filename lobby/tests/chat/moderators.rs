@@ -27,12 +27,7 @@ async fn mute(
     world.service.mute_player(moderator, call).await
 }
 
-async fn report(
-    world: &World,
-    caller: &Caller,
-    number: u64,
-    reason: &str,
-) -> Result<(), Failure> {
+async fn report(world: &World, caller: &Caller, number: u64, reason: &str) -> Result<(), Failure> {
     let call = wire::ReportChat {
         channel: ENGLISH.to_owned(),
         number,
@@ -48,12 +43,17 @@ async fn who_is_muted_reads_and_does_not_write_for_so_long() {
     let [ada, eve] = [world.player().await, world.moderator().await];
     let number = world.said(&ada, ENGLISH, "one").await;
     world.rest().await;
-    mute(&world, &eve, &ada, Duration::from_mins(5)).await.unwrap();
+    mute(&world, &eve, &ada, Duration::from_mins(5))
+        .await
+        .unwrap();
     let failure = world.say(&ada, ENGLISH, "two").await.unwrap_err();
     assert_eq!(failure.code, Code::Muted);
     assert!(failure.message.ends_with(": flooding"));
     let wait = failure.retry_after.unwrap();
-    assert!(wait <= Duration::from_mins(5) && wait > Duration::from_mins(4), "{wait:?}");
+    assert!(
+        wait <= Duration::from_mins(5) && wait > Duration::from_mins(4),
+        "{wait:?}"
+    );
     let edit = wire::EditChat {
         channel: ENGLISH.to_owned(),
         number,
@@ -76,7 +76,9 @@ async fn moderators_end_mutes_and_what_they_do_is_written_down() {
     let world = World::new().await;
     let [ada, eve] = [world.player().await, world.moderator().await];
     let until = now() + jiff::SignedDuration::from_hours(1);
-    mute(&world, &eve, &ada, Duration::from_hours(1)).await.unwrap();
+    mute(&world, &eve, &ada, Duration::from_hours(1))
+        .await
+        .unwrap();
     assert_eq!(code(world.say(&ada, ENGLISH, "hello").await), Code::Muted);
     mute(&world, &eve, &ada, Duration::ZERO).await.unwrap();
     world.say(&ada, ENGLISH, "hello").await.unwrap();
@@ -84,7 +86,10 @@ async fn moderators_end_mutes_and_what_they_do_is_written_down() {
     let events: Vec<&str> = lines.iter().map(|line| line.event.as_str()).collect();
     assert_eq!(events, ["mute", "unmute"]);
     for line in &lines {
-        assert_eq!((line.actor, line.subject), (Some(eve.player), Some(ada.player)));
+        assert_eq!(
+            (line.actor, line.subject),
+            (Some(eve.player), Some(ada.player))
+        );
         assert_eq!(line.detail["reason"], "flooding");
     }
     let written: jiff::Timestamp = lines[0].detail["until"].as_str().unwrap().parse().unwrap();
@@ -94,7 +99,11 @@ async fn moderators_end_mutes_and_what_they_do_is_written_down() {
 #[tokio::test]
 async fn only_moderators_mute_and_not_for_ever() {
     let world = World::new().await;
-    let [ada, bob, eve] = [world.player().await, world.player().await, world.moderator().await];
+    let [ada, bob, eve] = [
+        world.player().await,
+        world.player().await,
+        world.moderator().await,
+    ];
     let year = Duration::from_hours(24 * 365);
     assert_eq!(code(mute(&world, &ada, &bob, year).await), Code::Forbidden);
     assert_eq!(field(mute(&world, &eve, &bob, year * 11).await), "duration");
@@ -115,7 +124,11 @@ async fn only_moderators_mute_and_not_for_ever() {
 #[tokio::test]
 async fn moderators_delete_lines_of_others_where_they_are_not_members() {
     let mut world = World::new().await;
-    let [ada, bob, eve] = [world.player().await, world.player().await, world.moderator().await];
+    let [ada, bob, eve] = [
+        world.player().await,
+        world.player().await,
+        world.moderator().await,
+    ];
     let room = world.room(wire::RoomKind::Lobby, &[&ada, &bob]).await;
     let number = world.said(&ada, &room, "something bad").await;
     world.told();
@@ -123,22 +136,35 @@ async fn moderators_delete_lines_of_others_where_they_are_not_members() {
         channel: room.clone(),
         number,
     };
-    world.service.delete_chat(&eve, delete.clone()).await.unwrap();
+    world
+        .service
+        .delete_chat(&eve, delete.clone())
+        .await
+        .unwrap();
     let told = world.told();
     assert_eq!(told.len(), 2);
-    assert!(told.iter().all(|(_, line)| line.is_deleted && line.text.is_empty()));
+    assert!(
+        told.iter()
+            .all(|(_, line)| line.is_deleted && line.text.is_empty())
+    );
     let [line] = &world.audit().await[..] else {
         panic!("one line is written");
     };
     assert_eq!(line.event, "delete_chat");
-    assert_eq!((line.actor, line.subject), (Some(eve.player), Some(ada.player)));
+    assert_eq!(
+        (line.actor, line.subject),
+        (Some(eve.player), Some(ada.player))
+    );
     assert_eq!(line.detail, json!({ "channel": room, "number": number }));
     // They read no more than others, nor do they change what others said.
     let list = wire::ListChat {
         channel: room.clone(),
         ..wire::ListChat::default()
     };
-    assert_eq!(code(world.service.list_chat(&eve, list).await), Code::NotFound);
+    assert_eq!(
+        code(world.service.list_chat(&eve, list).await),
+        Code::NotFound
+    );
     assert_eq!(code(world.say(&eve, &room, "hello").await), Code::NotFound);
 }
 
@@ -171,23 +197,38 @@ async fn a_report_has_the_lines_around() {
     let lines = world.audit().await;
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[0].event, "report");
-    assert_eq!((lines[0].actor, lines[0].subject), (Some(bob.player), Some(ada.player)));
+    assert_eq!(
+        (lines[0].actor, lines[0].subject),
+        (Some(bob.player), Some(ada.player))
+    );
     assert_eq!(lines[0].detail, json!({ "channel": ENGLISH, "number": 10 }));
 }
 
 #[tokio::test]
 async fn a_line_is_reported_once_by_each_who_may_read_it() {
     let world = World::new().await;
-    let [ada, bob, cid] = [world.player().await, world.player().await, world.player().await];
+    let [ada, bob, cid] = [
+        world.player().await,
+        world.player().await,
+        world.player().await,
+    ];
     let number = world.said(&ada, ENGLISH, "something bad").await;
     report(&world, &bob, number, "bad").await.unwrap();
     report(&world, &bob, number, "very bad").await.unwrap();
     report(&world, &cid, number, "bad").await.unwrap();
-    let reasons: Vec<String> = world.reports().await.into_iter().map(|(why, _)| why).collect();
+    let reasons: Vec<String> = world
+        .reports()
+        .await
+        .into_iter()
+        .map(|(why, _)| why)
+        .collect();
     assert_eq!(reasons, ["bad", "bad"]);
     assert_eq!(world.audit().await.len(), 2);
     assert_eq!(field(report(&world, &ada, number, "mine").await), "number");
-    assert_eq!(code(report(&world, &bob, number + 1, "none").await), Code::NotFound);
+    assert_eq!(
+        code(report(&world, &bob, number + 1, "none").await),
+        Code::NotFound
+    );
     let wordy = report(&world, &bob, number, &"a".repeat(501)).await;
     assert_eq!(field(wordy), "reason");
 }
@@ -213,7 +254,10 @@ async fn who_reports_too_much_waits() {
 async fn muted_for(world: &World, caller: &Caller) -> Duration {
     for _ in 0..5 {
         world.rest().await;
-        assert_eq!(code(world.say(caller, ENGLISH, "vermin").await), Code::Refused);
+        assert_eq!(
+            code(world.say(caller, ENGLISH, "vermin").await),
+            Code::Refused
+        );
     }
     let mute = world.store.mute_of(caller.player, now()).await.unwrap();
     let until = mute.unwrap().until;
@@ -227,7 +271,10 @@ async fn refused_messages_mute_for_longer_each_time() {
     for minutes in [1, 5, 30] {
         let length = Duration::from_mins(minutes);
         let muted = muted_for(&world, &ada).await;
-        assert!(muted <= length && muted > length - Duration::from_secs(20), "{muted:?}");
+        assert!(
+            muted <= length && muted > length - Duration::from_secs(20),
+            "{muted:?}"
+        );
         world.rest().await;
         let failure = world.say(&ada, ENGLISH, "hello").await.unwrap_err();
         assert_eq!(failure.code, Code::Muted);
@@ -249,7 +296,10 @@ async fn a_few_refused_messages_mute_nobody() {
     let world = World::new().await;
     let ada = world.player().await;
     for _ in 0..12 {
-        assert_eq!(code(world.say(&ada, ENGLISH, "vermin").await), Code::Refused);
+        assert_eq!(
+            code(world.say(&ada, ENGLISH, "vermin").await),
+            Code::Refused
+        );
         // What is masked, or no message at all, is no offense.
         world.say(&ada, ENGLISH, "bugger").await.unwrap();
         assert_eq!(field(world.say(&ada, ENGLISH, "").await), "text");
@@ -279,5 +329,8 @@ async fn a_moderator_deletes_for_everybody_who_joined() {
         channel: format!("lobby:{}", Uuid::new_v4()),
         number,
     };
-    assert_eq!(code(world.service.delete_chat(&eve, nowhere).await), Code::NotFound);
+    assert_eq!(
+        code(world.service.delete_chat(&eve, nowhere).await),
+        Code::NotFound
+    );
 }

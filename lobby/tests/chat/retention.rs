@@ -25,7 +25,11 @@ async fn world() -> World {
     let player = PlayerId(Uuid::new_v4());
     for days in [90, 80, 70, 50, 40, 20, 10] {
         let at = ago(days * DAY);
-        world.store.add_line("global:english", player, "hello", at).await.unwrap();
+        world
+            .store
+            .add_line("global:english", player, "hello", at)
+            .await
+            .unwrap();
         let line = AuditLine {
             at,
             actor: None,
@@ -39,7 +43,11 @@ async fn world() -> World {
 }
 
 async fn kept(world: &World) -> (Vec<u64>, usize) {
-    let lines = world.store.lines("global:english", None, 100).await.unwrap();
+    let lines = world
+        .store
+        .lines("global:english", None, 100)
+        .await
+        .unwrap();
     let lines = lines.into_iter().map(|line| line.number).collect();
     (lines, world.audit().await.len())
 }
@@ -54,7 +62,11 @@ async fn what_is_older_than_it_is_kept_is_forgotten() {
     assert_eq!(again, Forgotten::default());
     // Numbers go on.
     let player = PlayerId(Uuid::new_v4());
-    let line = world.store.add_line("global:english", player, "hi", now()).await.unwrap();
+    let line = world
+        .store
+        .add_line("global:english", player, "hi", now())
+        .await
+        .unwrap();
     assert_eq!(line.number, 8);
 }
 
@@ -87,6 +99,10 @@ async fn it_begins_at_once_and_gives_the_lease_back_at_the_end() {
     tokio::time::timeout(limit, done).await.unwrap();
     stop.cancel();
     tokio::time::timeout(limit, running).await.unwrap().unwrap();
-    let lease = world.live.lease("chat-retention", Uuid::new_v4(), DAY).await.unwrap();
+    let lease = world
+        .live
+        .lease("chat-retention", Uuid::new_v4(), DAY)
+        .await
+        .unwrap();
     assert!(lease.is_some());
 }

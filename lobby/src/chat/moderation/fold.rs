@@ -247,7 +247,9 @@ pub(super) fn is_invisible(letter: char) -> bool {
 /// What is not seen itself, but says how the letter before it is written: Persian and Indic words,
 /// emoji of several parts, flags. It means nothing after a letter of ASCII.
 pub(super) fn shapes(letter: char, before: Option<char>) -> bool {
-    let is_shaping = matches!(letter,
-        '\u{200C}' | '\u{200D}' | '\u{FE0E}' | '\u{FE0F}' | '\u{E0020}'..='\u{E007F}');
+    let is_shaping = matches!(
+        letter,
+        '\u{200C}' | '\u{200D}' | '\u{FE0E}' | '\u{FE0F}' | '\u{E0020}'..='\u{E007F}'
+    );
     is_shaping && before.is_some_and(|before| !before.is_ascii())
 }
