@@ -205,12 +205,21 @@ fn join(channel: &str) -> wire::JoinChannel {
 async fn who_joins_a_global_channel_hears_it_until_they_leave() {
     let mut world = World::new().await;
     let [ada, bob] = [world.player().await, world.player().await];
-    let early = world.service.join_channel(&ada, join("global:english")).await;
+    let early = world
+        .service
+        .join_channel(&ada, join("global:english"))
+        .await;
     assert_eq!(code(early), Code::Conflict);
     world.connect(&ada).await;
-    world.said(&bob, "global:english", "nobody hears this").await;
+    world
+        .said(&bob, "global:english", "nobody hears this")
+        .await;
     assert!(world.told().is_empty());
-    world.service.join_channel(&ada, join("global:english")).await.unwrap();
+    world
+        .service
+        .join_channel(&ada, join("global:english"))
+        .await
+        .unwrap();
     world.said(&bob, "global:english", "hello").await;
     world.said(&bob, "global:polski", "hej").await;
     let english = Channel::Chat("english".to_owned());
@@ -239,7 +248,11 @@ async fn a_player_hears_eight_global_channels() {
         channel: "global:3".to_owned(),
     };
     world.service.leave_channel(&ada, leave).await.unwrap();
-    world.service.join_channel(&ada, join("global:8")).await.unwrap();
+    world
+        .service
+        .join_channel(&ada, join("global:8"))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
