@@ -263,7 +263,8 @@ mod tests {
         let team = |team: u16| json!({"team": team});
         let duel: &[u128] = &[1, 1];
         let pairs: &[u128] = &[2, 2];
-        let table: [(&str, &[u128], Value, &[Value], &[usize]); 9] = [
+        type Row<'a> = (&'a str, &'a [u128], Value, &'a [Value], &'a [usize]);
+        let table: [Row<'_>; 9] = [
             (
                 "a duel",
                 duel,
