@@ -74,6 +74,10 @@ fn encode(value: &impl Serialize, limit: usize) -> Result<Vec<u8>, Error> {
 pub enum Key {
     /// The player's session: written only by the lobby that has the socket.
     Player(PlayerId),
+    /// What the player's client said for matchmaking: latencies and attributes.
+    Profile(PlayerId),
+    /// How tickets of a queue wait, as its owner says.
+    Queue(String),
     /// What the player waits for: which ticket, in which queue. A player has one at most.
     Seat(PlayerId),
     /// The player's party and lobby, which the rooms themselves confirm.
@@ -86,16 +90,21 @@ pub enum Key {
     Answered([u8; 32]),
     /// A rate, by the hash of who and what.
     Rate([u8; 32]),
+    /// What the player's refused messages have come to.
+    Strikes(PlayerId),
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, hash) = match self {
             Self::Player(player) => return write!(formatter, "lobby:player:{{{player}}}"),
+            Self::Profile(player) => return write!(formatter, "lobby:profile:{{{player}}}"),
+            Self::Queue(name) => return write!(formatter, "lobby:waits:{{{name}}}"),
             Self::Seat(player) => return write!(formatter, "lobby:seat:{{{player}}}"),
             Self::Rooms(player) => return write!(formatter, "lobby:rooms:{{{player}}}"),
             Self::Room(room) => return write!(formatter, "lobby:room:{{{room}}}"),
             Self::Code(code) => return write!(formatter, "lobby:code:{{{code}}}"),
+            Self::Strikes(player) => return write!(formatter, "lobby:strikes:{{{player}}}"),
             Self::Answered(hash) => ("answered", hash),
             Self::Rate(hash) => ("rate", hash),
         };

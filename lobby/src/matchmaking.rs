@@ -10,8 +10,11 @@
 //! - what a ticket accepts only widens while it waits;
 //! - who has waited past the last widening goes first wherever a match with him is possible.
 
+pub mod estimate;
 pub mod explain;
 pub mod limit;
+pub mod matchmaker;
+pub mod owner;
 pub mod pool;
 pub mod queue;
 pub mod teams;
@@ -20,6 +23,7 @@ pub mod ticket;
 mod lane;
 mod pass;
 
+pub use self::owner::Owner;
 pub use self::pass::{Proposal, Quality};
 pub use self::pool::Pool;
 pub use self::queue::Queue;

@@ -1,11 +1,12 @@
 //! What a call means. Sockets and HTTP only translate to it.
 //!
-//! Each area has its own file: `rooms`, `queues`, `matches`, `chat`, `profile` (presence, latencies
+//! Each area has its own file: `rooms`, `queues`, `matches`, `chat`, `presence`, `profile` (latencies
 //! and attributes). `calls` leads a [`Call`](proto::muster::lobby::v1::Call) to them.
 
 pub mod calls;
 pub mod chat;
 pub mod matches;
+pub mod presence;
 pub mod profile;
 pub mod queues;
 pub mod rooms;
@@ -15,11 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::Verifier;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
-use prost::Message as _;
 use proto::muster::lobby::v1 as wire;
 use uuid::Uuid;
 
+use self::presence::Presences;
 use crate::accounts::Accounts;
 use crate::chat::moderation::Moderator;
 use crate::config::Settings;
@@ -30,6 +33,7 @@ use crate::matchmaking::Queue;
 use crate::metrics::Metrics;
 use crate::servers::Servers;
 use crate::sessions::Sessions;
+use crate::sessions::notice::Notice;
 use crate::store::Store;
 
 /// Everything that calls need.
@@ -63,6 +67,8 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct Service {
     parts: Arc<Parts>,
+    desk: Arc<queues::Desk>,
+    presences: Presences,
 }
 
 /// Who calls.
@@ -88,6 +94,8 @@ impl Service {
     pub fn new(parts: Parts) -> Self {
         Self {
             parts: Arc::new(parts),
+            desk: Arc::default(),
+            presences: Presences::default(),
         }
     }
 
@@ -96,24 +104,34 @@ impl Service {
         &self.parts
     }
 
+    /// What this lobby knows about queues.
+    pub fn desk(&self) -> &queues::Desk {
+        &self.desk
+    }
+
     /// Tells players something, wherever their sockets are. Who has no socket does not hear it; nor,
     /// seldom, who has one while the live state fails: their next `State` says what is so.
-    pub async fn tell(
-        &self,
+    pub fn tell<'a>(
+        &'a self,
         players: impl IntoIterator<Item = PlayerId>,
-        event: &wire::event::Event,
-    ) {
-        for player in players {
-            self.announce(&Channel::Player(player), event).await;
+        event: &'a wire::event::Event,
+    ) -> BoxFuture<'a, ()> {
+        // A future that held the iterator could be spawned only where its closures are known.
+        let players: Vec<PlayerId> = players.into_iter().collect();
+        async move {
+            for player in players {
+                self.announce(&Channel::Player(player), event).await;
+            }
         }
+        .boxed()
     }
 
     /// Tells whoever hears a channel.
     pub async fn announce(&self, channel: &Channel, event: &wire::event::Event) {
-        let event = wire::Event {
+        let bytes = Notice::Event(wire::Event {
             event: Some(event.clone()),
-        };
-        let bytes = event.encode_to_vec();
+        })
+        .encode();
         if let Err(error) = self.parts.live.publish(channel, &bytes).await {
             tracing::warn!(%error, %channel, "Nobody could be told");
         }

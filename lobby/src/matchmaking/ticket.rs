@@ -81,6 +81,13 @@ pub enum Must {
     BeAtMost(f64),
 }
 
+impl Ticket {
+    /// Who they are.
+    pub fn player_ids(&self) -> impl Iterator<Item = PlayerId> {
+        self.players.iter().map(|player| player.id)
+    }
+}
+
 impl Demand {
     /// Whether it still stands after so many milliseconds of waiting.
     pub(super) fn stands(&self, waited: u64) -> bool {

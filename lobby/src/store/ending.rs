@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::rows::Unfit;
 use super::{Ending, Match, Rate, Rated};
 use crate::ids::PlayerId;
 use crate::ratings::Rating;
@@ -15,18 +16,13 @@ pub(super) struct Placed {
     pub(super) rated: Option<(f64, Rated)>,
 }
 
-/// What a function of ours gave for ratings that cannot be any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the new ratings do not fit the match, or are no numbers")]
-pub(super) struct Misrated;
-
 /// Ranks and rates the players of a match, in order of id.
 pub(super) fn place(
     ended: &Match,
     known: &BTreeMap<PlayerId, Rated>,
     ending: &Ending,
     rate: &Rate<'_>,
-) -> Result<Vec<Placed>, Misrated> {
+) -> Result<Vec<Placed>, Unfit> {
     let ranks = ending.ranks.as_deref().unwrap_or_default();
     let mut teams: Vec<Vec<PlayerId>> = Vec::new();
     for seat in &ended.seats {
@@ -54,7 +50,7 @@ pub(super) fn place(
     if let Some(after) = &after
         && !fits(&before, after)
     {
-        return Err(Misrated);
+        return Err(Unfit::Ratings);
     }
     let mut placed = Vec::with_capacity(ended.seats.len());
     for (number, team) in teams.iter().enumerate() {

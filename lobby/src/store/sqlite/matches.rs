@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::types::Json;
 use sqlx::{query, query_as, query_scalar};
+use storage::sqlite::BEGIN;
 use uuid::Uuid;
 
-use super::{BEGIN, ratings};
+use super::ratings;
 use crate::ids::{MatchId, PlayerId};
 use crate::store::ending::{self, Placed};
-use crate::store::rows::{self, MatchRow, micros, status_name, text};
+use crate::store::rows::{self, MatchRow, Unfit, micros, status_name, text};
 use crate::store::{Committed, Ending, Match, MatchStatus, Rate};
 
 /// Seats with their matches, of those matches that the rest asks for.
@@ -26,6 +27,9 @@ macro_rules! select {
 }
 
 pub(super) async fn commit(pool: &SqlitePool, made: &Match) -> sqlx::Result<Committed> {
+    if made.seats.is_empty() {
+        return Err(Unfit::Match.into());
+    }
     let mut transaction = pool.begin_with(BEGIN).await?;
     let added = query(
         "INSERT INTO matches (match_id, queue, region, namespace, server, endpoint, status, \
