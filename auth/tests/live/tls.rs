@@ -1,9 +1,10 @@
 //! A server that takes TLS alone, and who is believed.
 
-use auth::live::nodes::Nodes;
-use auth::live::valkey::{Config, Valkey};
+use auth::live::valkey::Valkey;
 use auth::live::{Key, Live as _, News};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use storage::valkey::Config;
+use storage::valkey::Nodes;
 use testing::valkey::{Server, Tls};
 
 use super::until;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use auth::store::postgres::{Config, Postgres};
+use auth::store::postgres::Postgres;
 use auth::store::sqlite::Sqlite;
 use auth::store::{Error, Rotate, Rotated, Store};
 use sqlx::{Connection as _, Row as _};
+use storage::postgres::Config;
 use uuid::Uuid;
 
 use crate::cases;
@@ -301,7 +302,7 @@ async fn a_new_address_is_used_without_a_restart() {
     let store = cluster.store("another");
     let error = store.ping().await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
-    store.renew(&cluster.url("auth"), None).unwrap();
+    store.database().renew(&cluster.url("auth"), None).unwrap();
     store.ping().await.unwrap();
     cases::player(&store).await;
 }
