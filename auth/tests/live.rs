@@ -8,7 +8,6 @@
 
 mod live {
     pub(crate) mod contract;
-    mod tls;
 
     use std::time::Duration;
 
@@ -370,26 +369,6 @@ async fn a_server_that_stands_still_fails_calls_in_time() {
     }
     server.resume();
     until("the news", async || valkey.gaps() > gaps).await;
-}
-
-#[tokio::test]
-async fn calls_beyond_the_bound_fail_at_once() {
-    let server = Server::start().unwrap();
-    let mut config = Config::new(vec![server.url()]);
-    config.in_flight = 2;
-    let valkey = Valkey::new(&config).unwrap();
-    valkey.ping().await.unwrap();
-    server.pause();
-    let calls = join_all((0..10).map(|_| valkey.ping())).await;
-    server.resume();
-    let told = |what: &str| {
-        let errors = calls.iter().map(|call| call.as_ref().unwrap_err());
-        errors
-            .filter(|error| error.to_string().contains(what))
-            .count()
-    };
-    assert_eq!(told("too many calls"), 8);
-    until("room again", async || valkey.ping().await.is_ok()).await;
 }
 
 #[tokio::test]

@@ -350,8 +350,7 @@ fn bounded(field: &str, count: usize, problems: &mut Vec<String>) {
 }
 
 fn is_name(name: &str) -> bool {
-    let is_letter =
-        |byte: u8| byte == b'-' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_letter = |byte: u8| byte == b'-' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
     (1..=63).contains(&name.len()) && name.bytes().all(is_letter)
 }
 
@@ -517,6 +516,9 @@ mod tests {
             assert!(is_named, "{path} of {problems:#?}");
         }
         let unknown = config(r#"{"regions": [{"nmae": "eu"}]}"#).unwrap_err();
-        assert!(unknown[0].contains("regions[0].nmae: unknown field"), "{unknown:?}");
+        assert!(
+            unknown[0].contains("regions[0].nmae: unknown field"),
+            "{unknown:?}"
+        );
     }
 }

@@ -95,6 +95,7 @@ struct Counts {
 
 /// What a caller shows.
 #[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "holds a token")]
 pub struct Shown<'a> {
     /// The access token.
     pub token: &'a str,

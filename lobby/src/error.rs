@@ -60,7 +60,8 @@ impl Code {
     /// By its name; a name of another version is a defect.
     pub fn from_name(name: &str) -> Self {
         let mut all = Self::ALL.into_iter();
-        all.find(|code| code.name() == name).unwrap_or(Self::Internal)
+        all.find(|code| code.name() == name)
+            .unwrap_or(Self::Internal)
     }
 
     /// As in messages.

@@ -131,10 +131,18 @@ async fn caller(state: &State, parts: &Parts) -> Result<Caller, Failure> {
 }
 
 /// The one value of a header.
-fn text<'head>(headers: &'head HeaderMap, name: &HeaderName) -> Result<Option<&'head str>, Failure> {
+fn text<'head>(
+    headers: &'head HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'head str>, Failure> {
     let mut values = headers.get_all(name).iter();
     let value = values.next();
-    let refused = || Failure::new(Code::InvalidRequest, format!("one text in the header {name}"));
+    let refused = || {
+        Failure::new(
+            Code::InvalidRequest,
+            format!("one text in the header {name}"),
+        )
+    };
     if values.next().is_some() {
         return Err(refused());
     }

@@ -52,10 +52,7 @@ impl Metrics {
             Ok(number)
         }
         let counters = |name: &str, help: &str, labels: &[&str]| {
-            with(
-                registry,
-                IntCounterVec::new(Opts::new(name, help), labels),
-            )
+            with(registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
         let counter = |name: &str, help: &str| with(registry, IntCounter::new(name, help));
         let times = HistogramOpts::new("muster_lobby_call_seconds", "Time of calls, by call")

@@ -17,7 +17,7 @@ use crate::assemble::{self, Assembled, assemble};
 use crate::config::Config;
 use crate::edge::Edge;
 use crate::metrics::Metrics;
-use crate::service::Service;
+use crate::service::{Service, presence, queues, rooms};
 use crate::sessions;
 use crate::upstream::Upstream;
 
@@ -188,7 +188,12 @@ pub async fn host(
     run_background(&background, &service, &background_stop);
     let (synced, keys) = watch::channel(false);
     let auth = config.auth.clone();
-    background.spawn(follow_auth(auth, service.clone(), synced, background_stop.clone()));
+    background.spawn(follow_auth(
+        auth,
+        service.clone(),
+        synced,
+        background_stop.clone(),
+    ));
     background.spawn(look(service, admin.clone(), keys, background_stop.clone()));
     background.close();
     admin.open(RUNNING);
@@ -213,7 +218,15 @@ pub async fn host(
 fn run_background(tasks: &TaskTracker, service: &Service, stop: &CancellationToken) {
     tasks.spawn(sessions::deliver::run(service.clone(), stop.clone()));
     tasks.spawn(sessions::keep::run(service.clone(), stop.clone()));
+    tasks.spawn(presence::run(service.clone(), stop.clone()));
+    tasks.spawn(rooms::sweep::run(service.clone(), stop.clone()));
+    tasks.spawn(queues::keeper::run(service.clone(), stop.clone()));
+    tasks.spawn(crate::matchmaking::matchmaker::run(
+        service.clone(),
+        stop.clone(),
+    ));
     tasks.spawn(crate::matches::follow::run(service.clone(), stop.clone()));
+    tasks.spawn(crate::chat::retention::run(service.clone(), stop.clone()));
 }
 
 /// What runs while the lobby serves, and how each is told to end.
@@ -315,7 +328,8 @@ async fn follow_auth(
         let note = async {
             while status.changed().await.is_ok() {
                 synced.send_if_modified(|is_synced| {
-                    let was_synced = std::mem::replace(is_synced, status.borrow().current.is_some());
+                    let was_synced =
+                        std::mem::replace(is_synced, status.borrow().current.is_some());
                     was_synced != *is_synced
                 });
             }

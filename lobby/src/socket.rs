@@ -96,9 +96,7 @@ impl Line {
     /// The next message. Nothing is lost when this is dropped.
     async fn hear(&mut self) -> Heard {
         match self.socket.recv().await {
-            Some(Ok(Message::Text(text))) if self.codec == Codec::Json => {
-                Heard::Bytes(text.into())
-            }
+            Some(Ok(Message::Text(text))) if self.codec == Codec::Json => Heard::Bytes(text.into()),
             Some(Ok(Message::Binary(bytes))) if self.codec == Codec::Proto => Heard::Bytes(bytes),
             Some(Ok(Message::Text(_) | Message::Binary(_))) => Heard::Over(close::KIND.into()),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Heard::Alive,
@@ -218,7 +216,11 @@ async fn end(state: &State, attached: &Attached, over: Over) {
         let mut changes = session.changes();
         let decided = async {
             // What this returns holds a lock; that it returns is enough.
-            drop(changes.wait_for(|()| session.end_of(*socket).is_some()).await);
+            drop(
+                changes
+                    .wait_for(|()| session.end_of(*socket).is_some())
+                    .await,
+            );
         };
         tokio::select! {
             () = decided => {}

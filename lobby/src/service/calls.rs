@@ -11,6 +11,7 @@ use wire::call::Call;
 use crate::error::{Code, Failure};
 use crate::ids::PlayerId;
 use crate::live::{self, Key, Written};
+use crate::rooms::Room;
 use crate::service::{Caller, Service};
 use crate::socket::codec::Codec;
 
@@ -80,24 +81,6 @@ calls! {
     "leave_channel" => LeaveChannel,
     "report_chat" => ReportChat,
     "mute_player" => MutePlayer,
-}
-
-/// Writes the message within an answer, as HTTP answers.
-pub fn write(answer: &Answer, codec: Codec) -> Result<Vec<u8>, Failure> {
-    match answer {
-        Answer::Done(message) => codec.write(message),
-        Answer::Welcome(message) => codec.write(message),
-        Answer::Regions(message) => codec.write(message),
-        Answer::Room(message) => codec.write(message),
-        Answer::Rooms(message) => codec.write(message),
-        Answer::Queue(message) => codec.write(message),
-        Answer::Matches(message) => codec.write(message),
-        Answer::Ratings(message) => codec.write(message),
-        Answer::ChatMessage(message) => codec.write(message),
-        Answer::ChatMessages(message) => codec.write(message),
-        Answer::MatchReady(message) => codec.write(message),
-        Answer::Presences(message) => codec.write(message),
-    }
 }
 
 /// A failure as it is on the wire.
@@ -227,51 +210,118 @@ impl Service {
     }
 
     /// Everything about the player that events tell changes of.
-    pub async fn state(&self, _player: PlayerId) -> Result<wire::State, Failure> {
-        Ok(wire::State::default())
+    pub async fn state(&self, player: PlayerId) -> Result<wire::State, Failure> {
+        let rooms = self.rooms_of(player).await?;
+        Ok(wire::State {
+            party: rooms.party.as_ref().map(Room::to_wire),
+            lobby: rooms.lobby.as_ref().map(Room::to_wire),
+            queue: self.queue_state(player).await?,
+            r#match: self.match_state(player).await?,
+        })
     }
 
-    /// A session of the player has begun here.
-    pub async fn connected(&self, _caller: &Caller) {}
+    /// A session of the player has begun here, and misses nothing from now on. What the player's
+    /// state is then, which everybody who keeps an eye on it learns, too.
+    pub async fn connected(&self, player: PlayerId) -> Result<wire::State, Failure> {
+        self.presence_connection(player, true);
+        self.room_connection(player, true).await;
+        self.queue_connection(player, true).await;
+        let state = self.state(player).await?;
+        self.presence_state(player, &state);
+        Ok(state)
+    }
 
     /// The player's last session is over: nobody has come back to it in time.
-    pub async fn disconnected(&self, _player: PlayerId) {}
+    pub async fn disconnected(&self, player: PlayerId) {
+        self.presence_connection(player, false);
+        self.room_connection(player, false).await;
+        self.queue_connection(player, false).await;
+    }
 
-    async fn dispatch(&self, caller: &Caller, call: Call) -> Result<Answer, Failure> {
-        let _ = caller;
+    async fn dispatch(&self, who: &Caller, call: Call) -> Result<Answer, Failure> {
         match call {
             Call::Hello(_) => Err(Failure::new(Code::Conflict, "the socket is signed in")),
-            Call::SetProfile(_)
-            | Call::ListRegions(_)
-            | Call::FollowPlayers(_)
-            | Call::SetPresence(_)
-            | Call::CreateRoom(_)
-            | Call::JoinRoom(_)
-            | Call::LeaveRoom(_)
-            | Call::KickMember(_)
-            | Call::PromoteMember(_)
-            | Call::SetReady(_)
-            | Call::SetTeam(_)
-            | Call::ChangeRoom(_)
-            | Call::InvitePlayer(_)
-            | Call::SearchRooms(_)
-            | Call::StartMatch(_)
-            | Call::JoinQueue(_)
-            | Call::LeaveQueue(_)
-            | Call::AnswerProposal(_)
-            | Call::RejoinMatch(_)
-            | Call::ListMatches(_)
-            | Call::GetRatings(_)
-            | Call::SendChat(_)
-            | Call::EditChat(_)
-            | Call::DeleteChat(_)
-            | Call::ListChat(_)
-            | Call::JoinChannel(_)
-            | Call::LeaveChannel(_)
-            | Call::ReportChat(_)
-            | Call::MutePlayer(_) => Err(Failure::new(Code::Unavailable, "to come")),
+            Call::SetProfile(call) => wrap(self.set_profile(who, call).await),
+            Call::ListRegions(call) => wrap(self.list_regions(who, call).await),
+            Call::FollowPlayers(call) => wrap(self.follow_players(who, call).await),
+            Call::SetPresence(call) => wrap(self.set_presence(who, call).await),
+            Call::CreateRoom(call) => wrap(self.create_room(who, call).await),
+            Call::JoinRoom(call) => wrap(self.join_room(who, call).await),
+            Call::LeaveRoom(call) => wrap(self.leave_room(who, call).await),
+            Call::KickMember(call) => wrap(self.kick_member(who, call).await),
+            Call::PromoteMember(call) => wrap(self.promote_member(who, call).await),
+            Call::SetReady(call) => wrap(self.set_ready(who, call).await),
+            Call::SetTeam(call) => wrap(self.set_team(who, call).await),
+            Call::ChangeRoom(call) => wrap(self.change_room(who, call).await),
+            Call::InvitePlayer(call) => wrap(self.invite_player(who, call).await),
+            Call::SearchRooms(call) => wrap(self.search_rooms(who, call).await),
+            Call::StartMatch(call) => wrap(self.start_match(who, call).await),
+            Call::JoinQueue(call) => wrap(self.join_queue(who, call).await),
+            Call::LeaveQueue(call) => wrap(self.leave_queue(who, call).await),
+            Call::AnswerProposal(call) => wrap(self.answer_proposal(who, call).await),
+            Call::RejoinMatch(call) => wrap(self.rejoin_match(who, call).await),
+            Call::ListMatches(call) => wrap(self.list_matches(who, call).await),
+            Call::GetRatings(call) => wrap(self.get_ratings(who, call).await),
+            Call::SendChat(call) => wrap(self.send_chat(who, call).await),
+            Call::EditChat(call) => wrap(self.edit_chat(who, call).await),
+            Call::DeleteChat(call) => wrap(self.delete_chat(who, call).await),
+            Call::ListChat(call) => wrap(self.list_chat(who, call).await),
+            Call::JoinChannel(call) => wrap(self.join_channel(who, call).await),
+            Call::LeaveChannel(call) => wrap(self.leave_channel(who, call).await),
+            Call::ReportChat(call) => wrap(self.report_chat(who, call).await),
+            Call::MutePlayer(call) => wrap(self.mute_player(who, call).await),
         }
     }
+}
+
+fn wrap<Said: Says>(said: Result<Said, Failure>) -> Result<Answer, Failure> {
+    said.map(Says::answer)
+}
+
+/// What a call returns, as the answer that it is.
+trait Says {
+    fn answer(self) -> Answer;
+}
+
+impl Says for () {
+    fn answer(self) -> Answer {
+        Answer::Done(wire::Done {})
+    }
+}
+
+/// Messages that are an answer each, and how they are written as HTTP answers.
+macro_rules! answers {
+    ($($variant:ident($message:ident),)+) => {
+        $(
+            impl Says for wire::$message {
+                fn answer(self) -> Answer {
+                    Answer::$variant(self)
+                }
+            }
+        )+
+
+        /// Writes the message within an answer, as HTTP answers.
+        pub fn write(answer: &Answer, codec: Codec) -> Result<Vec<u8>, Failure> {
+            match answer {
+                Answer::Done(message) => codec.write(message),
+                $(Answer::$variant(message) => codec.write(message),)+
+            }
+        }
+    };
+}
+
+answers! {
+    Welcome(Welcome),
+    Regions(Regions),
+    Room(Room),
+    Rooms(Rooms),
+    Queue(QueueState),
+    Matches(Matches),
+    Ratings(Ratings),
+    ChatMessage(ChatMessage),
+    ChatMessages(ChatMessages),
+    MatchReady(MatchReady),
+    Presences(Presences),
 }
 
 /// Reads what was remembered.

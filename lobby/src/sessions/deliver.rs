@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt as _;
 use prost::Message as _;
 use proto::muster::lobby::v1 as wire;
-use futures::StreamExt as _;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +74,7 @@ pub async fn run(service: Service, stop: CancellationToken) {
 async fn tell_state(service: &Service, session: Arc<Session>) {
     match service.state(session.caller().player).await {
         Ok(state) => {
+            service.presence_state(session.caller().player, &state);
             let event = wire::Event {
                 event: Some(wire::event::Event::State(state)),
             };

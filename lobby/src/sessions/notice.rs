@@ -4,11 +4,12 @@ use prost::Message as _;
 use proto::muster::lobby::v1 as wire;
 use uuid::Uuid;
 
-/// The first byte of an event.
-const EVENT: u8 = 1;
-
-/// The first byte of the end of a session.
-const SUPERSEDED: u8 = 2;
+/// The end of a session: a message whose field no event has, so that an event needs no envelope.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Superseded {
+    #[prost(bytes = "vec", tag = "1000")]
+    session: Vec<u8>,
+}
 
 /// Over a channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,26 +32,24 @@ impl Notice {
     /// As it is published.
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Event(event) => {
-                let mut bytes = vec![EVENT];
-                bytes.append(&mut event.encode_to_vec());
-                bytes
+            Self::Event(event) => event.encode_to_vec(),
+            Self::Superseded { session } => Superseded {
+                session: session.as_bytes().to_vec(),
             }
-            Self::Superseded { session } => [&[SUPERSEDED], session.as_bytes().as_slice()].concat(),
+            .encode_to_vec(),
         }
     }
 
     /// Reads what was published.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        match bytes.split_first() {
-            Some((&EVENT, event)) => wire::Event::decode(event)
-                .map(Self::Event)
-                .map_err(|_| Malformed),
-            Some((&SUPERSEDED, session)) => Uuid::from_slice(session)
-                .map(|session| Self::Superseded { session })
-                .map_err(|_| Malformed),
-            _ => Err(Malformed),
+        let event = wire::Event::decode(bytes).map_err(|_| Malformed)?;
+        if event.event.is_some() {
+            return Ok(Self::Event(event));
         }
+        let superseded = Superseded::decode(bytes).map_err(|_| Malformed)?;
+        Uuid::from_slice(&superseded.session)
+            .map(|session| Self::Superseded { session })
+            .map_err(|_| Malformed)
     }
 }
 
@@ -78,7 +77,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_malformed() {
-        for bytes in [&[][..], &[0], &[3, 1], &[EVENT, 0xff], &[SUPERSEDED, 1]] {
+        for bytes in [&[][..], &[0], &[0xff], &[0x08, 1], &[0xc2, 0x3e, 1, 7]] {
             assert_eq!(Notice::decode(bytes), Err(Malformed), "{bytes:?}");
         }
     }

@@ -39,7 +39,9 @@ impl ResumeToken {
 
 impl fmt::Debug for ResumeToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ResumeToken").finish_non_exhaustive()
+        formatter
+            .debug_struct("ResumeToken")
+            .finish_non_exhaustive()
     }
 }
 

@@ -133,6 +133,5 @@ async fn begin(state: &State, caller: &Caller, session: &Session) -> Result<wire
         let notice = Notice::Superseded { session };
         parts.live.publish(&own, &notice.encode()).await?;
     }
-    service.connected(caller).await;
-    service.state(caller.player).await
+    service.connected(caller.player).await
 }

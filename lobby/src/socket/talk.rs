@@ -1,7 +1,7 @@
 //! A socket that is signed in: calls and answers, events, heartbeats, and why it ends.
 
-use futures::future::BoxFuture;
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use proto::muster::lobby::v1 as wire;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
@@ -217,7 +217,11 @@ impl<'a> Talk<'a> {
         let ended = async {
             // What this returns holds a lock; that it returns is enough.
             let changes = &mut self.changes;
-            drop(changes.wait_for(|()| session.end_of(*socket).is_some()).await);
+            drop(
+                changes
+                    .wait_for(|()| session.end_of(*socket).is_some())
+                    .await,
+            );
         };
         tokio::select! {
             biased;
@@ -271,7 +275,11 @@ impl<'a> Talk<'a> {
             // A message that only says what was seen needs no call.
             return std::future::ready((id != 0).then(|| answer(id, Err(failure)))).boxed();
         };
-        let span = runtime::span!("lobby call", otel.kind = "server", call = calls::name(&call));
+        let span = runtime::span!(
+            "lobby call",
+            otel.kind = "server",
+            call = calls::name(&call)
+        );
         if let Some(context) = &self.trace {
             runtime::trace::continue_from(&span, context);
         }

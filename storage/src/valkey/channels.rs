@@ -63,13 +63,11 @@ impl Channels {
         let mut state = self.lock();
         state.wanted.insert(channel.to_owned());
         let channel = channel.to_owned();
-        match state.sink.clone() {
-            Some(mut sink) => sent(async move { sink.subscribe(channel).await }),
-            None => {
-                let problem = (ErrorKind::Io, "there is no connection for messages");
-                ready(Err(problem.into())).boxed()
-            }
-        }
+        let Some(mut sink) = state.sink.clone() else {
+            let problem = (ErrorKind::Io, "there is no connection for messages");
+            return ready(Err(problem.into())).boxed();
+        };
+        sent(async move { sink.subscribe(channel).await })
     }
 
     /// Wants a channel no more, also where its confirmation is not waited for.

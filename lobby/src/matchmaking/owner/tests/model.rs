@@ -331,7 +331,10 @@ impl World {
             for team in self.matches.values().flat_map(|made| &made.teams) {
                 let is_of = |seat: &&NewSeat| ticket.player_ids().any(|it| it == seat.player);
                 let count = team.iter().filter(is_of).count();
-                assert!(count == 0 || count == ticket.players.len(), "{id} was split");
+                assert!(
+                    count == 0 || count == ticket.players.len(),
+                    "{id} was split"
+                );
             }
         }
     }
