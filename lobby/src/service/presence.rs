@@ -1,11 +1,13 @@
 //! Who is there: written by the lobby that has a player's socket, heard by whoever follows.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use prost::Message as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use proto::muster::lobby::v1 as wire;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
@@ -14,11 +16,13 @@ use wire::event::Event;
 use wire::presence::Status;
 
 use super::{Caller, Service};
-use crate::documents;
+use crate::documents::{self, Next};
 use crate::error::Failure;
 use crate::ids::PlayerId;
 use crate::live::{self, Channel, Delivery, Key};
 use crate::presence::{Tracker, presence};
+use crate::sessions::notice::Notice;
+use crate::sessions::online::{self, Online};
 
 /// Players that a session follows at most.
 const FOLLOWED: usize = 500;
@@ -131,34 +135,61 @@ impl Service {
     pub(super) async fn is_connected(&self, player: PlayerId) -> Result<bool, Failure> {
         Ok(self.status_of(player).await? != Status::Offline)
     }
-}
 
-impl Service {
     /// Lets the caller's session hear of these players, and of no others.
     async fn follow(
         &self,
-        _caller: &Caller,
-        _players: &BTreeSet<PlayerId>,
+        caller: &Caller,
+        players: &BTreeSet<PlayerId>,
     ) -> Result<(), live::Error> {
-        Ok(())
+        let sessions = &self.parts.sessions;
+        for channel in sessions.hears(caller.player) {
+            if let Channel::Presence(player) = channel
+                && !players.contains(&player)
+            {
+                sessions.unhear(caller.player, channel).await;
+            }
+        }
+        let channels: Vec<Channel> = players.iter().copied().map(Channel::Presence).collect();
+        futures::stream::iter(channels)
+            .map(|channel| sessions.hear(caller.player, channel))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
     }
 
     /// What the document of the player's session says; offline without one.
     async fn status_of(&self, player: PlayerId) -> Result<Status, live::Error> {
         let live = &*self.parts.live;
-        let (placed, _) = documents::read::<serde_json::Value>(live, &Key::Player(player)).await?;
-        let status = placed.and_then(|placed| placed.get("status")?.as_i64());
-        let status = status.and_then(|status| i32::try_from(status).ok());
-        Ok(status
-            .and_then(|status| Status::try_from(status).ok())
-            .unwrap_or(Status::Offline))
+        let (online, _) = documents::read::<Online>(live, &Key::Player(player)).await?;
+        let status = online.and_then(|online| Status::try_from(online.status).ok());
+        Ok(status.unwrap_or(Status::Offline))
     }
 
     /// Writes what others see of a player, and tells those who follow.
     async fn publish_presence(&self, player: PlayerId, status: Status) {
+        if let Err(error) = self.write_status(player, status).await {
+            tracing::warn!(%error, "What others see of a player is old until it changes again");
+        }
         let presences = vec![presence(player, status)];
         let event = Event::Presences(wire::Presences { presences });
         self.announce(&Channel::Presence(player), &event).await;
+    }
+
+    /// Writes the status into the document of the player's session, if the session is here still.
+    async fn write_status(&self, player: PlayerId, status: Status) -> Result<(), live::Error> {
+        let live = &*self.parts.live;
+        let replica = self.parts.replica;
+        let key = Key::Player(player);
+        documents::change(live, &key, online::KEEP, |online: Option<Online>| {
+            let status = i32::from(status);
+            let ours = online.filter(|online| online.replica == replica && online.status != status);
+            let next = ours.map_or(Next::Same, |online| {
+                Next::Write(Online { status, ..online })
+            });
+            Ok((next, ()))
+        })
+        .await
     }
 }
 
@@ -177,7 +208,8 @@ async fn hear(service: &Service) {
                 let Channel::Player(player) = channel else {
                     continue;
                 };
-                let Ok(wire::Event { event: Some(event) }) = wire::Event::decode(&*bytes) else {
+                let Ok(Notice::Event(wire::Event { event: Some(event) })) = Notice::decode(&bytes)
+                else {
                     continue;
                 };
                 let now = runtime::clock::now();

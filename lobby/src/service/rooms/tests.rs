@@ -1,17 +1,16 @@
 //! Calls of rooms on a live state that several lobbies share.
 
-pub(crate) mod world;
+pub(in crate::service) mod world;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use proto::muster::lobby::v1 as wire;
 use wire::event::Event;
 use wire::join_room::By;
 use wire::room_changed::Reason;
 
-use self::world::{World, caller, player};
+use self::world::{World, caller, player, still};
 use super::sweep;
 use crate::error::{Code, Failure};
 use crate::live::{Key, Live as _};
@@ -84,12 +83,6 @@ async fn rooms(service: &Service, number: u128) -> [Option<String>; 2] {
 #[track_caller]
 fn refused<Answer: std::fmt::Debug>(answer: Result<Answer, Failure>, code: Code) {
     assert_eq!(answer.unwrap_err().code, code);
-}
-
-/// Time that passes only when a test says so.
-fn still() -> runtime::clock::Guard {
-    tokio::time::pause();
-    runtime::clock::virtual_time(Timestamp::from_second(1_700_000_000).unwrap())
 }
 
 async fn pass(seconds: u64) {
@@ -267,7 +260,7 @@ async fn a_search_finds_public_lobbies_with_room() {
         ..wire::SearchRooms::default()
     };
     assert_eq!(found(named("")).await, both);
-    assert_eq!(found(named("DUNES")).await, [dunes.id.clone()]);
+    assert_eq!(found(named("DUNES")).await, std::slice::from_ref(&dunes.id));
     let one = wire::SearchRooms {
         limit: 1,
         ..named("")
@@ -294,9 +287,9 @@ async fn a_search_finds_public_lobbies_with_room() {
         properties: night.clone(),
         ..named("")
     };
-    assert_eq!(found(at_night).await, [dunes.id.clone()]);
+    assert_eq!(found(at_night).await, std::slice::from_ref(&dunes.id));
     change(1, &dunes, &|settings| settings.is_locked = true).await;
-    assert_eq!(found(named("")).await, [canyon.id.clone()]);
+    assert_eq!(found(named("")).await, std::slice::from_ref(&canyon.id));
     // Whoever searches may come in, until it is full.
     join(&service, 9, id(&canyon)).await.unwrap();
     change(3, &canyon, &|settings| settings.capacity = 2).await;
@@ -305,6 +298,36 @@ async fn a_search_finds_public_lobbies_with_room() {
     assert!(!hidden.settings.unwrap().is_public);
     let listed = world.live.marked(super::LISTED, 10).await.unwrap();
     assert_eq!(listed, [canyon.id]);
+}
+
+#[tokio::test]
+async fn a_party_that_changes_does_not_wait_for_a_match_any_more() {
+    let world = World::new().await;
+    let service = world.lobby();
+    let room = create(&service, 1, party()).await;
+    let queues = async |number| {
+        let profile = wire::SetProfile {
+            latencies: [("eu".to_owned(), 10)].into(),
+            ..wire::SetProfile::default()
+        };
+        service.set_profile(&caller(number), profile).await.unwrap();
+        let call = wire::JoinQueue {
+            queue: "duo".to_owned(),
+            ..wire::JoinQueue::default()
+        };
+        service.join_queue(&caller(number), call).await.unwrap();
+    };
+    let waits = async |number| service.queue_state(player(number)).await.unwrap().is_some();
+    queues(1).await;
+    queues(2).await;
+    assert!(waits(1).await && waits(2).await);
+    // Neither the party nor who joins it waits with the ticket of before.
+    join(&service, 2, code(&room)).await.unwrap();
+    assert!(!waits(1).await && !waits(2).await);
+    queues(1).await;
+    assert!(waits(2).await);
+    leave(&service, 2, &room).await.unwrap();
+    assert!(!waits(1).await && !waits(2).await);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use prost::Message as _;
+use jiff::Timestamp;
 use proto::muster::lobby::v1 as wire;
 use tokio::sync::{Notify, broadcast};
 use uuid::Uuid;
@@ -27,6 +27,8 @@ use crate::metrics::Metrics;
 use crate::servers::{self, Allocated, Change, Player, Servers, Token, Wanted};
 use crate::service::{Caller, Parts, Service};
 use crate::sessions::Sessions;
+use crate::sessions::notice::Notice;
+use crate::sessions::online::Online;
 use crate::store::Server;
 use crate::store::sqlite::Sqlite;
 
@@ -40,6 +42,12 @@ pub(crate) fn caller(number: u128) -> Caller {
         session: SessionId(Uuid::from_u128(1000 + number)),
         roles: Vec::new(),
     }
+}
+
+/// Time that passes only when a test says so.
+pub(crate) fn still() -> runtime::clock::Guard {
+    tokio::time::pause();
+    runtime::clock::virtual_time(Timestamp::from_second(1_700_000_000).unwrap())
 }
 
 /// What lobbies share.
@@ -94,7 +102,7 @@ impl World {
             servers: Arc::clone(&self.servers) as Arc<dyn Servers>,
             accounts: Arc::new(NoAccounts),
             moderator,
-            sessions: Sessions::default(),
+            sessions: Sessions::new(Arc::clone(&self.live) as _),
             metrics: Metrics::default(),
         })
     }
@@ -102,8 +110,7 @@ impl World {
     /// Players whose sockets some lobby has.
     pub(crate) async fn connect(&self, numbers: impl IntoIterator<Item = u128>) {
         for number in numbers {
-            let status = serde_json::json!({ "status": 1 });
-            let bytes = serde_json::to_vec(&status).unwrap();
+            let bytes = Online::new(Uuid::nil(), Uuid::nil()).write();
             let key = Key::Player(player(number));
             let keep = Duration::from_hours(24);
             self.live.memory.write(&key, 0, &bytes, keep).await.unwrap();
@@ -120,7 +127,11 @@ impl World {
 
     /// What a player is told from now on.
     pub(crate) async fn ears(&self, number: u128) -> Ears {
-        let channel = Channel::Player(player(number));
+        self.ears_for(Channel::Player(player(number))).await
+    }
+
+    /// What comes over a channel from now on.
+    pub(crate) async fn ears_for(&self, channel: Channel) -> Ears {
         self.live.memory.subscribe(&channel).await.unwrap();
         Ears {
             channel,
@@ -143,7 +154,10 @@ impl Ears {
             if let Delivery::Message { channel, bytes } = delivery
                 && channel == self.channel
             {
-                heard.push(wire::Event::decode(&*bytes).unwrap().event.unwrap());
+                match Notice::decode(&bytes).unwrap() {
+                    Notice::Event(event) => heard.push(event.event.unwrap()),
+                    Notice::Superseded { .. } => {}
+                }
             }
         }
         heard
