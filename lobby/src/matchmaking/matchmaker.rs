@@ -162,7 +162,12 @@ async fn own(
     let loaded = live.load(&queue.name).await?;
     let (waits, _) = documents::read::<Waits>(live, &Key::Queue(queue.name.clone())).await?;
     let (heard, mut news) = mpsc::channel(1);
-    let hearing = hear(service.clone(), queue.name.clone(), loaded.cursor.clone(), heard);
+    let hearing = hear(
+        service.clone(),
+        queue.name.clone(),
+        loaded.cursor.clone(),
+        heard,
+    );
     let _hearing = AbortOnDropHandle::new(tokio::spawn(hearing));
     let (ask, mut questions) = mpsc::channel(QUESTIONS);
     service.desk().set_owner(&queue.name, Some(ask));
@@ -313,12 +318,7 @@ async fn sweep(
     Ok(())
 }
 
-async fn carry_out(
-    service: &Service,
-    queue: &str,
-    fence: Fence,
-    effect: Effect,
-) -> Done {
+async fn carry_out(service: &Service, queue: &str, fence: Fence, effect: Effect) -> Done {
     let live = &*service.parts().live;
     let told = match effect {
         Effect::Propose(pending) => {

@@ -466,7 +466,8 @@ impl Owner {
             return;
         };
         held.stage = Stage::Asking;
-        self.due.extend(held.pending.accept_until.map(|at| (at, id)));
+        self.due
+            .extend(held.pending.accept_until.map(|at| (at, id)));
         self.effects.push(Effect::Ask(held.pending.clone()));
     }
 

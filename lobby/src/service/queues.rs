@@ -68,7 +68,10 @@ impl Service {
             Err(seats::Refused::Live(error)) => return Err(error.into()),
         }
         let entered = match self.refuse_busy(&players).await {
-            Ok(()) => live.enter(&queue.name, &ticket).await.map_err(Failure::from),
+            Ok(()) => live
+                .enter(&queue.name, &ticket)
+                .await
+                .map_err(Failure::from),
             Err(failure) => Err(failure),
         };
         if let Err(failure) = entered {
@@ -127,7 +130,9 @@ impl Service {
         let Some(taken) = seats::taken(live, caller.player).await? else {
             return Err(not_waiting());
         };
-        let asked = taken.asked.filter(|asked| id.is_none_or(|id| id == asked.id));
+        let asked = taken
+            .asked
+            .filter(|asked| id.is_none_or(|id| id == asked.id));
         let Some(asked) = asked else {
             return Err(Failure::new(Code::NotFound, "there is no such proposal"));
         };

@@ -139,7 +139,13 @@ fn a_match_is_proposed_placed_and_settled() {
     assert!(players.contains(&player(1)) && players.contains(&player(2)));
     let why = desk.owner.explain(id(1), at(5));
     assert!(
-        matches!(why, Some(Why::InMatch { stage: "placing", .. })),
+        matches!(
+            why,
+            Some(Why::InMatch {
+                stage: "placing",
+                ..
+            })
+        ),
         "{why:?}"
     );
     desk.placed(6, pending.id, Ok(()));
@@ -156,7 +162,9 @@ fn a_match_is_proposed_placed_and_settled() {
 
 #[test]
 fn ids_of_a_pass_differ_and_are_in_order_of_time() {
-    let ids: BTreeSet<MatchId> = (0..1000).map(|index| match_id(at(0), SEED, index)).collect();
+    let ids: BTreeSet<MatchId> = (0..1000)
+        .map(|index| match_id(at(0), SEED, index))
+        .collect();
     assert_eq!(ids.len(), 1000);
     assert!(ids.iter().all(|id| id.0.get_version_num() == 7));
     assert!(ids.iter().all(|id| *id < match_id(at(1), SEED, 0)));
@@ -168,10 +176,13 @@ fn who_left_before_the_proposal_is_missed_and_the_others_wait_on() {
     let pending = desk.enter(0, 1).enter(0, 2).tick(0).proposed();
     desk.handle(1, Event::News(QueueNews::Left(id(1))));
     let missing = vec![id(1)];
-    desk.handle(1, Event::Proposed {
-        id: pending.id,
-        missing,
-    });
+    desk.handle(
+        1,
+        Event::Proposed {
+            id: pending.id,
+            missing,
+        },
+    );
     assert_eq!(brief(&desk.take()), [""; 0]);
     let why = desk.owner.explain(id(2), at(3));
     let Some(Why::Waits(explanation)) = why else {
@@ -183,10 +194,13 @@ fn who_left_before_the_proposal_is_missed_and_the_others_wait_on() {
     let pending = desk.enter(1, 3).tick(1).proposed();
     desk.handle(1, Event::News(QueueNews::Left(id(3))));
     let missing = vec![id(2)];
-    desk.handle(1, Event::Proposed {
-        id: pending.id,
-        missing,
-    });
+    desk.handle(
+        1,
+        Event::Proposed {
+            id: pending.id,
+            missing,
+        },
+    );
     assert_eq!((desk.owner.waiting(), desk.owner.pending()), (0, 0));
 }
 
@@ -197,7 +211,8 @@ fn all_players_are_asked_and_accept() {
     assert_eq!(pending.accept_until, Some(at(20)));
     assert_eq!(brief(&desk.take()), ["ask"]);
     assert_eq!(desk.wakes(), Some(20_000));
-    desk.answer(1, pending.id, 1, true).answer(1, pending.id, 1, true);
+    desk.answer(1, pending.id, 1, true)
+        .answer(1, pending.id, 1, true);
     assert_eq!(brief(&desk.take()), ["amend 1"]);
     desk.answer(2, pending.id, 9, true);
     assert_eq!(brief(&desk.take()), [""; 0]);
@@ -213,7 +228,8 @@ fn who_declines_or_is_late_leaves_and_the_others_return_with_their_age() {
     let mut desk = Desk::new(Some(20));
     let pending = desk.pair();
     desk.take();
-    desk.answer(1, pending.id, 1, true).answer(2, pending.id, 2, false);
+    desk.answer(1, pending.id, 1, true)
+        .answer(2, pending.id, 2, false);
     assert_eq!(brief(&desk.take()), ["amend 1", "settle [1]"]);
     desk.handle(2, Event::Settled(pending.id));
     assert_eq!(brief(&desk.take()), ["gone 2 declined", "returned 1"]);

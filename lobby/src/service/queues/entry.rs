@@ -127,9 +127,7 @@ fn demands(said: Vec<wire::Demand>) -> Result<Vec<Demand>, Failure> {
         return Err(Failure::field("demands", problem));
     }
     let numbered = (0..).zip(said);
-    numbered
-        .map(|(index, said)| demand(index, said))
-        .collect()
+    numbered.map(|(index, said)| demand(index, said)).collect()
 }
 
 fn demand(index: usize, said: wire::Demand) -> Result<Demand, Failure> {

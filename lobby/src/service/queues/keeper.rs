@@ -103,12 +103,7 @@ impl Desk {
         next.map(|(_, kept)| kept.clone()).collect()
     }
 
-    pub(super) fn waits(
-        &self,
-        queue: &str,
-        now: Timestamp,
-        age: SignedDuration,
-    ) -> Option<Waits> {
+    pub(super) fn waits(&self, queue: &str, now: Timestamp, age: SignedDuration) -> Option<Waits> {
         let waits = lock(&self.waits);
         let (at, waits) = waits.get(queue)?;
         (now.duration_since(*at) <= age).then(|| waits.clone())
@@ -145,8 +140,12 @@ impl Desk {
     /// Those who are away for too long.
     fn lost(&self, now: Timestamp) -> Vec<(PlayerId, SignedDuration)> {
         let absent = lock(&self.absent);
-        let away = absent.iter().map(|(id, since)| (*id, now.duration_since(*since)));
-        away.filter(|(_, away)| *away >= ABSENCE).take(CHUNK).collect()
+        let away = absent
+            .iter()
+            .map(|(id, since)| (*id, now.duration_since(*since)));
+        away.filter(|(_, away)| *away >= ABSENCE)
+            .take(CHUNK)
+            .collect()
     }
 }
 
@@ -296,7 +295,11 @@ async fn put_in_again(service: &Service, doubtful: &[&Kept]) -> Result<(), Failu
     let players: Vec<PlayerId> = tickets.flat_map(Ticket::player_ids).collect();
     let busy = parts.store.busy(&players).await?;
     for kept in doubtful {
-        if kept.ticket.player_ids().any(|player| busy.contains(&player)) {
+        if kept
+            .ticket
+            .player_ids()
+            .any(|player| busy.contains(&player))
+        {
             leave_no_trace(service, kept).await?;
             continue;
         }
