@@ -29,7 +29,7 @@ use crate::ratings::{Rating, System};
 use crate::servers::{Change, Error};
 use crate::service::Service;
 use crate::service::matches::to_wire;
-use crate::store::{AuditLine, Ending, Match, MatchStatus, Rated};
+use crate::store::{AuditLine, Ending, Match, MatchStatus, Rated, Seat};
 
 /// The lease of who follows.
 const LEASE: &str = "lobby:follow";
@@ -324,7 +324,7 @@ impl Follower {
         let event = Event::MatchChanged(wire::MatchChanged {
             r#match: Some(to_wire(ended)),
         });
-        let players = ended.seats.iter().map(|seat| seat.player);
+        let players: Vec<PlayerId> = ended.seats.iter().map(|seat| seat.player).collect();
         self.service.tell(players, &event).await;
     }
 
@@ -355,19 +355,26 @@ impl Follower {
                     return false;
                 }
             };
-            let settled = futures::stream::iter(marked).map(async |member| {
-                let is_settled = self.settle_one(set, &member, tells).await;
-                is_settled.unwrap_or(false)
-            });
+            let settled = marked
+                .into_iter()
+                .map(|member| self.settle_one(set, member, tells));
+            let settled = futures::stream::iter(settled);
             let settled: Vec<bool> = settled.buffer_unordered(TOGETHER).collect().await;
             is_clean &= !settled.contains(&false);
         }
         is_clean
     }
 
+    /// Works off one mark. False when it remains.
+    async fn settle_one(&self, set: &str, member: String, tells: bool) -> bool {
+        // The failure is in the log.
+        let settled = self.try_settle(set, &member, tells).await;
+        settled.unwrap_or(false)
+    }
+
     /// Tells auth where the players of a marked match play, and takes the mark away. False when
     /// that must be repeated.
-    async fn settle_one(&self, set: &str, member: &str, tells: bool) -> Result<bool, Failure> {
+    async fn try_settle(&self, set: &str, member: &str, tells: bool) -> Result<bool, Failure> {
         let parts = self.service.parts();
         let found = match member.parse::<MatchId>() {
             Ok(id) => parts.store.find(id).await?,
@@ -403,27 +410,28 @@ impl Follower {
         let seats = found.seats.iter();
         let told = seats
             .filter(|seat| !busy.contains(&seat.player))
-            .map(async |seat| {
-                let (player, session) = (seat.player, seat.session);
-                let told = if goes_on {
-                    let assign = parts
-                        .accounts
-                        .assign(player, session, &found.server.endpoint);
-                    assign.await
-                } else {
-                    parts.accounts.disconnected(player, session).await
-                };
-                match told {
-                    // The session has ended: there is nobody to tell of.
-                    Ok(()) | Err(accounts::Error::Refused(_)) => true,
-                    Err(error @ accounts::Error::Unavailable(_)) => {
-                        tracing::warn!(%error, "Auth was not told where a player plays");
-                        false
-                    }
-                }
-            });
+            .map(|seat| self.tell_auth_of(seat, found, goes_on));
         let told = futures::future::join_all(told).await;
         Ok(!told.contains(&false))
+    }
+
+    async fn tell_auth_of(&self, seat: &Seat, found: &Match, goes_on: bool) -> bool {
+        let accounts = &self.service.parts().accounts;
+        let (player, session) = (seat.player, seat.session);
+        let told = if goes_on {
+            let assign = accounts.assign(player, session, &found.server.endpoint);
+            assign.await
+        } else {
+            accounts.disconnected(player, session).await
+        };
+        match told {
+            // The session has ended: there is nobody to tell of.
+            Ok(()) | Err(accounts::Error::Refused(_)) => true,
+            Err(error @ accounts::Error::Unavailable(_)) => {
+                tracing::warn!(%error, "Auth was not told where a player plays");
+                false
+            }
+        }
     }
 }
 

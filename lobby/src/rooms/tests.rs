@@ -567,7 +567,10 @@ impl Model {
         };
         let came: BTreeSet<_> = members.difference(&was).copied().collect();
         let went: BTreeSet<_> = was.difference(&members).copied().collect();
-        let (joined, left) = (told(&[Reason::Joined]), told(&[Reason::Left, Reason::Kicked]));
+        let (joined, left) = (
+            told(&[Reason::Joined]),
+            told(&[Reason::Left, Reason::Kicked]),
+        );
         // Whose time is over in the moment in which he comes in again, is told as both.
         let both: BTreeSet<_> = joined.intersection(&left).copied().collect();
         assert_eq!(joined, came.union(&both).copied().collect());

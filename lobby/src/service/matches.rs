@@ -154,21 +154,9 @@ impl Service {
     /// Tells everybody of a match where to play.
     async fn seat(&self, placed: &Match, tokens: &[Token]) {
         let shown = to_wire(placed);
-        let told = placed.seats.iter().map(async |seat| {
+        let told = placed.seats.iter().map(|seat| {
             let token = tokens.iter().find(|token| token.player == seat.player);
-            let (assigned, reconnection_token) = futures::join!(
-                self.assign(seat.player, seat.session, &placed.server.endpoint),
-                self.reconnection_token(seat.player, seat.session, &placed.server.endpoint),
-            );
-            let ready = ready(
-                placed,
-                shown.clone(),
-                seat.session,
-                token,
-                reconnection_token,
-            );
-            self.tell([seat.player], &Event::MatchReady(ready)).await;
-            assigned
+            self.seat_player(placed, &shown, seat, token)
         });
         let assigned = futures::future::join_all(told).await;
         if assigned.contains(&false) {
@@ -181,6 +169,24 @@ impl Service {
                 tracing::warn!(%error, "Auth will not be told where players play");
             }
         }
+    }
+
+    /// Tells one player where to play, and auth. False when auth must be told again.
+    async fn seat_player(
+        &self,
+        placed: &Match,
+        shown: &wire::Match,
+        seat: &Seat,
+        token: Option<&Token>,
+    ) -> bool {
+        let (assigned, reconnection_token) = futures::join!(
+            self.assign(seat.player, seat.session, &placed.server.endpoint),
+            self.reconnection_token(seat.player, seat.session, &placed.server.endpoint),
+        );
+        let shown = shown.clone();
+        let ready = ready(placed, shown, seat.session, token, reconnection_token);
+        self.tell([seat.player], &Event::MatchReady(ready)).await;
+        assigned
     }
 
     /// Notes in auth where a session plays. False when that must be repeated.
