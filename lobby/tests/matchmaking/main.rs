@@ -5,5 +5,6 @@ mod entry;
 mod faults;
 mod journey;
 mod live;
+mod recording;
 mod store;
 mod world;

@@ -1,6 +1,7 @@
 //! Lobbies around one live state, in virtual time, with game servers and auth that do as told.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -165,6 +166,11 @@ impl World {
 
     /// A lobby whose matchmaker runs.
     pub(crate) fn lobby(&self) -> Lobby {
+        self.recorded(None)
+    }
+
+    /// A lobby that writes down what happens in queues.
+    pub(crate) fn recorded(&self, directory: Option<PathBuf>) -> Lobby {
         let service = Service::new(Parts {
             replica: Uuid::new_v4(),
             settings: Settings {
@@ -186,7 +192,11 @@ impl World {
             metrics: Metrics::default(),
         });
         let stop = CancellationToken::new();
-        let running = tokio::spawn(matchmaker::run(service.clone(), stop.clone()));
+        let running = tokio::spawn(matchmaker::run_recorded(
+            service.clone(),
+            directory,
+            stop.clone(),
+        ));
         Lobby {
             service,
             stop,
