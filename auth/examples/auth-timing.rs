@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use auth::live::Live;
-use auth::live::valkey::{self, Valkey};
+use auth::live::valkey::Valkey;
 use auth::passwords::breached::Unlisted;
 use auth::passwords::kdf::Profile;
 use auth::passwords::{self, Password, Passwords};
@@ -27,8 +27,9 @@ use auth::service::register::Registered;
 use auth::service::{Parts, Service, Verification};
 use auth::signing::plan::Policy;
 use auth::store::Store;
-use auth::store::postgres::{self, Postgres};
+use auth::store::postgres::Postgres;
 use clap::Parser;
+use storage::{postgres, valkey};
 
 use world::{caller, parts, password, pool, signing, verify};
 

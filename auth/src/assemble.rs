@@ -4,21 +4,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::backoff::Backoff;
+use storage::Confidential;
+use storage::postgres;
+use storage::secrets::Source;
+use storage::secrets::files::Files;
+use storage::secrets::vault::Vault;
+use storage::start::{self, patiently};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use zeroize::Zeroizing;
 
 use crate::captcha::{self, Captcha, Siteverify, Unasked};
-use crate::confidential::Confidential;
 use crate::config::{Accounts, Config, SecretsFrom};
 use crate::crypto::column::{Cell, Columns};
 use crate::factors::passkey::Passkeys;
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::live::memory::Memory;
-use crate::live::nodes::Nodes;
-use crate::live::valkey::{self, Valkey};
+use crate::live::valkey::Valkey;
 use crate::metrics::Metrics;
 use crate::notify::folder::Folder;
 use crate::notify::outbox::{self, Worker};
@@ -30,42 +33,19 @@ use crate::passwords::pool::{self, Pool};
 use crate::passwords::{self, Passwords};
 use crate::providers::Providers;
 use crate::providers::http::{self, Http};
-use crate::secrets::files::Files;
-use crate::secrets::vault::Vault;
-use crate::secrets::{Secrets, Source};
+use crate::secrets::Secrets;
+use crate::secrets::keyring::DRAWN;
 use crate::service::{Parts, Service};
 use crate::signing::{self, Seal, SealError, Shared, Signing};
-use crate::store::postgres::{self, Postgres};
+use crate::store::postgres::Postgres;
 use crate::store::sqlite::Sqlite;
 use crate::store::{PinnedKey, Store};
-
-/// The secret with the address of PostgreSQL.
-pub const DATABASE: &str = "database.url";
-
-/// The secret with the address of a replica of it that answers some reads.
-pub const DATABASE_REPLICA: &str = "database.replica-url";
-
-/// The secret with an address around PgBouncer, for migrations.
-pub const DATABASE_MIGRATION: &str = "database.migration-url";
-
-/// The secret with the addresses of Valkey, separated by commas or lines.
-pub const VALKEY: &str = "valkey.urls";
-
-/// The secret with the certificate authority of Valkey, in PEM: no secret, but beside what it is
-/// for, and followed as that is.
-pub const VALKEY_AUTHORITY: &str = "valkey.ca";
 
 /// The secret with the certificate authority of the mail server, in PEM; read at the start.
 const MAIL_AUTHORITY: &str = "smtp.ca";
 
 /// How long a call to the outside may take.
 const OUTWARD: Duration = Duration::from_secs(5);
-
-/// Between attempts to reach a database at the start.
-const AGAIN: Backoff = Backoff {
-    base: Duration::from_millis(100),
-    cap: Duration::from_secs(5),
-};
 
 /// How many things memory remembers where it stands for Valkey.
 const REMEMBERED: usize = 1_000_000;
@@ -78,36 +58,22 @@ pub enum Error {
     Metrics(#[from] prometheus::Error),
     /// Secrets cannot be used.
     #[error("load secrets")]
-    Secrets(#[from] crate::secrets::Error),
-    /// A secret is missing.
-    #[error("the secret {place} is missing: {hint}")]
-    Missing {
-        /// Its name.
-        place: &'static str,
-        /// What should be in it.
-        hint: &'static str,
-    },
-    /// A secret cannot be used; it is not repeated.
-    #[error("the secret {0} is not an address of a database")]
-    Address(&'static str),
+    Secrets(#[from] storage::secrets::Error),
+    /// Databases cannot be used.
+    #[error(transparent)]
+    Start(#[from] start::Error),
     /// A key is not the one that the accounts were made with.
     #[error("the secret {0} is not the key that these accounts were made with; put that one back")]
     Key(String),
     /// The database of the embedded mode cannot be opened.
     #[error("open the accounts")]
     Accounts(#[from] crate::store::Error),
-    /// Valkey's addresses cannot be used.
-    #[error("use the addresses of Valkey")]
-    Valkey(#[from] crate::live::Error),
     /// Signing keys cannot be used.
     #[error("load signing keys")]
     Signing(#[from] signing::Error),
     /// Something in the configuration cannot be used.
     #[error("{0}")]
     Config(String),
-    /// The process was told to end before it had begun.
-    #[error("told to end while waiting for {0}")]
-    Stopped(&'static str),
 }
 
 /// A service that was put together, and what must run beside it.
@@ -165,32 +131,10 @@ impl Seal for Sealed {
 pub async fn secrets(from: &SecretsFrom) -> Result<Arc<Secrets>, Error> {
     let source: Arc<dyn Source> = match from {
         SecretsFrom::Directory(directory) => Arc::new(Files::new(directory)),
-        SecretsFrom::OwnDirectory(directory) => Arc::new(Files::with_keys(directory)?),
+        SecretsFrom::OwnDirectory(directory) => Arc::new(Files::with_keys(directory, &DRAWN)?),
         SecretsFrom::Vault(config) => Arc::new(Vault::new(config.clone())),
     };
     Ok(Arc::new(Secrets::load(source).await?))
-}
-
-/// The address of a database among the secrets.
-pub fn address(secrets: &Secrets, name: &'static str) -> Result<Option<postgres::Url>, Error> {
-    secrets
-        .current()
-        .text(name)
-        .map(|text| text.trim().parse().map_err(|_| Error::Address(name)))
-        .transpose()
-}
-
-/// The nodes of Valkey among the secrets.
-pub fn valkey_nodes(secrets: &Secrets) -> Option<Nodes> {
-    let current = secrets.current();
-    let text = current.text(VALKEY)?;
-    let addresses = text.split([',', '\n']).map(str::trim);
-    let addresses: Vec<String> = addresses
-        .filter(|address| !address.is_empty())
-        .map(ToOwned::to_owned)
-        .collect();
-    let authority = current.text(VALKEY_AUTHORITY).map(ToOwned::to_owned);
-    Some(Nodes::from(addresses).with_authority(authority))
 }
 
 /// Connects to PostgreSQL, and brings its schema up to date; waits for it until `stop`.
@@ -199,88 +143,29 @@ async fn database(
     secrets: &Secrets,
     stop: &CancellationToken,
 ) -> Result<Arc<Postgres>, Error> {
-    let primary = address(secrets, DATABASE)?.ok_or(Error::Missing {
-        place: DATABASE,
-        hint: "postgres://user:password@host/database",
-    })?;
     let database = Postgres::new(postgres::Config {
-        replica: address(secrets, DATABASE_REPLICA)?,
         connections: config.file.database_connections,
         pooler: config.file.pooler,
-        ..postgres::Config::new(primary)
+        ..start::database(secrets)?
     })
-    .map_err(|_| Error::Address(DATABASE))?;
-    let direct = address(secrets, DATABASE_MIGRATION)?;
+    .map_err(|_| start::Error::Address(start::DATABASE))?;
+    let direct = start::address(secrets, start::DATABASE_MIGRATION)?;
     let migrate = || database.migrate(direct.as_ref());
     patiently("PostgreSQL", stop, migrate).await?;
     Ok(Arc::new(database))
 }
 
-/// Uses other addresses of PostgreSQL for new connections when their secrets change, until `stop`:
-/// a password is changed without a restart.
-pub async fn follow_database(secrets: &Secrets, database: &Postgres, stop: &CancellationToken) {
-    let renew = || {
-        let primary = address(secrets, DATABASE)?.ok_or(Error::Address(DATABASE))?;
-        let replica = address(secrets, DATABASE_REPLICA)?;
-        database
-            .renew(&primary, replica.as_ref())
-            .map_err(|_| Error::Address(DATABASE))
-    };
-    let names = [DATABASE, DATABASE_REPLICA];
-    follow(secrets, &names, "PostgreSQL", renew, stop).await;
-}
-
-/// Uses other addresses of Valkey when their secrets change, until `stop`.
-pub async fn follow_valkey(secrets: &Secrets, valkey: &Valkey, stop: &CancellationToken) {
-    let renew = || {
-        let nodes = valkey_nodes(secrets).ok_or(Error::Address(VALKEY))?;
-        Ok(valkey.renew(&nodes)?)
-    };
-    let names = [VALKEY, VALKEY_AUTHORITY];
-    follow(secrets, &names, "Valkey", renew, stop).await;
-}
-
 /// Builds providers anew when a secret of theirs changes, until `stop`.
 pub async fn follow_providers(secrets: &Secrets, elsewhere: &Elsewhere, stop: &CancellationToken) {
-    let renew = || {
+    let renew = || -> Result<(), Error> {
         let renewed = elsewhere.build(secrets)?;
         elsewhere.providers.replace(&renewed);
         Ok(())
     };
     let names = elsewhere.config.secrets();
-    follow(secrets, &names, "every provider", renew, stop).await;
-}
-
-/// Renews whenever one of the secrets has changed; what cannot be used changes nothing.
-async fn follow(
-    secrets: &Secrets,
-    names: &[&str],
-    what: &'static str,
-    renew: impl Fn() -> Result<(), Error>,
-    stop: &CancellationToken,
-) {
-    let mut changes = secrets.subscribe();
-    let texts = || -> Vec<_> { names.iter().map(|name| hash_of(secrets, name)).collect() };
-    let mut known = texts();
-    while let Some(Ok(())) = stop.run_until_cancelled(changes.changed()).await {
-        let now = texts();
-        if now == known {
-            continue;
-        }
-        known = now;
-        match renew() {
-            Ok(()) => tracing::info!("From now on {what} is used by its new secrets"),
-            Err(error) => tracing::warn!(%error, "Kept the last secrets of {what}"),
-        }
-    }
-}
-
-/// By what a change of a secret is seen.
-fn hash_of(secrets: &Secrets, name: &str) -> Option<[u8; 32]> {
-    let current = secrets.current();
-    current
-        .text(name)
-        .map(|text| crate::crypto::hash(text.as_bytes()))
+    secrets
+        .on_change(&names, "every provider", renew, stop)
+        .await;
 }
 
 /// Refuses keys that are not those which the accounts were made with: nobody would be found by
@@ -290,7 +175,7 @@ async fn check_keys(
     store: &dyn Store,
 ) -> Result<Vec<Mismatch>, crate::store::Error> {
     let current = secrets.current();
-    let own = current.keyring.fingerprints();
+    let own = current.keys.fingerprints();
     let pinned: Vec<PinnedKey> = own
         .iter()
         .map(|(name, fingerprint)| PinnedKey {
@@ -315,30 +200,6 @@ enum Mismatch {
     Another(String),
     /// There is none.
     Missing(String),
-}
-
-/// Tries until it works; only a store that is away is waited for.
-async fn patiently<Attempt, Output>(
-    what: &'static str,
-    stop: &CancellationToken,
-    attempt: impl Fn() -> Attempt,
-) -> Result<Output, Error>
-where
-    Attempt: Future<Output = Result<Output, crate::store::Error>>,
-{
-    for tries in 0.. {
-        match attempt().await {
-            Err(crate::store::Error::Unavailable(cause)) => {
-                tracing::warn!(cause, "Waiting for {what}");
-            }
-            done => return Ok(done?),
-        }
-        let pause = tokio::time::sleep(AGAIN.bound(tries));
-        if stop.run_until_cancelled(pause).await.is_none() {
-            return Err(Error::Stopped(what));
-        }
-    }
-    Err(Error::Stopped(what))
 }
 
 /// Puts the service together; waits for the database until `stop`.
@@ -370,11 +231,8 @@ pub async fn assemble(
     let (live, valkey): (Arc<dyn Live>, _) = match &config.accounts {
         Accounts::Sqlite(_) => (Arc::new(Memory::new(REMEMBERED)), None),
         Accounts::Postgres => {
-            let nodes = valkey_nodes(&secrets).ok_or(Error::Missing {
-                place: VALKEY,
-                hint: "rediss://:password@host:6379, several for a cluster",
-            })?;
-            let valkey = Arc::new(Valkey::new(&valkey::Config::new(nodes))?);
+            let valkey = Valkey::new(&start::valkey(&secrets)?).map_err(start::Error::from)?;
+            let valkey = Arc::new(valkey);
             (Arc::clone(&valkey) as Arc<dyn Live>, Some(valkey))
         }
     };
@@ -434,7 +292,7 @@ async fn signing(
     );
     match stop.run_until_cancelled(load).await {
         Some(signing) => Ok(Arc::new(signing?)),
-        None => Err(Error::Stopped("signing keys")),
+        None => Err(start::Error::Stopped("signing keys").into()),
     }
 }
 
@@ -496,7 +354,7 @@ fn passwords(config: &Config, secrets: &Secrets) -> Result<Passwords, Error> {
     };
     let pepper = entry
         .pepper
-        .then(|| secrets.current().keyring.pepper().clone());
+        .then(|| secrets.current().keys.pepper().clone());
     let settings = passwords::Config {
         profile: entry.profile.profile(),
         former: entry.former.iter().map(|name| name.profile()).collect(),

@@ -153,10 +153,11 @@ mod tests {
     use axum::response::{IntoResponse as _, Response};
     use axum::routing::post;
     use serde_json::json;
+    use storage::secrets::Secret;
 
     use super::*;
-    use crate::secrets::Secret;
     use crate::secrets::keyring::fixtures::keyring_of;
+    use crate::secrets::tests::fixed;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -205,7 +206,7 @@ mod tests {
             hostnames: vec!["play.example.com".to_owned()],
             timeout,
         };
-        Siteverify::new(config, Arc::new(Secrets::fixed(entries))).unwrap()
+        Siteverify::new(config, fixed(entries)).unwrap()
     }
 
     async fn code(captcha: &Siteverify, answer: Option<&str>) -> Option<Code> {

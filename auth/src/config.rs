@@ -7,13 +7,13 @@ use std::time::Duration;
 use runtime::service::Problems;
 use runtime::tls::Files;
 use serde::Deserialize;
+use storage::secrets::vault;
 use url::Url;
 
 use crate::args::{Args, Command};
 use crate::limits::{self, Network};
 use crate::passwords::{kdf, pool};
 use crate::providers;
-use crate::secrets::vault;
 use crate::service::{AUDIENCE, ClientClass, DpopPolicy, Settings, Verification};
 
 /// What auth does.

@@ -7,8 +7,8 @@
 use aws_lc_rs::{constant_time, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use storage::Confidential;
 
-use crate::confidential::Confidential;
 use crate::secrets::keyring::Key;
 
 pub mod blind;

@@ -116,7 +116,7 @@ impl Edge {
 
     fn own_nonces(&self) -> Nonces {
         let secrets = self.secrets.current();
-        let ring = &secrets.keyring;
+        let ring = &secrets.keys;
         let (current, key) = ring.current_key(Purpose::DpopNonces);
         // A replica may have the next key already, or not yet.
         let other = ring

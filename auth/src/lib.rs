@@ -10,7 +10,6 @@ pub mod args;
 pub mod assemble;
 pub mod backup;
 pub mod captcha;
-pub mod confidential;
 pub mod config;
 pub mod crypto;
 pub mod edge;

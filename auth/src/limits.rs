@@ -5,7 +5,6 @@
 //! `n` times the rate passes. Failed sign-ins are counted in both too; there, Valkey decides while
 //! it answers.
 
-pub mod address;
 pub mod lockout;
 
 use std::net::IpAddr;
@@ -18,8 +17,8 @@ use crate::ids::{IdentityHash, PlayerId};
 use crate::live::memory::Memory;
 use crate::live::{self, Key, Live, Rate};
 
-pub use address::{Network, client_address};
 pub use lockout::Policy;
+pub use runtime::serve::address::{self, Network, client_address};
 
 /// What has a rate of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,7 +7,6 @@
 pub mod gcra;
 mod hub;
 pub mod memory;
-pub mod nodes;
 pub mod valkey;
 
 use std::fmt;
@@ -18,15 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{PlayerId, SessionId};
 
-/// Valkey does not answer, or not in time.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Error(pub String);
+pub use storage::valkey::Error;
 
-impl Error {
-    fn too_large() -> Self {
-        Self(format!("a value of more than {VALUE_LIMIT} bytes"))
-    }
+fn too_large() -> Error {
+    Error(format!("a value of more than {VALUE_LIMIT} bytes"))
 }
 
 /// The largest value.

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use prometheus::Registry;
+use storage::Confidential;
+use storage::start;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Command;
-use crate::assemble::{self, address, assemble};
+use crate::assemble::{self, assemble};
 use crate::backup::archive::{Archive, S3};
 use crate::backup::database::Database;
 use crate::backup::restore::{Restore, restore};
 use crate::backup::sessions::Valkey;
 use crate::backup::{self, backup};
-use crate::confidential::Confidential;
 use crate::config::Config;
 use crate::error::Failure;
 use crate::metrics::Metrics;
@@ -38,6 +39,9 @@ pub enum Error {
     /// Databases or secrets cannot be used.
     #[error(transparent)]
     Assemble(#[from] assemble::Error),
+    /// Databases cannot be used.
+    #[error(transparent)]
+    Start(#[from] start::Error),
     /// Metrics could not be registered.
     #[error("register metrics")]
     Metrics(#[from] prometheus::Error),
@@ -166,8 +170,8 @@ pub(crate) fn archive(
 fn database(secrets: &crate::secrets::Secrets) -> Result<Database, Error> {
     let current = secrets.current();
     let url = current
-        .text(assemble::DATABASE_MIGRATION)
-        .or_else(|| current.text(assemble::DATABASE))
+        .text(start::DATABASE_MIGRATION)
+        .or_else(|| current.text(start::DATABASE))
         .ok_or(Error::Sqlite)?;
     Ok(Database::new(
         &Confidential::new(url.trim()),
@@ -178,7 +182,7 @@ fn database(secrets: &crate::secrets::Secrets) -> Result<Database, Error> {
 
 /// The Valkey of the secrets, for its sessions.
 pub(crate) fn valkey(secrets: &crate::secrets::Secrets) -> Result<Option<Valkey>, Error> {
-    assemble::valkey_nodes(secrets)
+    start::nodes(secrets)
         .map(|nodes| Valkey::new(nodes, MOST_SESSIONS, LONGEST).map_err(Error::from))
         .transpose()
 }
@@ -210,9 +214,9 @@ async fn bring_back(
     let archive = archive(config, &secrets, from)?;
     let (database, valkey) = (database(&secrets)?, valkey(&secrets)?);
     // Opened without its migrations: the tables come from the backup.
-    let url = address(&secrets, assemble::DATABASE)?.ok_or(Error::Sqlite)?;
-    let store = crate::store::postgres::Postgres::new(crate::store::postgres::Config::new(url))
-        .map_err(|_| assemble::Error::Address(assemble::DATABASE))?;
+    let url = start::address(&secrets, start::DATABASE)?.ok_or(Error::Sqlite)?;
+    let store = crate::store::postgres::Postgres::new(storage::postgres::Config::new(url))
+        .map_err(|_| start::Error::Address(start::DATABASE))?;
     let store: Arc<dyn crate::store::Store> = Arc::new(store);
     let keep = |player, session| {
         let store = Arc::clone(&store);
@@ -240,6 +244,6 @@ async fn bring_back(
             tracing::info!(name = restored.name, sessions = ?restored.sessions, "Restored");
             Ok(())
         }
-        None => Err(assemble::Error::Stopped("the restore").into()),
+        None => Err(start::Error::Stopped("the restore").into()),
     }
 }

@@ -24,10 +24,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use storage::Confidential;
 use tokio::sync::watch;
 use url::Url;
 
-use crate::confidential::Confidential;
 use crate::ids::IdentityKind;
 use crate::{Code, Failure};
 

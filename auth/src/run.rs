@@ -11,6 +11,7 @@ use runtime::admin::Admin;
 use runtime::serve::{Count, Server};
 use runtime::tls::{Files, Reloading};
 use runtime::trace::ServerSpans;
+use storage::start;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -130,7 +131,7 @@ pub async fn serve(
     let serving = async move {
         match assemble(&config, metrics, &stop).await {
             // It was told to end while it waited: that is no failure.
-            Err(assemble::Error::Stopped(_)) => Ok(()),
+            Err(assemble::Error::Start(start::Error::Stopped(_))) => Ok(()),
             assembled => host(config, assembled?, admin, http, grpc, stop).await,
         }
     };
@@ -329,13 +330,13 @@ async fn background(
     } = assembled;
     let hear = async {
         if let Some(valkey) = valkey {
-            let follow = assemble::follow_valkey(&secrets, &valkey, &stop);
+            let follow = start::follow_valkey(&secrets, |nodes| valkey.renew(nodes), &stop);
             tokio::join!(valkey.listen(&stop), follow);
         }
     };
     let follow = async {
         if let Some(database) = database {
-            assemble::follow_database(&secrets, &database, &stop).await;
+            start::follow_database(&secrets, database.database(), &stop).await;
         }
     };
     let copy = async {

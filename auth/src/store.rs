@@ -21,18 +21,7 @@ use crate::ids::{FamilyId, IdentityHash, IdentityKind, PlayerId, SessionId};
 use crate::live::Revocation;
 
 pub use keys::{PinnedKey, SealedColumn, SealedValue, SigningKey};
-
-/// Why a call failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The database does not answer, not in time, or refuses for now. Nothing is known of what
-    /// the call did.
-    #[error("the database does not answer: {0}")]
-    Unavailable(String),
-    /// A row holds what was never written.
-    #[error("the database holds what it must not: {0}")]
-    Corrupt(String),
-}
+pub use storage::sql::Error;
 
 /// Whether an account may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,6 @@ use auth::backup::archive::S3;
 use auth::backup::restore::{Restore, restore};
 use auth::backup::sessions::Imported;
 use auth::backup::{Archive, Database, Error, File, Valkey, copies};
-use auth::confidential::Confidential;
 use auth::ids::{PlayerId, SessionId};
 use auth::store;
 use futures::FutureExt as _;
@@ -21,6 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, cmd};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+use storage::Confidential;
 use testing::postgres::Server as Postgres;
 use testing::valkey::Server as Cache;
 

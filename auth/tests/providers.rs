@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::confidential::Confidential;
 use auth::ids::IdentityKind;
 use auth::providers::http::{Http, Limits};
 use auth::providers::pending::{Pending, RANDOM, Returned};
@@ -20,6 +19,7 @@ use auth::providers::{
 use auth::{Code, Failure};
 use idp::{Auth, CLIENT, Fault, Idp, REDIRECT, SECRET, STEAM_KEY, Signing};
 use serde_json::{Value, json};
+use storage::Confidential;
 
 fn limits() -> Limits {
     Limits {

@@ -39,6 +39,31 @@ pub enum Code {
 }
 
 impl Code {
+    /// All of them.
+    const ALL: [Self; 14] = [
+        Self::InvalidRequest,
+        Self::InvalidToken,
+        Self::SignInFirst,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Full,
+        Self::Refused,
+        Self::Muted,
+        Self::Throttled,
+        Self::TooLarge,
+        Self::NoServer,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// By its name; a name of another version is a defect.
+    pub fn from_name(name: &str) -> Self {
+        let mut all = Self::ALL.into_iter();
+        all.find(|code| code.name() == name)
+            .unwrap_or(Self::Internal)
+    }
+
     /// As in messages.
     pub const fn name(self) -> &'static str {
         match self {

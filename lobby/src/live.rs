@@ -90,6 +90,8 @@ pub enum Key {
     Answered([u8; 32]),
     /// A rate, by the hash of who and what.
     Rate([u8; 32]),
+    /// What the player's refused messages have come to.
+    Strikes(PlayerId),
 }
 
 impl fmt::Display for Key {
@@ -102,6 +104,7 @@ impl fmt::Display for Key {
             Self::Rooms(player) => return write!(formatter, "lobby:rooms:{{{player}}}"),
             Self::Room(room) => return write!(formatter, "lobby:room:{{{room}}}"),
             Self::Code(code) => return write!(formatter, "lobby:code:{{{code}}}"),
+            Self::Strikes(player) => return write!(formatter, "lobby:strikes:{{{player}}}"),
             Self::Answered(hash) => ("answered", hash),
             Self::Rate(hash) => ("rate", hash),
         };

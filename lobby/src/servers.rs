@@ -1,6 +1,7 @@
 //! Game servers for matches: the allocation API as the lobby uses it.
 
 pub mod grpc;
+pub mod none;
 
 use std::fmt;
 use std::time::Duration;

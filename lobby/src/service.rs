@@ -16,8 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::Verifier;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
-use prost::Message as _;
 use proto::muster::lobby::v1 as wire;
 use uuid::Uuid;
 
@@ -32,6 +33,7 @@ use crate::matchmaking::Queue;
 use crate::metrics::Metrics;
 use crate::servers::Servers;
 use crate::sessions::Sessions;
+use crate::sessions::notice::Notice;
 use crate::store::Store;
 
 /// Everything that calls need.
@@ -109,22 +111,27 @@ impl Service {
 
     /// Tells players something, wherever their sockets are. Who has no socket does not hear it; nor,
     /// seldom, who has one while the live state fails: their next `State` says what is so.
-    pub async fn tell(
-        &self,
+    pub fn tell<'a>(
+        &'a self,
         players: impl IntoIterator<Item = PlayerId>,
-        event: &wire::event::Event,
-    ) {
-        for player in players {
-            self.announce(&Channel::Player(player), event).await;
+        event: &'a wire::event::Event,
+    ) -> BoxFuture<'a, ()> {
+        // A future that held the iterator could be spawned only where its closures are known.
+        let players: Vec<PlayerId> = players.into_iter().collect();
+        async move {
+            for player in players {
+                self.announce(&Channel::Player(player), event).await;
+            }
         }
+        .boxed()
     }
 
     /// Tells whoever hears a channel.
     pub async fn announce(&self, channel: &Channel, event: &wire::event::Event) {
-        let event = wire::Event {
+        let bytes = Notice::Event(wire::Event {
             event: Some(event.clone()),
-        };
-        let bytes = event.encode_to_vec();
+        })
+        .encode();
         if let Err(error) = self.parts.live.publish(channel, &bytes).await {
             tracing::warn!(%error, %channel, "Nobody could be told");
         }

@@ -7,6 +7,7 @@
 //! U+FFFD in its place, as text in HTML does. Times are kept to the microsecond.
 
 mod ending;
+pub mod postgres;
 mod rows;
 pub mod sqlite;
 
@@ -34,6 +35,15 @@ pub enum Error {
     /// It answered what it should not.
     #[error("the database answered with what makes no sense: {0}")]
     Defect(String),
+}
+
+impl From<storage::sql::Error> for Error {
+    fn from(error: storage::sql::Error) -> Self {
+        match error {
+            storage::sql::Error::Unavailable(cause) => Self::Unavailable(cause),
+            storage::sql::Error::Corrupt(cause) => Self::Defect(cause),
+        }
+    }
 }
 
 /// A player's rating in one queue.

@@ -61,6 +61,41 @@ pub enum Error {
     },
 }
 
+/// A connection as its files were, for streams that last.
+#[derive(Debug)]
+pub struct Opened {
+    files: Files,
+    channel: Channel,
+}
+
+impl Opened {
+    /// The connection, which is made when it is needed.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// The token to show, for nobody else's eyes.
+    pub fn token(&self) -> Option<&str> {
+        let token = self.files.token.as_deref()?;
+        std::str::from_utf8(token).ok().map(str::trim)
+    }
+}
+
+impl Upstream {
+    /// A connection by the files as they are.
+    pub fn open(&self) -> Result<Opened, Error> {
+        let files = Files::read(self)?;
+        let channel = files.line(self)?.channel;
+        Ok(Opened { files, channel })
+    }
+
+    /// Whether the files are still those of a connection; files that cannot be read count as the
+    /// same.
+    pub fn is_current(&self, opened: &Opened) -> bool {
+        Files::read(self).map_or(true, |files| files == opened.files)
+    }
+}
+
 /// A way to a service. Clones share the connection.
 #[derive(Clone, Debug)]
 pub struct Route(Arc<Inner>);

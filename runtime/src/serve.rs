@@ -4,6 +4,7 @@
 //! idle; requests in time. Certificates are taken anew for each connection, so that new files are in
 //! use at once and old connections live on.
 
+pub mod address;
 mod head;
 #[cfg(test)]
 mod tests;

@@ -56,20 +56,22 @@ const GENERATORS: [Generator; 3] = [
 /// Runs `cargo xtask codegen`.
 pub(crate) fn run(args: &CodegenArgs) -> Result<()> {
     let mut stale = Vec::new();
-    let committed = repository::root().join(queries::OUTPUT);
-    let fresh = scratch("queries")?;
-    queries::write(&fresh)?;
-    if args.check {
-        stale.extend(differences(
-            queries::OUTPUT,
-            &read(&committed)?,
-            &read(&fresh)?,
-        ));
-    } else {
-        replace(&committed, &read(&fresh)?)?;
-        progress(&format!("wrote {}", queries::OUTPUT));
+    for service in &queries::SERVICES {
+        let committed = repository::root().join(service.output);
+        let fresh = scratch(&format!("queries-{}", service.package))?;
+        service.write(&fresh)?;
+        if args.check {
+            stale.extend(differences(
+                service.output,
+                &read(&committed)?,
+                &read(&fresh)?,
+            ));
+        } else {
+            replace(&committed, &read(&fresh)?)?;
+            progress(&format!("wrote {}", service.output));
+        }
+        let _ = fs::remove_dir_all(&fresh);
     }
-    let _ = fs::remove_dir_all(&fresh);
     for generator in &GENERATORS {
         let committed = repository::root().join(generator.output);
         if args.check {

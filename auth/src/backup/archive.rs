@@ -11,11 +11,11 @@ use object_store::buffered::BufWriter;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
+use storage::Confidential;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use url::Url;
 
 use super::{Error, File, Manifest, Written};
-use crate::confidential::Confidential;
 
 /// A manifest is smaller.
 const LARGEST_MANIFEST: u64 = 64 * 1024;

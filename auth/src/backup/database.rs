@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
+use storage::Confidential;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use url::Url;
 
 use super::archive::Sink;
 use super::{Error, Wal};
-use crate::confidential::Confidential;
 
 /// How much is kept of what a program says.
 const SAID: usize = 4 * 1024;

@@ -16,12 +16,12 @@ use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, cmd, from_redis_value};
 use serde::{Deserialize, Serialize};
+use storage::valkey::Nodes;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 
 use super::Error;
 use super::archive::Sink;
 use crate::ids::{PlayerId, SessionId};
-use crate::live::nodes::Nodes;
 use crate::store;
 
 /// What is saved.

@@ -150,17 +150,17 @@ impl Columns {
     /// Seals under the current master key.
     pub fn seal(&self, cell: &Cell<'_>, plain: &[u8]) -> Result<Vec<u8>, Error> {
         let nonce = crate::crypto::random();
-        seal(&self.secrets.current().keyring, cell, nonce, plain)
+        seal(&self.secrets.current().keys, cell, nonce, plain)
     }
 
     /// Opens what was sealed for this cell.
     pub fn open(&self, cell: &Cell<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        open(&self.secrets.current().keyring, cell, sealed)
+        open(&self.secrets.current().keys, cell, sealed)
     }
 
     /// The value sealed anew, when its master key is no longer the current one.
     pub fn reseal(&self, cell: &Cell<'_>, sealed: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        if !needs_reseal(&self.secrets.current().keyring, sealed) {
+        if !needs_reseal(&self.secrets.current().keys, sealed) {
             return Ok(None);
         }
         let plain = self.open(cell, sealed)?;
@@ -174,6 +174,7 @@ mod tests {
 
     use super::*;
     use crate::secrets::keyring::fixtures::{keyring, keyring_of};
+    use crate::secrets::tests::scripted;
 
     const EMAIL: Cell<'static> = Cell {
         table: "users",
@@ -243,9 +244,10 @@ mod tests {
         );
     }
 
-    #[test]
-    fn the_shell_follows_the_keyring() {
-        let columns = Columns::new(Arc::new(Secrets::fixed(keyring_of(&[1]))));
+    #[tokio::test]
+    async fn the_shell_follows_the_keyring() {
+        let (secrets, source) = scripted(keyring_of(&[1]));
+        let columns = Columns::new(Arc::clone(&secrets));
         let first = columns.seal(&EMAIL, b"ann").unwrap();
         assert_ne!(
             first,
@@ -253,7 +255,8 @@ mod tests {
             "nonces are random"
         );
         assert_eq!(columns.reseal(&EMAIL, &first), Ok(None));
-        columns.secrets.replace(keyring_of(&[1, 2])).unwrap();
+        source.set(keyring_of(&[1, 2]));
+        secrets.look().await.unwrap();
         let anew = columns.reseal(&EMAIL, &first).unwrap().unwrap();
         assert_eq!(*columns.open(&EMAIL, &anew).unwrap(), b"ann");
         assert_eq!(columns.reseal(&EMAIL, &anew), Ok(None));

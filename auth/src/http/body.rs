@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use storage::Confidential;
 use utoipa::ToSchema;
 
-use crate::confidential::Confidential;
 use crate::error::Code;
 
 /// Every failure.

@@ -9,8 +9,8 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
+use storage::Confidential;
 
-use crate::confidential::Confidential;
 use crate::edge::Peer;
 use crate::error::{Code, Failure};
 use crate::passwords::Password;

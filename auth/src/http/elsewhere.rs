@@ -6,8 +6,8 @@ use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State as Shared};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
+use storage::Confidential;
 
-use crate::confidential::Confidential;
 use crate::error::{Code, Failure};
 
 use super::State;

@@ -20,12 +20,12 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use storage::Confidential;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::confidential::Confidential;
 use crate::error::{Code, Failure};
 use crate::live::News;
 use crate::service::validate::Holder;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::Code;
-use crate::live::valkey::{self, Valkey};
+use crate::live::valkey::Valkey;
 
 const OWNER: IdentityHash = IdentityHash([1; 32]);
 
@@ -16,7 +16,10 @@ fn time() -> runtime::clock::Guard {
 
 /// Valkey that refuses connections: nothing listens on this port.
 fn away() -> Valkey {
-    Valkey::new(&valkey::Config::new(vec!["redis://127.0.0.1:1".to_owned()])).unwrap()
+    Valkey::new(&storage::valkey::Config::new(vec![
+        "redis://127.0.0.1:1".to_owned(),
+    ]))
+    .unwrap()
 }
 
 fn retry_after<T>(answer: Result<T, Failure>) -> Option<Duration> {

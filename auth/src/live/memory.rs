@@ -46,7 +46,7 @@ impl Memory {
 impl Live for Memory {
     async fn put(&self, key: &Key, value: &[u8], lifetime: Duration) -> Result<(), Error> {
         if value.len() > VALUE_LIMIT {
-            return Err(Error::too_large());
+            return Err(super::too_large());
         }
         let now = runtime::clock::now();
         self.tables().set(now, key, value.to_vec(), lifetime)
@@ -129,7 +129,7 @@ impl Live for Memory {
         lifetime: Duration,
     ) -> Result<(), Error> {
         if value.len() > VALUE_LIMIT {
-            return Err(Error::too_large());
+            return Err(super::too_large());
         }
         let now = runtime::clock::now();
         let mut tables = self.tables();

@@ -1,35 +1,23 @@
-//! The live state in Valkey (or Redis 7): one node, or a cluster when more than one address is
-//! given.
-//!
-//! The roles of a client, and who plays them: the *client* is [`Valkey`], whose `execute` is the
-//! only way in; the *connection pool* is `Pool`, one multiplexed connection to each node that
-//! reconnects by itself, with a bound of calls in flight instead of connections to hand out; a
-//! *command* is [`redis::Cmd`]. News come over a second connection, which [`Valkey::listen`] holds.
+//! The live state in Valkey (or Redis 7), reached by a [`Client`]; news come over its second
+//! connection, which [`Valkey::listen`] holds.
 //!
 //! Every call ends within the time limit: what it did is unknown when it fails.
 
-use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::cluster::ClusterConfig;
-use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value, cmd};
-use runtime::backoff::Backoff;
+use redis::{RedisResult, Value, cmd};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use storage::valkey::{Client, Config, Listener, Nodes, Script};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::gcra::{parts, span};
 use super::hub::Hub;
-use super::nodes::Nodes;
-use super::{Cached, Error, Key, Live, MARK, News, NewsReceiver, Rate, Throttle, VALUE_LIMIT};
+use super::{
+    Cached, Error, Key, Live, MARK, News, NewsReceiver, Rate, Throttle, VALUE_LIMIT, too_large,
+};
 use crate::ids::{PlayerId, SessionId};
 
 /// Where replicas tell each other news.
@@ -38,51 +26,13 @@ pub const NEWS: &str = "muster:auth:news";
 /// Where everybody else hears of changed players: `{"user_id", "user_data"}`.
 pub const USER_DATA_UPDATE: &str = "user_data_update";
 
-/// How long it may take to connect; calls do not wait for it longer than their own limit.
-const CONNECT: Duration = Duration::from_secs(1);
-
-/// How often the connection for news is tried: news are late by this and a call at most, without
-/// anybody knowing.
-const PROBE: Duration = Duration::from_millis(500);
-
-/// Between tries to hear news again.
-const RECONNECT: Backoff = Backoff {
-    base: Duration::from_millis(50),
-    cap: Duration::from_secs(1),
-};
-
 /// Nothing lives longer; the server refuses what is beyond its clock.
 const LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// How to reach Valkey.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// One node, or several nodes of a cluster.
-    pub nodes: Nodes,
-    /// How long a call may take.
-    pub limit: Duration,
-    /// How many calls may be in flight; more are refused at once.
-    pub in_flight: usize,
-}
-
-impl Config {
-    /// The defaults, for these nodes.
-    pub fn new(nodes: impl Into<Nodes>) -> Self {
-        Self {
-            nodes: nodes.into(),
-            limit: Duration::from_millis(250),
-            in_flight: 1024,
-        }
-    }
-}
-
 /// The live state in Valkey.
+#[derive(Debug)]
 pub struct Valkey {
-    /// Replaced when the addresses change.
-    connections: watch::Sender<Arc<Connections>>,
-    limit: Duration,
-    most_in_flight: usize,
-    in_flight: Semaphore,
+    client: Client,
     scripts: Scripts,
     throttling: Throttling,
     hub: Hub,
@@ -90,72 +40,14 @@ pub struct Valkey {
     origin: Uuid,
 }
 
-/// The connections to one set of nodes.
-struct Connections {
-    pool: Pool,
-    /// The nodes, to hear news from: any node of a cluster tells all.
-    nodes: Vec<redis::Client>,
-}
-
-impl Connections {
-    /// Connects when it is first used.
-    fn open(nodes: &Nodes, limit: Duration, in_flight: usize) -> RedisResult<Self> {
-        let clients = nodes.clients()?;
-        let pool = match clients.as_slice() {
-            [node] => Pool::Node(ConnectionManager::new_lazy_with_config(
-                node.clone(),
-                // A failed try fails the calls that wait for it; the next call tries again.
-                ConnectionManagerConfig::new()
-                    .set_number_of_retries(0)
-                    .set_connection_timeout(Some(CONNECT))
-                    .set_response_timeout(Some(limit))
-                    .set_pipeline_buffer_size(in_flight),
-            )?),
-            _ => Pool::Cluster(
-                nodes
-                    .cluster()?
-                    .connection_timeout(CONNECT)
-                    .response_timeout(limit)
-                    .build()?
-                    .get_pending_async_connection_with_config(ClusterConfig::new()),
-            ),
-        };
-        Ok(Self {
-            pool,
-            nodes: clients,
-        })
-    }
-}
-
-/// The connections of calls.
-#[derive(Clone)]
-enum Pool {
-    Node(ConnectionManager),
-    Cluster(ClusterConnection),
-}
-
 /// What takes more than one command, and lets nothing come between.
+#[derive(Debug)]
 struct Scripts {
     throttle: Script,
     count: Script,
     uncount: Script,
     put_session: Script,
     forget_sessions: Script,
-}
-
-/// A script and the name by which a server knows it.
-struct Script {
-    source: &'static str,
-    hash: String,
-}
-
-impl Script {
-    fn new(source: &'static str) -> Self {
-        Self {
-            source,
-            hash: redis::Script::new(source).get_hash().to_owned(),
-        }
-    }
 }
 
 /// What counts rates; looked up anew whenever the server may be another one.
@@ -167,6 +59,10 @@ impl Throttling {
     const SCRIPT: u8 = 1;
     /// The module redis-cell.
     const CELL: u8 = 2;
+
+    fn forget(&self) {
+        self.0.store(Self::UNKNOWN, Ordering::Relaxed);
+    }
 }
 
 /// What travels on [`NEWS`].
@@ -176,27 +72,11 @@ struct Envelope {
     about: News,
 }
 
-impl fmt::Debug for Valkey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Valkey")
-            .field("nodes", &self.connections.borrow().nodes.len())
-            .field("limit", &self.limit)
-            .field("hub", &self.hub)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Valkey {
     /// Connects when it is first called, inside a tokio runtime; fails for bad addresses alone.
     pub fn new(config: &Config) -> Result<Self, Error> {
-        let connections = Connections::open(&config.nodes, config.limit, config.in_flight)
-            .map_err(|error| unusable(&error))?;
         Ok(Self {
-            connections: watch::Sender::new(Arc::new(connections)),
-            limit: config.limit,
-            most_in_flight: config.in_flight,
-            in_flight: Semaphore::new(config.in_flight),
+            client: Client::new(config)?,
             scripts: Scripts {
                 throttle: Script::new(include_str!("throttle.lua")),
                 count: Script::new(include_str!("count.lua")),
@@ -219,143 +99,15 @@ impl Valkey {
     /// Uses other nodes, or the same ones by another password, from the next call on. What is under
     /// way ends where it began.
     pub fn renew(&self, nodes: &Nodes) -> Result<(), Error> {
-        let renewed = Connections::open(nodes, self.limit, self.most_in_flight);
-        self.connections
-            .send_replace(Arc::new(renewed.map_err(|error| unusable(&error))?));
+        self.client.renew(nodes)?;
         // It may be another server.
-        self.throttling
-            .0
-            .store(Throttling::UNKNOWN, Ordering::Relaxed);
+        self.throttling.forget();
         Ok(())
     }
 
     /// Hears news until it is stopped. Without it, only this replica's own news are heard.
     pub async fn listen(&self, stop: &CancellationToken) {
-        let mut changes = self.connections.subscribe();
-        let mut attempt = 0;
-        for turn in 0.. {
-            let before = self.gaps();
-            let connections = Arc::clone(&changes.borrow_and_update());
-            let Some(node) = connections.nodes.get(turn % connections.nodes.len().max(1)) else {
-                return;
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                error = self.hear(node) => {
-                    tracing::warn!(%error, "Lost the news of the other replicas");
-                }
-                Ok(()) = changes.changed() => {
-                    attempt = 0;
-                    continue;
-                }
-            }
-            attempt = if self.gaps() == before {
-                attempt + 1
-            } else {
-                0
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(RECONNECT.delay(attempt, share())) => {}
-            }
-        }
-    }
-
-    /// Hears news from one node until its connection breaks; returns why.
-    async fn hear(&self, node: &redis::Client) -> RedisError {
-        let mut connection = match timeout(CONNECT, node.get_async_pubsub()).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return error,
-            Err(_) => return late(),
-        };
-        match timeout(CONNECT, connection.subscribe(NEWS)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return error,
-            Err(_) => return late(),
-        }
-        // Until here news were missed. Who looks after what it missed now misses nothing after.
-        self.hub.gap();
-        self.throttling
-            .0
-            .store(Throttling::UNKNOWN, Ordering::Relaxed);
-        let (mut sink, mut messages) = connection.split();
-        let mut probe = interval(PROBE);
-        probe.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                message = messages.next() => match message {
-                    Some(message) => self.deliver(message.get_payload_bytes()),
-                    None => return closed(),
-                },
-                _ = probe.tick() => match timeout(self.limit, sink.ping::<Value>()).await {
-                    Ok(Ok(_)) => {}
-                    Ok(Err(error)) => return error,
-                    Err(_) => return late(),
-                },
-            }
-        }
-    }
-
-    /// Hands on what another replica tells.
-    fn deliver(&self, payload: &[u8]) {
-        match serde_json::from_slice::<Envelope>(payload) {
-            Ok(envelope) if envelope.origin == self.origin => {}
-            Ok(envelope) => self.hub.tell(envelope.about),
-            Err(error) => {
-                // Of a newer version, perhaps: whatever it said is missed.
-                tracing::warn!(%error, "Did not understand news of another replica");
-                self.hub.gap();
-            }
-        }
-    }
-
-    /// Does a call's work within the bounds of every call.
-    async fn within<T>(&self, work: impl Future<Output = RedisResult<T>>) -> Result<T, Error> {
-        let _permit = self
-            .in_flight
-            .try_acquire()
-            .map_err(|_| Error("too many calls at once".to_owned()))?;
-        match timeout(self.limit, work).await {
-            Ok(answer) => answer.map_err(|error| Error(error.to_string())),
-            Err(_) => Err(Error("no answer in time".to_owned())),
-        }
-    }
-
-    /// Executes one command.
-    async fn execute<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        let pool = self.connections.borrow().pool.clone();
-        match pool {
-            Pool::Node(mut connection) => command.query_async(&mut connection).await,
-            Pool::Cluster(mut connection) => command.query_async(&mut connection).await,
-        }
-    }
-
-    /// Executes one command within the bounds of a call.
-    async fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
-        self.within(self.execute(command)).await
-    }
-
-    /// Runs a script, which is sent whole only to a server that does not know it.
-    async fn run<T: FromRedisValue>(
-        &self,
-        script: &Script,
-        keys: &[&str],
-        arguments: &[&[u8]],
-    ) -> RedisResult<T> {
-        let command = |name: &str, script: &str| {
-            let mut command = cmd(name);
-            command.arg(script).arg(keys.len()).arg(keys);
-            for argument in arguments {
-                command.arg(argument);
-            }
-            command
-        };
-        match self.execute(&command("EVALSHA", &script.hash)).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.execute(&command("EVAL", script.source)).await
-            }
-            answer => answer,
-        }
+        self.client.listen(&[NEWS], self, stop).await;
     }
 
     /// Whether the server has redis-cell.
@@ -365,6 +117,7 @@ impl Valkey {
             Throttling::CELL => Ok(true),
             _ => {
                 let known: Vec<Value> = self
+                    .client
                     .execute(cmd("COMMAND").arg("INFO").arg("CL.THROTTLE"))
                     .await?;
                 let cell = matches!(known.as_slice(), [Value::Array(about)] if !about.is_empty());
@@ -387,12 +140,12 @@ impl Valkey {
             let (count, seconds) = per_seconds(period);
             let mut throttle = cmd("CL.THROTTLE");
             throttle.arg(key).arg(burst - 1).arg(count).arg(seconds);
-            (1_000_000, self.execute(&throttle).await?)
+            (1_000_000, self.client.execute(&throttle).await?)
         } else {
             let arguments = [period.to_string(), burst.to_string()];
             let arguments = [arguments[0].as_bytes(), arguments[1].as_bytes()];
             let script = &self.scripts.throttle;
-            (1, self.run(script, &[&key], &arguments).await?)
+            (1, self.client.run(script, &[&key], &arguments).await?)
         };
         let [limited, limit, remaining, retry_after, reset_after] = answer;
         Ok(Throttle {
@@ -405,33 +158,57 @@ impl Valkey {
     }
 }
 
+impl Listener for Valkey {
+    fn connected(&self) {
+        self.hub.gap();
+        // It may be another server.
+        self.throttling.forget();
+    }
+
+    /// Hands on what another replica tells.
+    fn message(&self, _channel: &str, payload: &[u8]) {
+        match serde_json::from_slice::<Envelope>(payload) {
+            Ok(envelope) if envelope.origin == self.origin => {}
+            Ok(envelope) => self.hub.tell(envelope.about),
+            Err(error) => {
+                // Of a newer version, perhaps: whatever it said is missed.
+                tracing::warn!(%error, "Did not understand news of another replica");
+                self.hub.gap();
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl Live for Valkey {
     async fn put(&self, key: &Key, value: &[u8], lifetime: Duration) -> Result<(), Error> {
         if value.len() > VALUE_LIMIT {
-            return Err(Error::too_large());
+            return Err(too_large());
         }
         let mut set = cmd("SET");
         set.arg(key.to_string()).arg(value);
-        self.call(set.arg("PX").arg(millis(lifetime))).await
+        self.client.call(set.arg("PX").arg(millis(lifetime))).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, Error> {
-        self.call(cmd("GET").arg(key.to_string())).await
+        self.client.call(cmd("GET").arg(key.to_string())).await
     }
 
     async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, Error> {
-        self.call(cmd("GETDEL").arg(key.to_string())).await
+        self.client.call(cmd("GETDEL").arg(key.to_string())).await
     }
 
     async fn forget(&self, key: &Key) -> Result<(), Error> {
-        self.call(cmd("DEL").arg(key.to_string())).await
+        self.client.call(cmd("DEL").arg(key.to_string())).await
     }
 
     async fn once(&self, key: &Key, lifetime: Duration) -> Result<bool, Error> {
         let mut set = cmd("SET");
         set.arg(key.to_string()).arg(1).arg("NX");
-        let first: Option<String> = self.call(set.arg("PX").arg(millis(lifetime))).await?;
+        let first: Option<String> = self
+            .client
+            .call(set.arg("PX").arg(millis(lifetime)))
+            .await?;
         Ok(first.is_some())
     }
 
@@ -439,26 +216,28 @@ impl Live for Valkey {
         let (key, window) = (key.to_string(), millis(window).to_string());
         let script = &self.scripts.count;
         let count: u64 = self
-            .within(self.run(script, &[&key], &[window.as_bytes()]))
+            .client
+            .within(self.client.run(script, &[&key], &[window.as_bytes()]))
             .await?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     async fn uncount(&self, key: &Key) -> Result<(), Error> {
         let script = &self.scripts.uncount;
-        self.within(self.run(script, &[&key.to_string()], &[]))
+        self.client
+            .within(self.client.run(script, &[&key.to_string()], &[]))
             .await
     }
 
     async fn throttle(&self, key: &Key, rate: Rate) -> Result<Throttle, Error> {
-        self.within(self.count_attempt(key, rate)).await
+        self.client.within(self.count_attempt(key, rate)).await
     }
 
     async fn session(&self, player: PlayerId, session: SessionId) -> Result<Cached, Error> {
         let mut get = cmd("MGET");
         get.arg(Key::Session(player, session).to_string())
             .arg(Key::Mark(player).to_string());
-        let (value, mark): (Option<Vec<u8>>, Option<u64>) = self.call(&get).await?;
+        let (value, mark): (Option<Vec<u8>>, Option<u64>) = self.client.call(&get).await?;
         Ok(Cached {
             value,
             mark: mark.unwrap_or_default(),
@@ -474,7 +253,7 @@ impl Live for Valkey {
         lifetime: Duration,
     ) -> Result<(), Error> {
         if value.len() > VALUE_LIMIT {
-            return Err(Error::too_large());
+            return Err(too_large());
         }
         let keys = [
             Key::Session(player, session).to_string(),
@@ -489,7 +268,11 @@ impl Live for Valkey {
         ];
         let [lifetime, session, mark] = arguments.each_ref().map(String::as_bytes);
         let script = &self.scripts.put_session;
-        self.within(self.run(script, &keys, &[value, lifetime, session, mark]))
+        self.client
+            .within(
+                self.client
+                    .run(script, &keys, &[value, lifetime, session, mark]),
+            )
             .await
     }
 
@@ -517,7 +300,9 @@ impl Live for Valkey {
         let keys = [notes(player), Key::Mark(player).to_string()];
         let keys = keys.each_ref().map(String::as_str);
         let script = &self.scripts.forget_sessions;
-        self.within(self.run(script, &keys, &arguments)).await
+        self.client
+            .within(self.client.run(script, &keys, &arguments))
+            .await
     }
 
     async fn publish(&self, news: &News) -> Result<(), Error> {
@@ -529,20 +314,24 @@ impl Live for Valkey {
         };
         let envelope =
             serde_json::to_string(&envelope).map_err(|error| Error(error.to_string()))?;
-        self.within(async {
-            if let News::PlayerChanged {
-                user_id, user_data, ..
-            } = news
-            {
-                let update = serde_json::json!({ "user_id": user_id, "user_data": user_data });
-                let mut publish = cmd("PUBLISH");
-                publish.arg(USER_DATA_UPDATE).arg(update.to_string());
-                let _: i64 = self.execute(&publish).await?;
-            }
-            let _: i64 = self.execute(cmd("PUBLISH").arg(NEWS).arg(envelope)).await?;
-            Ok(())
-        })
-        .await
+        self.client
+            .within(async {
+                if let News::PlayerChanged {
+                    user_id, user_data, ..
+                } = news
+                {
+                    let update = serde_json::json!({ "user_id": user_id, "user_data": user_data });
+                    let mut publish = cmd("PUBLISH");
+                    publish.arg(USER_DATA_UPDATE).arg(update.to_string());
+                    let _: i64 = self.client.execute(&publish).await?;
+                }
+                let _: i64 = self
+                    .client
+                    .execute(cmd("PUBLISH").arg(NEWS).arg(envelope))
+                    .await?;
+                Ok(())
+            })
+            .await
     }
 
     fn subscribe(&self) -> NewsReceiver {
@@ -550,7 +339,7 @@ impl Live for Valkey {
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        let _: Value = self.call(&cmd("PING")).await?;
+        let _: Value = self.client.call(&cmd("PING")).await?;
         Ok(())
     }
 }
@@ -576,37 +365,11 @@ fn per_seconds(period: i64) -> (i64, i64) {
     (1_000_000 / divisor, period / divisor)
 }
 
-/// A random share of a delay; the least if there is no randomness.
-fn share() -> f64 {
-    let mut byte = [0];
-    aws_lc_rs::rand::fill(&mut byte).ok();
-    f64::from(byte[0]) / f64::from(u8::MAX)
-}
-
-fn unusable(error: &RedisError) -> Error {
-    Error(format!("the addresses of Valkey: {error}"))
-}
-
-fn late() -> RedisError {
-    (ErrorKind::Io, "no answer in time").into()
-}
-
-fn closed() -> RedisError {
-    (ErrorKind::Io, "the connection was closed").into()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn addresses_decide() {
-        let bad = Config::new(vec!["http://host".to_owned()]);
-        assert!(Valkey::new(&bad).is_err());
-        assert!(Valkey::new(&Config::new(Vec::new())).is_err());
-    }
 
     #[test]
     fn lifetimes_fit_the_server() {

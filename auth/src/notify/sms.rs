@@ -119,10 +119,11 @@ mod tests {
     use axum::extract::Path;
     use axum::http::{HeaderMap, StatusCode};
     use axum::routing::post;
+    use storage::secrets::Secret;
 
     use super::*;
-    use crate::secrets::Secret;
     use crate::secrets::keyring::fixtures::keyring_of;
+    use crate::secrets::tests::fixed;
 
     type Bodies = Arc<Mutex<Vec<String>>>;
 
@@ -163,7 +164,7 @@ mod tests {
             from: "Arena".to_owned(),
             timeout,
         };
-        Sms::new(config, Arc::new(Secrets::fixed(entries))).unwrap()
+        Sms::new(config, fixed(entries)).unwrap()
     }
 
     fn text(to: &str) -> Text {

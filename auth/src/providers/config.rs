@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use storage::Confidential;
 use url::{Host, Url};
 
 use super::http::Http;
@@ -14,7 +15,6 @@ use super::oidc::{self, Authentication, Oidc, SigningKey};
 use super::steam::{self, Policy, Steam};
 use super::xbox::{self, Xbox};
 use super::{Provider, Providers};
-use crate::confidential::Confidential;
 use crate::ids::IdentityKind;
 
 /// The section.

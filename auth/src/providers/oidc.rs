@@ -20,6 +20,7 @@ use reqwest::StatusCode;
 use reqwest::header::AUTHORIZATION;
 use serde::Deserialize;
 use serde_json::json;
+use storage::Confidential;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use url::Url;
@@ -30,7 +31,6 @@ use super::config::is_safe;
 use super::http::Http;
 use super::jwt::{ALGORITHMS, Audience, Header, Keys, SKEW, Seconds, WireKeys, check_times};
 use super::{Begin, Credential, Email, Error, Provider, Refusal, Subject, jwt};
-use crate::confidential::Confidential;
 use crate::ids::IdentityKind;
 
 /// A longer code is none.

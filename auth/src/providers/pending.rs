@@ -14,9 +14,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use storage::Confidential;
 
 use super::{Begin, Credential};
-use crate::confidential::Confidential;
 use crate::crypto::{equal, hash};
 use crate::live::Key;
 

@@ -6,11 +6,11 @@
 use async_trait::async_trait;
 use reqwest::StatusCode;
 use serde::Deserialize;
+use storage::Confidential;
 use url::Url;
 
 use super::http::Http;
 use super::{Begin, Credential, Error, Forbidden, Provider, Refusal, Subject};
-use crate::confidential::Confidential;
 use crate::ids::IdentityKind;
 
 /// A ticket has 2,560 bytes at most, says the Steamworks SDK.

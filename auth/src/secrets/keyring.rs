@@ -7,15 +7,17 @@ use aws_lc_rs::hkdf;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use storage::secrets::{Entries, Error, Keys, Secret};
 use zeroize::{Zeroize, Zeroizing};
-
-use super::{Entries, Error, Secret};
 
 /// Bytes of every key.
 pub const KEY_BYTES: usize = 32;
 
 /// Distinguishes our keys from those that anybody else derives from the same bytes.
 const SALT: &[u8] = b"muster auth v1";
+
+/// The names of the keys that the embedded mode draws by itself.
+pub const DRAWN: [&str; 2] = ["master.v1", INDEX];
 
 /// The one key that the blind index and the pepper come from.
 const INDEX: &str = "index.v1";
@@ -113,9 +115,8 @@ impl fmt::Debug for Keyring {
     }
 }
 
-impl Keyring {
-    /// Reads the keys among the secrets; `place` says where a secret is kept.
-    pub fn parse(entries: &Entries, place: &dyn Fn(&str) -> String) -> Result<Self, Error> {
+impl Keys for Keyring {
+    fn parse(entries: &Entries, place: &dyn Fn(&str) -> String) -> Result<Self, Error> {
         let unusable = |name: &str, problem: &str| Error::Unusable {
             place: place(name),
             problem: problem.to_owned(),
@@ -181,13 +182,8 @@ impl Keyring {
         })
     }
 
-    /// Whether these keys may take the place of `former` ones in a process that runs: what is
-    /// stored hangs on the index key, and a version has one key for ever.
-    pub(super) fn may_follow(
-        &self,
-        former: &Self,
-        place: &dyn Fn(&str) -> String,
-    ) -> Result<(), Error> {
+    /// What is stored hangs on the index key, and a version has one key for ever.
+    fn may_follow(&self, former: &Self, place: &dyn Fn(&str) -> String) -> Result<(), Error> {
         let changed = |name: &str| Error::Unusable {
             place: place(name),
             problem: "the key changed under its name; put the former one back".to_owned(),
@@ -206,7 +202,9 @@ impl Keyring {
         }
         Ok(())
     }
+}
 
+impl Keyring {
     /// The version that seals and signs.
     pub const fn current(&self) -> u32 {
         self.current

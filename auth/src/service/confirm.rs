@@ -2,8 +2,8 @@
 
 use access::claims::Claims;
 use jiff::SignedDuration;
+use storage::Confidential;
 
-use crate::confidential::Confidential;
 use crate::error::{Code, Failure};
 use crate::passwords::Password;
 use crate::service::caller::Caller;

@@ -8,10 +8,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use storage::Confidential;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::confidential::Confidential;
 use crate::error::{Code, Failure};
 use crate::ids::PlayerId;
 use crate::limits::{What, Who};

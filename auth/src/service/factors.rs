@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use access::claims::Claims;
+use storage::Confidential;
 use zeroize::Zeroizing;
 
-use crate::confidential::Confidential;
 use crate::error::{Code, Failure};
 use crate::factors::passkey::{self, Passkeys};
 use crate::factors::{base32, recovery, totp};

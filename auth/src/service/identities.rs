@@ -7,8 +7,8 @@
 //! a call answers does not tell whether an address is taken.
 
 use access::claims::Claims;
+use storage::Confidential;
 
-use crate::confidential::Confidential;
 use crate::error::{Code, Failure};
 use crate::ids::{IdentityHash, IdentityKind, PlayerId};
 use crate::limits::{What, Who};

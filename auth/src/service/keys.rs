@@ -43,7 +43,7 @@ pub(super) const DEVICE: Column = Column {
 impl Service {
     /// By what an identity is found.
     pub(super) fn blind(&self, kind: IdentityKind, value: &str) -> IdentityHash {
-        blind::identity(&self.parts().secrets.current().keyring, kind, value)
+        blind::identity(&self.parts().secrets.current().keys, kind, value)
     }
 
     /// Seals a value for its row.
@@ -73,7 +73,7 @@ impl Service {
     pub(super) fn mac_key(&self, purpose: Purpose, version: u32) -> Option<hmac::Key> {
         let secrets = self.parts().secrets.current();
         secrets
-            .keyring
+            .keys
             .key(purpose, version)
             .map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.expose()))
     }
@@ -81,7 +81,7 @@ impl Service {
     /// The version that makes tokens now, and its key for the MACs of a purpose.
     pub(super) fn current_mac_key(&self, purpose: Purpose) -> (u32, hmac::Key) {
         let secrets = self.parts().secrets.current();
-        let (version, key) = secrets.keyring.current_key(purpose);
+        let (version, key) = secrets.keys.current_key(purpose);
         (version, hmac::Key::new(hmac::HMAC_SHA256, key.expose()))
     }
 }

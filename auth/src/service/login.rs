@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use storage::Confidential;
 use uuid::Uuid;
 
-use crate::confidential::Confidential;
 use crate::error::Failure;
 use crate::ids::{IdentityHash, IdentityKind, PlayerId};
 use crate::limits::{Attempt, Source, What, Who};

@@ -36,8 +36,8 @@ impl Service {
             // To find nothing, whole tables are read: once for each master key, if there is a former
             // one at all.
             let secrets = self.parts().secrets.current();
-            let current = secrets.keyring.current();
-            let has_former = secrets.keyring.versions().any(|version| version < current);
+            let current = secrets.keys.current();
+            let has_former = secrets.keys.versions().any(|version| version < current);
             drop(secrets);
             if has_former && sealed_by != Some(current) {
                 match self.seal_anew(current, &stop).await {

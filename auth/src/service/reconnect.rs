@@ -3,9 +3,9 @@
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
+use storage::Confidential;
 use zeroize::Zeroizing;
 
-use crate::confidential::Confidential;
 use crate::error::{Code, Failure};
 use crate::ids::{PlayerId, SessionId};
 use crate::limits::{What, Who};
@@ -78,7 +78,7 @@ impl Service {
     /// The keys of reconnection tokens: those of the ring as it is now.
     fn reconnection_keys(&self) -> Keys {
         let secrets = self.parts().secrets.current();
-        let ring = &secrets.keyring;
+        let ring = &secrets.keys;
         let (current, key) = ring.current_key(Purpose::ReconnectionTokens);
         let earlier = ring.versions().filter_map(|version| {
             let key = ring.key(Purpose::ReconnectionTokens, version)?;

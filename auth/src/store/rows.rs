@@ -1,4 +1,4 @@
-//! What both databases share: values as columns hold them, and what the failures of both mean.
+//! What both databases share: values as columns hold them.
 
 use jiff::Timestamp;
 use sqlx::FromRow;
@@ -8,7 +8,7 @@ use crate::ids::{FamilyId, IdentityHash, PlayerId, SessionId};
 use crate::live::Revocation;
 use crate::store::rotation::Family;
 use crate::store::{
-    Audit, Device, Error, Identity, Passkey, Player, Rotate, SealedColumn, SealedValue, Session,
+    Audit, Device, Identity, Passkey, Player, Rotate, SealedColumn, SealedValue, Session,
     SigningKey, Status, Totp,
 };
 
@@ -30,41 +30,6 @@ enum Corruption {
 impl From<Corruption> for sqlx::Error {
     fn from(corruption: Corruption) -> Self {
         Self::Decode(Box::new(corruption))
-    }
-}
-
-/// Says what a failure means. `refuses` knows the codes by which the database says "not now".
-pub(super) fn failure(error: &sqlx::Error, refuses: fn(&str) -> bool) -> Error {
-    match error {
-        sqlx::Error::Database(database) => {
-            let code = database.code().unwrap_or_default();
-            let text = format!("{} ({code})", database.message());
-            if refuses(&code) {
-                Error::Unavailable(text)
-            } else {
-                Error::Corrupt(text)
-            }
-        }
-        sqlx::Error::Decode(_)
-        | sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::ColumnNotFound(_)
-        | sqlx::Error::ColumnIndexOutOfBounds { .. }
-        | sqlx::Error::TypeNotFound { .. }
-        | sqlx::Error::RowNotFound => Error::Corrupt(error.to_string()),
-        _ => Error::Unavailable(error.to_string()),
-    }
-}
-
-/// Why the tables could not be brought up to date.
-pub(super) fn migration_failure(
-    error: sqlx::migrate::MigrateError,
-    refuses: fn(&str) -> bool,
-) -> Error {
-    match error {
-        sqlx::migrate::MigrateError::Execute(error)
-        | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => failure(&error, refuses),
-        // A version that we do not know, or one that was changed after it was run.
-        error => Error::Corrupt(error.to_string()),
     }
 }
 

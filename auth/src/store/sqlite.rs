@@ -9,21 +9,15 @@ mod sealed;
 mod sessions;
 mod system;
 
-use std::fmt;
-use std::future::Future;
 use std::path::Path;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::ConnectOptions as _;
+use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use storage::sqlite::{self, answer};
 use uuid::Uuid;
 
-use super::rows::{failure, migration_failure};
 use super::{
     Audit, Device, Error, Identity, Linked, NewAddress, NewPassword, NewPlayer, OneTime, Opened,
     Passkey, PinnedKey, Place, Player, Purged, Purpose, Removed, RolesAndData, Rotate, Rotated,
@@ -34,74 +28,22 @@ use crate::live::Revocation;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// Longest wait for another process that has the file, and for the calls before.
-const LIMIT: Duration = Duration::from_secs(5);
-
-/// How a transaction begins: one that reads first and writes then could fail in the middle.
-const BEGIN: &str = "BEGIN IMMEDIATE";
-
-/// Whether SQLite says "not now": see <https://sqlite.org/rescode.html>.
-fn refuses(code: &str) -> bool {
-    const BUSY: u32 = 5;
-    const LOCKED: u32 = 6;
-    const NO_MEMORY: u32 = 7;
-    const READ_ONLY: u32 = 8;
-    const INTERRUPTED: u32 = 9;
-    const INPUT_OUTPUT: u32 = 10;
-    const FULL: u32 = 13;
-    const CANNOT_OPEN: u32 = 14;
-    // The upper bytes hold details.
-    code.parse().is_ok_and(|code: u32| {
-        matches!(
-            code & 0xff,
-            BUSY | LOCKED | NO_MEMORY | READ_ONLY | INTERRUPTED | INPUT_OUTPUT | FULL | CANNOT_OPEN
-        )
-    })
-}
-
 /// The store of the embedded mode.
+#[derive(Debug)]
 pub struct Sqlite {
     pool: SqlitePool,
-}
-
-impl fmt::Debug for Sqlite {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Sqlite").finish_non_exhaustive()
-    }
 }
 
 impl Sqlite {
     /// Opens a file, or makes it; its folder must exist.
     pub async fn open(path: &Path) -> Result<Self, Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
-        Self::with(options).await
+        let pool = sqlite::open(path, &MIGRATIONS).await?;
+        Ok(Self { pool })
     }
 
     /// One that is gone when it is dropped.
     pub async fn in_memory() -> Result<Self, Error> {
-        Self::with(SqliteConnectOptions::new().in_memory(true)).await
-    }
-
-    async fn with(options: SqliteConnectOptions) -> Result<Self, Error> {
-        let options = options
-            .foreign_keys(true)
-            .busy_timeout(LIMIT)
-            .disable_statement_logging();
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(LIMIT)
-            // What is in memory is gone with its connection.
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options)
-            .await
-            .map_err(|error| failure(&error, refuses))?;
-        let outcome = MIGRATIONS.run(&pool).await;
-        outcome.map_err(|error| migration_failure(error, refuses))?;
+        let pool = sqlite::in_memory(&MIGRATIONS).await?;
         Ok(Self { pool })
     }
 
@@ -109,12 +51,6 @@ impl Sqlite {
     pub async fn close(&self) {
         self.pool.close().await;
     }
-}
-
-async fn answer<Output>(
-    work: impl Future<Output = sqlx::Result<Output>> + Send,
-) -> Result<Output, Error> {
-    work.await.map_err(|error| failure(&error, refuses))
 }
 
 #[async_trait]
@@ -441,22 +377,5 @@ impl Store for Sqlite {
             Ok(())
         })
         .await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_are_told_from_corruption() {
-        // Busy, busy for a snapshot, a failed sync, a full disk.
-        for code in ["5", "517", "1034", "13"] {
-            assert!(refuses(code), "{code}");
-        }
-        // No such table, a corrupt file, a broken constraint.
-        for code in ["", "1", "11", "2067"] {
-            assert!(!refuses(code), "{code}");
-        }
     }
 }

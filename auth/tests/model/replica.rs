@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use auth::live::Live;
 use auth::live::memory::Memory;
-use auth::live::valkey::{self, Valkey};
+use auth::live::valkey::Valkey;
 use auth::service::login::SignIn;
 use auth::service::register::Registered;
 use auth::service::sessions::Tokens;
@@ -17,10 +17,11 @@ use auth::service::{Service, Verification};
 use auth::signing::Signing;
 use auth::signing::plan::Policy;
 use auth::store::Store;
-use auth::store::postgres::{self, Postgres};
+use auth::store::postgres::Postgres;
 use auth::store::sqlite::Sqlite;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use storage::{postgres, valkey};
 use testing::valkey::Server;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -150,7 +151,7 @@ pub(crate) struct Servers {
 impl Servers {
     pub(crate) async fn start() -> Self {
         let postgres = Cluster::start();
-        postgres.migrate("auth").await.close().await;
+        postgres.migrate("auth").await.database().close().await;
         Self {
             postgres,
             valkey: Server::start_at(

@@ -12,10 +12,11 @@ use auth::service::sessions::Tokens;
 use auth::service::validate::Holder;
 use auth::signing::plan::Policy;
 use auth::store::Which;
-use auth::store::postgres::{self, Postgres};
+use auth::store::postgres::Postgres;
 use futures::StreamExt as _;
 use futures::future::join_all;
 use jiff::SignedDuration;
+use storage::postgres;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
@@ -212,7 +213,7 @@ async fn a_first_sign_in_does_not_ask_the_database_that_follows() {
     let mut servers = Servers::start().await;
     // It never hears of anything.
     let follower = Cluster::start();
-    follower.migrate("auth").await.close().await;
+    follower.migrate("auth").await.database().close().await;
     let config = postgres::Config {
         replica: Some(follower.url("auth")),
         ..postgres::Config::new(servers.postgres.url("auth"))

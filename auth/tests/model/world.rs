@@ -19,13 +19,14 @@ use auth::passwords::kdf::Profile;
 use auth::passwords::pool::{self, Pool};
 use auth::passwords::{self, Password, Passwords};
 use auth::providers::Providers;
-use auth::secrets::{Entries, Error, Secret, Secrets, Source};
+use auth::secrets::Secrets;
 use auth::service::caller::{Caller, Client};
 use auth::service::{ClientClass, DpopPolicy, Parts, Settings, Verification};
 use auth::signing::plan::Policy;
 use auth::signing::{Seal, SealError, Shared, Signing};
 use auth::store::{Audit, OneTime, Purpose, Store};
 use prometheus::Registry;
+use storage::secrets::{Entries, Error, Secret, Source};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 

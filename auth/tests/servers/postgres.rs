@@ -5,9 +5,10 @@ pub(crate) mod log;
 
 use std::ops::{Deref, DerefMut};
 
-use auth::store::postgres::{Config, Postgres, Url};
+use auth::store::postgres::Postgres;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use storage::postgres::{Config, Url};
 use testing::postgres::Server;
 
 use self::log::Watched;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use auth::store::postgres::{Config, Postgres};
+use auth::store::postgres::Postgres;
 use auth::store::sqlite::Sqlite;
 use auth::store::{Error, Rotate, Rotated, Store};
-use sqlx::{Connection as _, Row as _};
+use sqlx::Connection as _;
+use storage::postgres::Config;
 use uuid::Uuid;
 
 use crate::cases;
@@ -75,18 +76,6 @@ async fn what_was_acknowledged_survives_a_crash() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ended_while_it_was_idle_is_not_used() {
-    let cluster = Cluster::start();
-    let store = cluster.migrate("auth").await;
-    let player = cases::player(&store).await;
-    // Nobody uses it for longer than it is believed to be as it was.
-    let end = "SELECT pg_terminate_backend(pid), pg_sleep(1.1) FROM pg_stat_activity \
-        WHERE application_name = 'muster-auth'";
-    cluster.execute("postgres", end).await;
-    assert!(store.player(player).await.unwrap().is_some());
-}
-
-#[tokio::test]
 async fn revocations_and_keys_do_not_wait_behind_calls() {
     let cluster = Cluster::start();
     cluster.migrate("auth").await;
@@ -119,62 +108,6 @@ async fn revocations_and_keys_do_not_wait_behind_calls() {
     let (calls, (told, keys)) = futures::join!(calls, meanwhile);
     assert!(matches!(calls, (Ok(Some(_)), Ok(Some(_)))), "{calls:?}");
     assert_eq!((told, keys), (Ok(Vec::new()), Ok(Vec::new())));
-}
-
-#[tokio::test]
-async fn a_database_that_stops_costs_a_bounded_time() {
-    let cluster = Cluster::start();
-    cluster.migrate("auth").await;
-    let store = Postgres::new(impatient(&cluster, "auth")).unwrap();
-    let player = cases::player(&store).await;
-    cluster.pause();
-    // More often than there are connections: each of them hangs by then.
-    for _ in 0..4 {
-        let asked = tokio::time::timeout(Duration::from_secs(5), store.player(player)).await;
-        let error = asked.expect("it ends in time").unwrap_err();
-        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
-    }
-    // None of them is waited for: if the database were gone for good, another could be asked.
-    let given_up = async {
-        while !format!("{store:?}").contains("connections: 0") {
-            tokio::task::yield_now().await;
-        }
-    };
-    let given_up = tokio::time::timeout(LIMIT, given_up).await;
-    given_up.expect("connections that hang are given up");
-    cluster.resume();
-    answers(&store).await;
-    assert!(store.player(player).await.unwrap().is_some());
-}
-
-#[tokio::test]
-async fn a_statement_that_waits_too_long_is_given_up() {
-    let cluster = Cluster::start();
-    cluster.migrate("auth").await;
-    let store = Postgres::new(impatient(&cluster, "auth")).unwrap();
-    let player = cases::player(&store).await;
-    let rows = cluster.query("auth", "SHOW synchronous_commit").await;
-    assert_eq!(rows[0].get::<&str, _>(0), "on");
-    // A replica that hangs in the middle of a transaction.
-    let mut other = cluster.connect("auth").await;
-    let hold = "BEGIN; SELECT FROM users FOR UPDATE";
-    sqlx::raw_sql(hold).execute(&mut other).await.unwrap();
-    let data = serde_json::json!({});
-    let line = cases::line(player, 0);
-    let refused = store.set_data(player, None, Some(&data), &line).await;
-    other.close().await.unwrap();
-    let error = refused.unwrap_err();
-    assert!(
-        matches!(&error, Error::Unavailable(cause) if cause.contains("57014")),
-        "{error:?}"
-    );
-    assert!(
-        store
-            .set_data(player, None, Some(&data), &line)
-            .await
-            .unwrap()
-            .is_some()
-    );
 }
 
 #[tokio::test]
@@ -259,49 +192,4 @@ async fn a_file_keeps_what_was_acknowledged() {
     std::fs::remove_dir_all(&folder).unwrap();
     let error = Sqlite::open(&path).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_transaction_that_was_taken_back_is_tried_again() {
-    let cluster = Cluster::start();
-    let store = cluster.migrate("auth").await;
-    let player = cases::player(&store).await;
-    // A sequence counts what is taken back, too.
-    let collide = "CREATE SEQUENCE tries; \
-        CREATE FUNCTION collide() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-            IF nextval('tries') % 10 < TG_ARGV[0]::int THEN \
-                RAISE EXCEPTION 'collided' USING ERRCODE = '40001'; \
-            END IF; \
-            RETURN NEW; \
-        END $$; \
-        CREATE TRIGGER collides BEFORE UPDATE ON users \
-            FOR EACH ROW EXECUTE FUNCTION collide(3)";
-    cluster.execute("auth", collide).await;
-    let data = serde_json::json!({});
-    let line = cases::line(player, 0);
-    assert!(
-        store
-            .set_data(player, None, Some(&data), &line)
-            .await
-            .unwrap()
-            .is_some()
-    );
-    // But not forever.
-    cluster.execute("auth", "SELECT setval('tries', 9)").await;
-    let error = store.set_data(player, None, Some(&data), &line).await;
-    assert!(matches!(error, Err(Error::Unavailable(_))), "{error:?}");
-    let rows = cluster.query("auth", "SELECT last_value FROM tries").await;
-    assert_eq!(rows[0].get::<i64, _>(0), 12);
-}
-
-#[tokio::test]
-async fn a_new_address_is_used_without_a_restart() {
-    let cluster = Cluster::start();
-    cluster.migrate("auth").await;
-    let store = cluster.store("another");
-    let error = store.ping().await.unwrap_err();
-    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
-    store.renew(&cluster.url("auth"), None).unwrap();
-    store.ping().await.unwrap();
-    cases::player(&store).await;
 }

@@ -38,6 +38,6 @@ async fn postgresql_keeps_every_promise() {
         cluster.copy("template", name).await;
         let store = Arc::new(cluster.store(name));
         case(store.clone()).await;
-        store.close().await;
+        store.database().close().await;
     }
 }

@@ -49,7 +49,7 @@ CREATE TABLE seats (
     session_id uuid NOT NULL,
     team integer NOT NULL,
     -- Where in the list of the match's seats.
-    place integer NOT NULL,
+    place bigint NOT NULL,
     -- Whether the match has not ended; changes in one transaction with its status.
     is_open boolean NOT NULL,
     -- 1 for the best.

@@ -1,19 +1,22 @@
 //! What may be said: word lists that see through the usual disguises.
 //!
-//! A message is folded letter by letter: compatibility forms (NFKD), marks and invisible
+//! A message is folded letter by letter ([`fold`]): compatibility forms (NFKD), marks and invisible
 //! characters away, confusable letters (Unicode Technical Standard 39) and digits in the place of
 //! letters as the letters that they look like, runs of a letter cut. Words of the list are looked
-//! for in what is left, in words as they stand and in letters that are spelled out with gaps. A word of the other list that contains one of these (a town, a name) is left alone.
+//! for in what is left: as they stand, in letters that are spelled out with gaps, and in words with
+//! signs in them. A word of the other list that contains one of these (a town, a name) is left
+//! alone.
 //!
 //! Lists can catch words, not meanings: the report of a player and a person who reads it remain.
+
+mod fold;
 
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use serde::{Deserialize, Serialize};
-use unicode_normalization::UnicodeNormalization as _;
-use unicode_normalization::char::is_combining_mark;
-use unicode_security::skeleton;
+
+use self::fold::{Folded, is_invisible, looks, shapes};
 
 /// Characters of a message at most.
 pub const MAX_LENGTH: usize = 500;
@@ -26,6 +29,9 @@ const NEVER: &str = "\0";
 
 /// What stands for letters that must not be read.
 const MASK: char = '*';
+
+/// A letter of Braille without dots.
+const BLANK: char = '\u{2800}';
 
 /// The lists of an operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -105,14 +111,6 @@ struct Compiled {
     allowed: AhoCorasick,
 }
 
-/// A message as it looks, and where each letter came from.
-#[derive(Debug, Default)]
-struct Folded {
-    text: String,
-    /// Of each byte: the characters of the message that it stands for.
-    origins: Vec<Range<usize>>,
-}
-
 impl Moderator {
     /// Compiles lists.
     pub fn new(lists: &Lists) -> Result<Self, Error> {
@@ -136,36 +134,55 @@ impl Moderator {
 
     /// Judges a message.
     pub fn judge(&self, message: &str) -> Verdict {
-        let letters: Vec<char> = message.chars().collect();
+        let mut letters: Vec<char> = message.chars().collect();
         if letters.len() > MAX_LENGTH {
             return Verdict::Refused(Reason::Length);
         }
-        let is_seen = |letter: &char| !letter.is_whitespace() && !is_invisible(*letter);
-        if !letters.iter().any(is_seen) {
+        let is_blank = |letter: char| letter.is_whitespace() || letter == BLANK;
+        if letters
+            .iter()
+            .all(|letter| is_blank(*letter) || is_invisible(*letter))
+        {
             return Verdict::Refused(Reason::Empty);
         }
-        let looks = looks(&letters);
-        let mut stars = vec![false; letters.len()];
-        for (compiled, run) in self.by_run.iter().zip(RUNS) {
-            let words = Folded::of(&looks, run);
-            for folded in [words.joined(), words] {
-                if compiled.star(&folded, &mut stars).is_err() {
-                    return Verdict::Refused(Reason::Word);
-                }
+        // What stands around stars may be a word itself: `bu****gger`.
+        loop {
+            match self.star(&mut letters) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(Found) => return Verdict::Refused(Reason::Word),
             }
         }
         // Away goes what cannot be seen but changes what others see, such as the order of writing.
-        let shown = letters.into_iter().zip(stars);
-        let shown = shown
-            .filter(|(letter, _)| !is_invisible(*letter))
-            .map(|(letter, is_star)| {
-                if is_star && !letter.is_whitespace() {
-                    MASK
-                } else {
-                    letter
-                }
-            });
-        Verdict::Said(shown.collect())
+        let mut shown = String::with_capacity(message.len());
+        for letter in letters {
+            if !is_invisible(letter) || shapes(letter, shown.chars().next_back()) {
+                shown.push(letter);
+            }
+        }
+        Verdict::Said(shown)
+    }
+
+    /// Puts stars on the letters of masked words; whether there were any.
+    fn star(&self, letters: &mut [char]) -> Result<bool, Found> {
+        let looks = looks(letters);
+        let mut stars = vec![false; letters.len()];
+        for (compiled, run) in self.by_run.iter().zip(RUNS) {
+            let words = Folded::of(&looks, run);
+            let readings = [Some(words.joined()), words.glued(letters), Some(words)];
+            for folded in readings.into_iter().flatten() {
+                compiled.find(&folded, letters, &mut stars)?;
+            }
+        }
+        let mut has_new = false;
+        for (letter, is_star) in letters.iter_mut().zip(stars) {
+            let is_blank = letter.is_whitespace() || is_invisible(*letter);
+            if is_star && *letter != MASK && !is_blank {
+                *letter = MASK;
+                has_new = true;
+            }
+        }
+        Ok(has_new)
     }
 }
 
@@ -173,18 +190,20 @@ impl Moderator {
 struct Found;
 
 impl Compiled {
-    /// Puts stars on the letters of masked words.
-    fn star(&self, folded: &Folded, stars: &mut [bool]) -> Result<(), Found> {
+    /// Marks the letters of masked words.
+    fn find(&self, folded: &Folded, letters: &[char], stars: &mut [bool]) -> Result<(), Found> {
         let fine: Vec<Range<usize>> = self
             .allowed
             .find_overlapping_iter(&folded.text)
             .map(|found| found.range())
-            .filter(|range| folded.is_word(range))
+            .filter(|range| folded.is_word(range, letters))
             .collect();
         for found in self.words.find_overlapping_iter(&folded.text) {
             let range = found.range();
             let mut fine = fine.iter();
-            if fine.any(|fine| fine.start <= range.start && range.end <= fine.end) {
+            if !folded.is_telling(&range)
+                || fine.any(|fine| fine.start <= range.start && range.end <= fine.end)
+            {
                 continue;
             }
             if self.is_refused[found.pattern().as_usize()] {
@@ -196,137 +215,6 @@ impl Compiled {
         }
         Ok(())
     }
-}
-
-impl Folded {
-    /// With runs of a letter cut.
-    fn of(looks: &[Look], longest: usize) -> Self {
-        let mut folded = Self::default();
-        let mut last = None;
-        let mut run = 0;
-        for look in looks {
-            run = if last == Some(look.letter) {
-                run + 1
-            } else {
-                1
-            };
-            last = Some(look.letter);
-            if run <= longest && (look.letter != ' ' || run == 1) {
-                folded.push(look.letter, look.origin.clone());
-            } else if let Some(origin) = folded.origins.last_mut() {
-                origin.end = look.origin.end;
-            }
-        }
-        folded
-    }
-
-    fn push(&mut self, look: char, origin: Range<usize>) {
-        self.text.push(look);
-        let bytes = std::iter::repeat_n(origin, look.len_utf8());
-        self.origins.extend(bytes);
-    }
-
-    /// Letters that stand alone, as in `w o r d`, put together; everything else away.
-    fn joined(&self) -> Self {
-        let mut joined = Self::default();
-        let mut offset = 0;
-        for word in self.text.split(' ') {
-            if word.chars().count() == 1 {
-                for (within, look) in word.char_indices() {
-                    joined.push(look, self.origins[offset + within].clone());
-                }
-            } else if !joined.text.is_empty() && !joined.text.ends_with(' ') {
-                joined.push(
-                    ' ',
-                    self.origins[offset.min(self.origins.len() - 1)].clone(),
-                );
-            }
-            offset += word.len() + 1;
-        }
-        joined
-    }
-
-    /// Whether a range begins and ends where words do.
-    fn is_word(&self, range: &Range<usize>) -> bool {
-        let before = self.text[..range.start].chars().next_back();
-        let after = self.text[range.end..].chars().next();
-        [before, after]
-            .into_iter()
-            .all(|neighbor| neighbor.is_none_or(|neighbor| neighbor == ' '))
-    }
-}
-
-/// A letter as a reader sees it, and the characters of the message that it stands for.
-#[derive(Debug)]
-struct Look {
-    letter: char,
-    origin: Range<usize>,
-}
-
-fn looks(letters: &[char]) -> Vec<Look> {
-    let mut looks: Vec<Look> = Vec::with_capacity(letters.len());
-    for (index, letter) in letters.iter().enumerate() {
-        let before = looks.len();
-        look_like(*letter, |letter| {
-            let origin = index..index + 1;
-            looks.push(Look { letter, origin });
-        });
-        if looks.len() == before {
-            // A mark or nothing to see belongs to the letter before it.
-            if let Some(look) = looks.last_mut() {
-                look.origin.end = index + 1;
-            }
-        }
-    }
-    looks
-}
-
-/// What a letter looks like to a reader: small letters, and a gap for everything that is none.
-fn look_like(letter: char, mut see: impl FnMut(char)) {
-    let is_seen = |part: &char| !is_combining_mark(*part) && !is_invisible(*part);
-    if letter.is_ascii() {
-        if is_seen(&letter) {
-            see(plain(letter));
-        }
-        return;
-    }
-    let mut buffer = [0; 4];
-    for part in letter.encode_utf8(&mut buffer).nfkd().filter(is_seen) {
-        // What has a plain letter in it needs no table of likenesses, in which m is r and n.
-        if part.is_ascii() {
-            see(plain(part));
-            continue;
-        }
-        let mut buffer = [0; 4];
-        for part in skeleton(part.encode_utf8(&mut buffer)).filter(is_seen) {
-            part.to_lowercase().for_each(|part| see(plain(part)));
-        }
-    }
-}
-
-/// A letter, with digits and signs as the letters that they stand for.
-fn plain(letter: char) -> char {
-    match letter.to_ascii_lowercase() {
-        '0' => 'o',
-        '1' | '!' | '|' | 'i' => 'l',
-        '3' => 'e',
-        '4' | '@' => 'a',
-        '5' | '$' => 's',
-        '7' => 't',
-        '8' => 'b',
-        letter if letter.is_alphanumeric() => letter,
-        _ => ' ',
-    }
-}
-
-/// Controls, joiners, marks of direction: nothing that a reader sees.
-fn is_invisible(letter: char) -> bool {
-    matches!(letter,
-        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
-        | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
-        | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}'
-        | '\u{FFA0}' | '\u{E0000}'..='\u{E0FFF}')
-        || (letter.is_control() && letter != '\n')
 }
 
 fn fold_all(list: &'static str, words: &[String], run: usize) -> Result<Vec<String>, Error> {

@@ -304,7 +304,7 @@ impl Service {
     }
 
     /// A room as it is.
-    async fn room(&self, id: RoomId) -> Result<Option<Room>, Failure> {
+    pub(super) async fn room(&self, id: RoomId) -> Result<Option<Room>, Failure> {
         let (room, _) = documents::read(&*self.parts.live, &Key::Room(id)).await?;
         Ok(room)
     }
@@ -338,7 +338,8 @@ impl Service {
         }
     }
 
-    async fn at_most(
+    /// Refuses what a player does more often than so many at once, and one in each period.
+    pub(super) async fn at_most(
         &self,
         (burst, period): (u32, Duration),
         what: &str,

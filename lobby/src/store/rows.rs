@@ -1,4 +1,4 @@
-//! What both databases share: values as columns hold them, and what the failures of both mean.
+//! What both databases share: values as columns hold them.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{ChatLine, Error, MOST, Match, MatchStatus, Mute, Rated, Seat, Server};
+use super::{ChatLine, MOST, Match, MatchStatus, Mute, Rated, Seat, Server};
 use crate::ids::{MatchId, PlayerId, SessionId};
 use crate::ratings::Rating;
 
@@ -31,7 +31,7 @@ impl From<Corruption> for sqlx::Error {
     }
 }
 
-/// What makes no sense to write.
+/// What makes no sense to write: a defect of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unfit {
     /// Nobody could ever find it.
@@ -44,43 +44,7 @@ pub(super) enum Unfit {
 
 impl From<Unfit> for sqlx::Error {
     fn from(unfit: Unfit) -> Self {
-        Self::Encode(Box::new(unfit))
-    }
-}
-
-/// Says what a failure means. `refuses` knows the codes by which the database says "not now".
-pub(super) fn failure(error: &sqlx::Error, refuses: fn(&str) -> bool) -> Error {
-    match error {
-        sqlx::Error::Database(database) => {
-            let code = database.code().unwrap_or_default();
-            let text = format!("{} ({code})", database.message());
-            if refuses(&code) {
-                Error::Unavailable(text)
-            } else {
-                Error::Defect(text)
-            }
-        }
-        sqlx::Error::Encode(_)
-        | sqlx::Error::Decode(_)
-        | sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::ColumnNotFound(_)
-        | sqlx::Error::ColumnIndexOutOfBounds { .. }
-        | sqlx::Error::TypeNotFound { .. }
-        | sqlx::Error::RowNotFound => Error::Defect(error.to_string()),
-        _ => Error::Unavailable(error.to_string()),
-    }
-}
-
-/// Why the tables could not be brought up to date.
-pub(super) fn migration_failure(
-    error: sqlx::migrate::MigrateError,
-    refuses: fn(&str) -> bool,
-) -> Error {
-    match error {
-        sqlx::migrate::MigrateError::Execute(error)
-        | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => failure(&error, refuses),
-        // A version that we do not know, or one that was changed after it was run.
-        error => Error::Defect(error.to_string()),
+        Self::Decode(Box::new(unfit))
     }
 }
 

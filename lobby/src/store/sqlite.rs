@@ -1,7 +1,4 @@
 //! SQLite: the embedded mode, without a server of databases.
-//!
-//! One connection, so that calls come one after another and every transaction is alone; a file or
-//! memory. Each commit is on the disk before it is acknowledged.
 
 mod audit;
 mod chat;
@@ -10,50 +7,21 @@ mod ratings;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::SqlitePool;
 
-use super::rows::{self, failure, migration_failure};
+use super::rows;
 use super::{
     AuditLine, ChatLine, Committed, Ending, Error, Match, Mute, Rate, Rated, Report, Store,
 };
 use crate::ids::{MatchId, PlayerId};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
-
-/// Longest wait for another process that has the file, and for the calls before.
-const LIMIT: Duration = Duration::from_secs(5);
-
-/// How a transaction begins: one that reads first and writes then could fail in the middle.
-const BEGIN: &str = "BEGIN IMMEDIATE";
-
-/// Whether SQLite says "not now": see <https://sqlite.org/rescode.html>.
-fn refuses(code: &str) -> bool {
-    const BUSY: u32 = 5;
-    const LOCKED: u32 = 6;
-    const NO_MEMORY: u32 = 7;
-    const READ_ONLY: u32 = 8;
-    const INTERRUPTED: u32 = 9;
-    const INPUT_OUTPUT: u32 = 10;
-    const FULL: u32 = 13;
-    const CANNOT_OPEN: u32 = 14;
-    // The upper bytes hold details.
-    code.parse().is_ok_and(|code: u32| {
-        matches!(
-            code & 0xff,
-            BUSY | LOCKED | NO_MEMORY | READ_ONLY | INTERRUPTED | INPUT_OUTPUT | FULL | CANNOT_OPEN
-        )
-    })
-}
 
 /// The store of the embedded mode.
 pub struct Sqlite {
@@ -69,35 +37,13 @@ impl fmt::Debug for Sqlite {
 impl Sqlite {
     /// Opens a file, or makes it; its folder must exist.
     pub async fn open(path: &Path) -> Result<Self, Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
-        Self::with(options).await
+        let pool = storage::sqlite::open(path, &MIGRATIONS).await?;
+        Ok(Self { pool })
     }
 
     /// One that is gone when it is dropped.
     pub async fn in_memory() -> Result<Self, Error> {
-        Self::with(SqliteConnectOptions::new().in_memory(true)).await
-    }
-
-    async fn with(options: SqliteConnectOptions) -> Result<Self, Error> {
-        let options = options
-            .foreign_keys(true)
-            .busy_timeout(LIMIT)
-            .disable_statement_logging();
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(LIMIT)
-            // What is in memory is gone with its connection.
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options)
-            .await
-            .map_err(|error| failure(&error, refuses))?;
-        let outcome = MIGRATIONS.run(&pool).await;
-        outcome.map_err(|error| migration_failure(error, refuses))?;
+        let pool = storage::sqlite::in_memory(&MIGRATIONS).await?;
         Ok(Self { pool })
     }
 
@@ -110,7 +56,7 @@ impl Sqlite {
 async fn answer<Output>(
     work: impl Future<Output = sqlx::Result<Output>> + Send,
 ) -> Result<Output, Error> {
-    work.await.map_err(|error| failure(&error, refuses))
+    Ok(storage::sqlite::answer(work).await?)
 }
 
 #[async_trait]
@@ -245,22 +191,5 @@ impl Store for Sqlite {
         limit: usize,
     ) -> Result<usize, Error> {
         answer(audit::forget(&self.pool, rows::earlier(now, age), limit)).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_are_told_from_corruption() {
-        // Busy, busy for a snapshot, a failed sync, a full disk.
-        for code in ["5", "517", "1034", "13"] {
-            assert!(refuses(code), "{code}");
-        }
-        // No such table, a corrupt file, a broken constraint.
-        for code in ["", "1", "11", "2067"] {
-            assert!(!refuses(code), "{code}");
-        }
     }
 }

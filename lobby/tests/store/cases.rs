@@ -11,7 +11,9 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use lobby::ids::{MatchId, PlayerId, SessionId};
 use lobby::ratings::Rating;
-use lobby::store::{AuditLine, Committed, Ending, Match, MatchStatus, Rated, Seat, Server, Store};
+use lobby::store::{
+    AuditLine, Committed, Ending, Match, MatchStatus, Rated, Report, Seat, Server, Store,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -47,6 +49,7 @@ cases! {
         ratings_go_on_from_match_to_match,
         ratings_are_left_if_nothing_follows_from_the_result,
         matches_with_shared_players_end_at_once,
+        players_change_matches_at_once,
     ;
     chat:
         lines_are_as_they_were_said,
@@ -153,11 +156,24 @@ pub(crate) fn rate(teams: &[Vec<Rated>], ranks: &[usize]) -> Option<Vec<Vec<Rati
     Some(teams.map(team).collect())
 }
 
+/// A report of the first line of a channel, with texts that a database may not like.
+pub(crate) fn report() -> Report {
+    Report {
+        by: player(),
+        channel: "room".to_owned(),
+        number: 1,
+        reason: "rude".to_owned(),
+        at: at(0),
+        evidence: json!([{"text": "a\u{0}b"}]),
+    }
+}
+
+/// A line of the audit log.
 pub(crate) fn line(seconds: i64) -> AuditLine {
     AuditLine {
         at: at(seconds),
         actor: Some(player()),
-        subject: None,
+        subject: Some(player()),
         event: "delete_chat",
         detail: json!({"text": "a\u{0}b"}),
     }

@@ -5,7 +5,10 @@ use crate::repository::Package;
 /// Crates that everybody may use, and that use nothing of ours.
 const FOUNDATIONS: [&str; 5] = ["crds", "proto", "netcode", "runtime", "simulation"];
 
-/// Services use the foundations and never each other.
+/// What services share on top of the foundations.
+const SHARED: [&str; 2] = ["access", "storage"];
+
+/// Services use the foundations and what is shared, and never each other.
 pub(super) const SERVICES: [&str; 6] = [
     "operator",
     "sdk-server",
@@ -31,11 +34,12 @@ fn allowed(package: &str) -> Option<Vec<&'static str>> {
     }
     if SERVICES.contains(&package) {
         let mut foundations = FOUNDATIONS.to_vec();
-        foundations.push("access");
+        foundations.extend(SHARED);
         return Some(foundations);
     }
     match package {
         "access" => Some(vec!["proto", "runtime"]),
+        "storage" => Some(vec!["runtime"]),
         "embedded" => Some(vec!["crds"]),
         "client" => Some(vec!["netcode", "simulation"]),
         "bots" => Some(vec!["client", "netcode", "proto", "runtime", "simulation"]),
@@ -112,8 +116,10 @@ mod tests {
         let packages = [
             package("crds", &["kube-core", "kube-derive", "serde"]),
             package("runtime", &["tokio"]),
+            package("storage", &["runtime"]),
             package("operator", &["crds", "runtime", "kube"]),
             package("allocator", &["crds", "kube"]),
+            package("auth", &["storage"]),
             package("e2e", &["operator", "allocator", "kube"]),
         ];
         assert_eq!(violations(&packages), Vec::<String>::new());
@@ -164,6 +170,7 @@ mod tests {
             package("operator", &["allocator"]),
             package("allocator", &[]),
             package("sdk-server", &["kube"]),
+            package("storage", &["crds"]),
         ];
         let clients = "operator, allocator, embedded, cli, e2e";
         assert_eq!(
@@ -178,6 +185,7 @@ mod tests {
                 format!(
                     "sdk-server/Cargo.toml: sdk-server must not depend on kube; only {clients} may"
                 ),
+                "storage/Cargo.toml: storage must not depend on crds".to_owned(),
             ]
         );
     }

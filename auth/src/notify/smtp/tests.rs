@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use runtime::backoff::Backoff;
+use storage::secrets::{Entries, Secret};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -15,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::notify::outbox::{Limits, outbox};
-use crate::secrets::Secret;
 use crate::secrets::keyring::fixtures::keyring_of;
+use crate::secrets::tests::{fixed, scripted};
 
 /// How the server answers one mail.
 #[derive(Clone, Copy, Debug)]
@@ -208,10 +209,15 @@ async fn session<Any: Stream>(
     }
 }
 
-fn secrets() -> Arc<Secrets> {
+/// Secrets with this password of the mail server.
+fn entries(password: &[u8]) -> Entries {
     let mut entries = keyring_of(&[1]);
-    entries.insert(PASSWORD.to_owned(), Secret::new(b"s3cret\n".to_vec()));
-    Arc::new(Secrets::fixed(entries))
+    entries.insert(PASSWORD.to_owned(), Secret::new(password.to_vec()));
+    entries
+}
+
+fn secrets() -> Arc<Secrets> {
+    fixed(entries(b"s3cret\n"))
 }
 
 fn smtp(server: &Server, url: &str) -> Smtp {
@@ -367,16 +373,18 @@ async fn a_server_that_defers_or_hangs_gets_the_mail_in_the_end() {
 #[tokio::test]
 async fn a_password_that_changes_is_used_at_once() {
     let server = server(Kind::StartTls, &[]).await;
-    let smtp = smtp(&server, "smtp://mailer@localhost:PORT");
-    let mut entries = keyring_of(&[1]);
-    smtp.secrets.replace(entries.clone()).unwrap();
+    let (secrets, source) = scripted(keyring_of(&[1]));
+    let smtp = Smtp {
+        secrets: Arc::clone(&secrets),
+        ..smtp(&server, "smtp://mailer@localhost:PORT")
+    };
     let result = smtp.deliver(&mail()).await;
     assert!(
         matches!(result, Err(Undelivered::Temporary(_))),
         "{result:?}"
     );
-    entries.insert(PASSWORD.to_owned(), Secret::new(b"wrong".to_vec()));
-    smtp.secrets.replace(entries.clone()).unwrap();
+    source.set(entries(b"wrong"));
+    secrets.look().await.unwrap();
     let result = smtp.deliver(&mail()).await;
     assert_eq!(
         result,
@@ -384,8 +392,8 @@ async fn a_password_that_changes_is_used_at_once() {
             "the mail server answers 535".to_owned()
         ))
     );
-    entries.insert(PASSWORD.to_owned(), Secret::new(b"s3cret".to_vec()));
-    smtp.secrets.replace(entries).unwrap();
+    source.set(entries(b"s3cret"));
+    secrets.look().await.unwrap();
     smtp.deliver(&mail()).await.unwrap();
 }
 

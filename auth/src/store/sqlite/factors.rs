@@ -5,9 +5,10 @@ use std::slice;
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{query, query_as, query_scalar};
+use storage::sqlite::BEGIN;
 
 use super::players::exists;
-use super::{BEGIN, system};
+use super::system;
 use crate::ids::{IdentityHash, PlayerId};
 use crate::store::rows::{self, DeviceRow, PasskeyRow, lines, micros};
 use crate::store::{Audit, Device, MOST_DEVICES, OneTime, Passkey, Purpose, Totp};

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::types::Json;
 use sqlx::{Connection as _, query, query_as, query_scalar};
+use storage::sqlite::BEGIN;
 use uuid::Uuid;
 
-use super::{BEGIN, factors, sessions, system};
+use super::{factors, sessions, system};
 use crate::ids::{IdentityHash, IdentityKind, PlayerId};
 use crate::live::Revocation;
 use crate::store::rows::{self, IdentityRow, PlayerRow, micros, status_name};

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::types::Json;
 use sqlx::{query, query_as, query_scalar};
+use storage::sqlite::BEGIN;
 use uuid::Uuid;
 
-use super::{BEGIN, factors, players, system};
+use super::{factors, players, system};
 use crate::ids::{FamilyId, PlayerId, SessionId};
 use crate::live::Revocation;
 use crate::store::rotation::{Verdict, judge};

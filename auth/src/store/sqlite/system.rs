@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::types::Json;
 use sqlx::{query, query_as, query_scalar};
+use storage::sqlite::BEGIN;
 use uuid::Uuid;
 
-use super::BEGIN;
 use crate::ids::PlayerId;
 use crate::store::rows::{self, AuditRow, KeyRow, hash, micros};
 use crate::store::{Audit, PinnedKey, Purged, SigningKey};

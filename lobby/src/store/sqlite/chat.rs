@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqlitePool;
 use sqlx::types::Json;
 use sqlx::{query, query_as, query_scalar};
+use storage::sqlite::BEGIN;
 
-use super::BEGIN;
 use crate::ids::PlayerId;
 use crate::store::rows::{self, LineRow, MuteRow, micros, number, text};
 use crate::store::{ChatLine, Mute, Report};

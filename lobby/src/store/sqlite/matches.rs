@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::types::Json;
 use sqlx::{query, query_as, query_scalar};
+use storage::sqlite::BEGIN;
 use uuid::Uuid;
 
-use super::{BEGIN, ratings};
+use super::ratings;
 use crate::ids::{MatchId, PlayerId};
 use crate::store::ending::{self, Placed};
 use crate::store::rows::{self, MatchRow, Unfit, micros, status_name, text};

@@ -3,9 +3,8 @@
 use futures::future::join_all;
 use jiff::Timestamp;
 use lobby::store::{ChatLine, Mute, Report, Store};
-use serde_json::json;
 
-use super::{Shared, at, player, players};
+use super::{Shared, at, player, players, report};
 
 async fn say(store: &dyn Store, channel: &str, count: u64) -> Vec<ChatLine> {
     let mut lines = Vec::new();
@@ -171,14 +170,10 @@ pub(super) async fn any_text_is_kept(store: Shared) {
 }
 
 pub(super) async fn a_line_is_reported_once_by_each(store: Shared) {
-    let [one, two] = players();
     let report = Report {
-        by: one,
         channel: "room\0".to_owned(),
-        number: 1,
         reason: "rude\0".to_owned(),
-        at: at(0),
-        evidence: json!([{"text": "a\u{0}b"}]),
+        ..report()
     };
     assert!(store.report(&report).await.unwrap());
     let again = Report {
@@ -188,7 +183,7 @@ pub(super) async fn a_line_is_reported_once_by_each(store: Shared) {
     assert!(!store.report(&again).await.unwrap());
     let others = [
         Report {
-            by: two,
+            by: player(),
             ..report.clone()
         },
         Report {

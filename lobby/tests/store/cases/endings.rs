@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use lobby::ids::{MatchId, PlayerId};
 use lobby::ratings::Rating;
-use lobby::store::{Ending, Error, Match, MatchStatus, Rated, Seat, Store};
+use lobby::store::{Committed, Ending, Error, Match, MatchStatus, Rated, Seat, Store};
 use uuid::Uuid;
 
-use super::{NEWCOMER, Shared, at, committed, ending, players, rate};
+use super::{NEWCOMER, Shared, at, committed, ending, new_match, players, rate};
 
 fn rated(mean: f64, deviation: f64, matches: u32) -> Rated {
     Rated {
@@ -205,4 +205,39 @@ pub(super) async fn matches_with_shared_players_end_at_once(store: Shared) {
             assert_eq!(rated.matches, 2, "{player}");
         }
     }
+}
+
+pub(super) async fn players_change_matches_at_once(store: Shared) {
+    let players: [PlayerId; 6] = players();
+    let played = (0..8).map(|worker| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut played = Vec::new();
+            for round in 0..12 {
+                let mut seats = players;
+                seats.rotate_left((worker * 5 + round) % 6);
+                if worker % 2 == 0 {
+                    seats.reverse();
+                }
+                let made = new_match(&[&seats[..2], &seats[2..3]]);
+                if store.commit(&made).await.unwrap() == Committed::Made {
+                    let ended = store.end(made.id, &ending(&[1, 2]), &rate).await;
+                    played.push(ended.unwrap().unwrap());
+                }
+            }
+            played
+        })
+    });
+    let played = join_all(played).await;
+    let played: Vec<Match> = played.into_iter().flat_map(Result::unwrap).collect();
+    let mut expected: BTreeMap<PlayerId, u32> = BTreeMap::new();
+    for seat in played.iter().flat_map(|played| &played.seats) {
+        *expected.entry(seat.player).or_default() += 1;
+    }
+    let counted = ratings(&*store, &players).await;
+    let counted = counted
+        .iter()
+        .map(|(player, rated)| (*player, rated.matches));
+    assert_eq!(counted.collect::<BTreeMap<_, _>>(), expected);
+    assert_eq!(store.open_matches(None, 9).await.unwrap(), []);
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use zeroize::Zeroizing;
 
 use super::{Entries, Error, MAX_BYTES, MAX_ENTRIES, Secret, Source};
 
@@ -26,15 +27,15 @@ impl Files {
         }
     }
 
-    /// Secrets of this directory, where keys that are missing are drawn and written first, for
-    /// their owner's eyes alone. For the embedded mode, where nobody else makes them.
-    pub fn with_keys(directory: impl Into<PathBuf>) -> Result<Self, Error> {
+    /// Secrets of this directory, where keys of 32 bytes that are missing are drawn and written
+    /// first, for their owner's eyes alone. For the embedded mode, where nobody else makes them.
+    pub fn with_keys(directory: impl Into<PathBuf>, names: &[&str]) -> Result<Self, Error> {
         let files = Self::new(directory);
         std::fs::create_dir_all(&files.directory)
             .map_err(|error| unreadable(&files.directory, &error))?;
-        for name in ["master.v1", "index.v1"] {
+        for name in names {
             let path = files.directory.join(name);
-            match write_new(&path, &crate::crypto::random::<32>()) {
+            match draw().and_then(|key| write_new(&path, key.as_slice())) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                     return Err(unreadable(&path, &error));
                 }
@@ -96,6 +97,12 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     }
 }
 
+fn draw() -> std::io::Result<Zeroizing<[u8; 32]>> {
+    let mut key = Zeroizing::new([0; 32]);
+    aws_lc_rs::rand::fill(key.as_mut_slice()).map_err(std::io::Error::other)?;
+    Ok(key)
+}
+
 fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut file = std::fs::OpenOptions::new()
@@ -140,7 +147,13 @@ mod tests {
 
     use super::*;
     use crate::secrets::Secrets;
-    use crate::secrets::keyring::fixtures::keyring_of;
+
+    const KEYS: [&str; 2] = ["master.v1", "index.v1"];
+
+    fn password(text: &str) -> Entries {
+        let secret = Secret::new(text.as_bytes().to_vec());
+        Entries::from([("password".to_owned(), secret)])
+    }
 
     /// A directory of a test's own, which goes with it.
     struct Directory(PathBuf);
@@ -172,15 +185,13 @@ mod tests {
     async fn a_volume_of_a_secret_is_followed_through_its_links() {
         let directory = Directory::new("volume");
         // As a kubelet lays it out: files are links into ..data, which is swapped as a whole.
-        directory.fill("..1", &keyring_of(&[1]));
-        directory.fill("..2", &keyring_of(&[1, 2]));
+        directory.fill("..1", &password("one"));
+        directory.fill("..2", &password("two"));
         symlink("..1", directory.0.join("..data")).unwrap();
-        for name in ["index.v1", "master.v1", "master.v2"] {
-            symlink(format!("..data/{name}"), directory.0.join(name)).unwrap();
-        }
+        symlink("..data/password", directory.0.join("password")).unwrap();
         let source = Arc::new(Files::new(&directory.0));
-        let secrets = Arc::new(Secrets::load(source).await.unwrap());
-        assert_eq!(secrets.current().keyring.current(), 1);
+        let secrets: Arc<Secrets> = Arc::new(Secrets::load(source).await.unwrap());
+        assert_eq!(secrets.current().text("password"), Some("one"));
 
         let mut changes = secrets.subscribe();
         let stop = CancellationToken::new();
@@ -194,7 +205,7 @@ mod tests {
             .await
             .unwrap()
             .unwrap();
-        assert_eq!(secrets.current().keyring.current(), 2);
+        assert_eq!(secrets.current().text("password"), Some("two"));
         stop.cancel();
         following.await.unwrap();
     }
@@ -202,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn missing_keys_are_drawn_once_for_their_owner_alone() {
         let directory = Directory::new("drawn");
-        let first = Files::with_keys(&directory.0)
+        let first = Files::with_keys(&directory.0, &KEYS)
             .unwrap()
             .read()
             .await
@@ -213,15 +224,12 @@ mod tests {
             .unwrap()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
-        let second = Files::with_keys(&directory.0)
+        let second = Files::with_keys(&directory.0, &KEYS)
             .unwrap()
             .read()
             .await
             .unwrap();
         assert_eq!(first, second);
-        Secrets::load(Arc::new(Files::new(&directory.0)))
-            .await
-            .unwrap();
     }
 
     #[tokio::test]

@@ -55,7 +55,7 @@ impl Nodes {
     }
 
     /// A client for each node; connects to none.
-    pub(crate) fn clients(&self) -> RedisResult<Vec<Client>> {
+    pub fn clients(&self) -> RedisResult<Vec<Client>> {
         let certificates = self.certificates()?;
         self.infos()?
             .into_iter()
@@ -69,7 +69,7 @@ impl Nodes {
     }
 
     /// A client for the cluster that the nodes are of; connects to none.
-    pub(crate) fn cluster(&self) -> RedisResult<ClusterClientBuilder> {
+    pub fn cluster(&self) -> RedisResult<ClusterClientBuilder> {
         let builder = ClusterClientBuilder::new(self.infos()?).tcp_settings(tcp_settings());
         Ok(match self.certificates()? {
             Some(certificates) => builder.certs(certificates),

@@ -1,0 +1,9 @@
+//! The way in, over real sockets: sessions, calls and events, HTTP, and how each ends.
+
+mod client;
+mod ends;
+mod hello;
+mod http;
+mod resume;
+mod talk;
+mod world;
