@@ -196,6 +196,13 @@ impl Sessions {
         self.settle_all([&channel]).await;
     }
 
+    /// What the player's session hears.
+    pub fn heard(&self, player: PlayerId) -> BTreeSet<Channel> {
+        let table = self.table();
+        let entry = table.players.get(&player);
+        entry.map(|entry| entry.hears.clone()).unwrap_or_default()
+    }
+
     /// Who hears a channel.
     fn listeners(&self, channel: &Channel) -> Vec<Arc<Session>> {
         let table = self.table();

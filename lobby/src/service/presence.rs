@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use prost::Message as _;
 use proto::muster::lobby::v1 as wire;
 use tokio::sync::Notify;
@@ -19,6 +19,7 @@ use crate::error::Failure;
 use crate::ids::PlayerId;
 use crate::live::{self, Channel, Delivery, Key};
 use crate::presence::{Tracker, presence};
+use crate::sessions::online;
 
 /// Players that a session follows at most.
 const FOLLOWED: usize = 500;
@@ -137,10 +138,23 @@ impl Service {
     /// Lets the caller's session hear of these players, and of no others.
     async fn follow(
         &self,
-        _caller: &Caller,
-        _players: &BTreeSet<PlayerId>,
+        caller: &Caller,
+        players: &BTreeSet<PlayerId>,
     ) -> Result<(), live::Error> {
-        Ok(())
+        let sessions = &self.parts.sessions;
+        let heard = sessions.heard(caller.player);
+        let wanted: BTreeSet<Channel> = players.iter().copied().map(Channel::Presence).collect();
+        let is_presence = |channel: &&Channel| matches!(channel, Channel::Presence(_));
+        let former = heard.difference(&wanted).filter(is_presence).cloned();
+        futures::stream::iter(former.collect::<Vec<_>>())
+            .for_each_concurrent(AT_ONCE, |channel| sessions.unhear(caller.player, channel))
+            .await;
+        let new: Vec<Channel> = wanted.difference(&heard).cloned().collect();
+        futures::stream::iter(new)
+            .map(|channel| sessions.hear(caller.player, channel))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
     }
 
     /// What the document of the player's session says; offline without one.
@@ -154,11 +168,19 @@ impl Service {
             .unwrap_or(Status::Offline))
     }
 
-    /// Writes what others see of a player, and tells those who follow.
+    /// Writes what others see of a player, and tells those who follow; unless another lobby has the
+    /// player by now, which does that then.
     async fn publish_presence(&self, player: PlayerId, status: Status) {
-        let presences = vec![presence(player, status)];
-        let event = Event::Presences(wire::Presences { presences });
-        self.announce(&Channel::Presence(player), &event).await;
+        let live = &*self.parts.live;
+        match online::note(live, player, self.parts.replica, status).await {
+            Ok(true) => {
+                let presences = vec![presence(player, status)];
+                let event = Event::Presences(wire::Presences { presences });
+                self.announce(&Channel::Presence(player), &event).await;
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "A player's presence could not be written"),
+        }
     }
 }
 
