@@ -6,6 +6,7 @@
 
 pub mod gcra;
 pub mod memory;
+pub mod valkey;
 
 use std::fmt;
 use std::time::Duration;
@@ -247,6 +248,20 @@ impl fmt::Display for Channel {
     }
 }
 
+impl Channel {
+    /// The channel of this name.
+    fn parse(name: &str) -> Option<Self> {
+        let (kind, rest) = name.strip_prefix("lobby:")?.split_once(":{")?;
+        let about = rest.strip_suffix('}')?;
+        match kind {
+            "to" => about.parse().ok().map(Self::Player),
+            "chat" => Some(Self::Chat(about.to_owned())),
+            "presence" => about.parse().ok().map(Self::Presence),
+            _ => None,
+        }
+    }
+}
+
 /// What came over a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -384,4 +399,48 @@ pub trait Live: fmt::Debug + Send + Sync {
 
     /// What comes over the channels that this process hears. Who lags behind misses some.
     fn deliveries(&self) -> broadcast::Receiver<Delivery>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_channels_have_a_slot_of_their_own() {
+        let id = Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_7777_8888);
+        let names: Vec<String> = [
+            Key::Player(PlayerId(id)),
+            Key::Seat(PlayerId(id)),
+            Key::Rooms(PlayerId(id)),
+            Key::Room(RoomId(id)),
+            Key::Code("ABCDEF".to_owned()),
+            Key::Answered([0xab; 32]),
+            Key::Rate([1; 32]),
+        ]
+        .iter()
+        .map(Key::to_string)
+        .collect();
+        expect_test::expect![[r#""#]].assert_debug_eq(&names);
+    }
+
+    #[test]
+    fn channels_are_found_by_their_names() {
+        let id = Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_7777_8888);
+        let channels = [
+            Channel::Player(PlayerId(id)),
+            Channel::Chat("room:{}:".to_owned()),
+            Channel::Presence(PlayerId(id)),
+        ];
+        for channel in channels {
+            assert_eq!(Channel::parse(&channel.to_string()), Some(channel));
+        }
+        for name in [
+            "lobby:to:{none}",
+            "lobby:chat:{open",
+            "lobby:other:{a}",
+            "x",
+        ] {
+            assert_eq!(Channel::parse(name), None, "{name}");
+        }
+    }
 }

@@ -431,6 +431,7 @@ impl Live for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::NEWS_KEPT;
 
     const MINUTE: Duration = Duration::from_mins(1);
 
@@ -480,6 +481,28 @@ mod tests {
         }
         let wait = memory.throttle(&slow, 1, 60 * MINUTE).await;
         assert_eq!(wait, Ok(Some(60 * MINUTE)));
+    }
+
+    #[tokio::test]
+    async fn who_has_not_read_news_that_are_dropped_is_told() {
+        let memory = Memory::default();
+        let ticket = Ticket {
+            id: TicketId(Uuid::from_u128(1)),
+            entered: jiff::Timestamp::UNIX_EPOCH,
+            players: Vec::new(),
+            demands: Vec::new(),
+            avoided: Vec::new(),
+        };
+        // Two news each.
+        for _ in 0..=NEWS_KEPT / 2 {
+            memory.enter("queue", &ticket).await.unwrap();
+            memory.withdraw("queue", ticket.id).await.unwrap();
+        }
+        for (seen, known) in [("", false), ("1", false), ("2", true), ("3", true)] {
+            let mut cursor = Cursor(seen.to_owned());
+            let news = memory.news("queue", &mut cursor, 7, MINUTE).await.unwrap();
+            assert_eq!(news.is_some(), known, "{seen}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

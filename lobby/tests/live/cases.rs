@@ -494,7 +494,7 @@ async fn news_are_waited_for(live: &dyn Live) {
     assert_eq!(silence.unwrap().unwrap(), []);
 }
 
-async fn message(deliveries: &mut Receiver<Delivery>) -> (Channel, Vec<u8>) {
+pub(crate) async fn message(deliveries: &mut Receiver<Delivery>) -> (Channel, Vec<u8>) {
     match deliveries.recv().await.unwrap() {
         Delivery::Message { channel, bytes } => (channel, bytes.to_vec()),
         Delivery::Missed => panic!("nothing was missed"),
