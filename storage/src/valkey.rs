@@ -8,7 +8,6 @@
 //!
 //! Every call ends within the time limit: what it did is unknown when it fails.
 
-mod channels;
 mod nodes;
 
 use std::fmt;
@@ -26,8 +25,6 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use nodes::Nodes;
-
-use channels::Channels;
 
 /// How long it may take to connect; calls do not wait for it longer than their own limit.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -75,8 +72,8 @@ pub trait Listener: Sync {
     /// each loss of the connection.
     fn connected(&self);
 
-    /// A message on one of the channels.
-    fn message(&self, channel: &str, payload: &[u8]);
+    /// A message came.
+    fn message(&self, payload: &[u8]);
 }
 
 /// The way to Valkey.
@@ -86,7 +83,6 @@ pub struct Client {
     limit: Duration,
     most_in_flight: usize,
     in_flight: Semaphore,
-    channels: Channels,
 }
 
 /// The connections to one set of nodes.
@@ -170,7 +166,6 @@ impl Client {
             limit: config.limit,
             most_in_flight: config.in_flight,
             in_flight: Semaphore::new(config.in_flight),
-            channels: Channels::default(),
         })
     }
 
@@ -195,7 +190,7 @@ impl Client {
         }
     }
 
-    /// Executes one command, as a part of what is done [`within`](Self::within) bounds.
+    /// Executes one command, as a part of work that [`within`](Self::within) bounds.
     pub async fn execute<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         let pool = self.connections.borrow().pool.clone();
         match pool {
@@ -232,26 +227,13 @@ impl Client {
         }
     }
 
-    /// Hears `channel` from now on, and again after each loss of the connection. It fails when there
-    /// is no connection for messages just now; the next one hears the channel all the same.
-    pub async fn subscribe(&self, channel: &str) -> Result<(), Error> {
-        self.within(self.channels.subscribe(channel)).await
-    }
-
-    /// Hears `channel` no more.
-    pub async fn unsubscribe(&self, channel: &str) -> Result<(), Error> {
-        self.within(self.channels.unsubscribe(channel)).await
-    }
-
-    /// Hears messages until it is stopped, on the channels `always` and on those that are
-    /// [subscribed](Self::subscribe) to. Runs once at a time.
+    /// Hears messages on these channels until it is stopped.
     pub async fn listen(
         &self,
-        always: &[&str],
+        channels: &[&str],
         listener: &impl Listener,
         stop: &CancellationToken,
     ) {
-        self.channels.want(always);
         let mut changes = self.connections.subscribe();
         let mut attempt = 0;
         for turn in 0.. {
@@ -262,7 +244,7 @@ impl Client {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                error = self.hear(node, listener, &mut heard) => {
+                error = self.hear(node, channels, listener, &mut heard) => {
                     tracing::warn!(%error, "Lost the messages of other replicas");
                 }
                 Ok(()) = changes.changed() => {
@@ -282,17 +264,16 @@ impl Client {
     async fn hear(
         &self,
         node: &redis::Client,
+        channels: &[&str],
         listener: &impl Listener,
         heard: &mut bool,
     ) -> RedisError {
-        let connection = match timeout(CONNECT, node.get_async_pubsub()).await {
+        let mut connection = match timeout(CONNECT, node.get_async_pubsub()).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return error,
             Err(_) => return late(),
         };
-        let (mut sink, mut messages) = connection.split();
-        let mut connected = self.channels.connect(&sink);
-        match timeout(CONNECT, &mut connected.subscribed).await {
+        match timeout(CONNECT, connection.subscribe(channels)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return error,
             Err(_) => return late(),
@@ -300,14 +281,13 @@ impl Client {
         // Until here messages were missed. Who looks after what it missed now misses nothing after.
         *heard = true;
         listener.connected();
+        let (mut sink, mut messages) = connection.split();
         let mut probe = interval(PROBE);
         probe.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 message = messages.next() => match message {
-                    Some(message) => {
-                        listener.message(message.get_channel_name(), message.get_payload_bytes());
-                    }
+                    Some(message) => listener.message(message.get_payload_bytes()),
                     None => return closed(),
                 },
                 _ = probe.tick() => match timeout(self.limit, sink.ping::<Value>()).await {

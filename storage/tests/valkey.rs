@@ -34,13 +34,7 @@ fn config(nodes: impl Into<Nodes>) -> Config {
 #[derive(Debug, PartialEq, Eq)]
 enum Heard {
     Connected,
-    Message(String, String),
-}
-
-impl Heard {
-    fn message(channel: &str, text: &str) -> Self {
-        Self::Message(channel.to_owned(), text.to_owned())
-    }
+    Message(String),
 }
 
 struct Ear(mpsc::UnboundedSender<Heard>);
@@ -50,13 +44,13 @@ impl Listener for Ear {
         self.0.send(Heard::Connected).unwrap();
     }
 
-    fn message(&self, channel: &str, payload: &[u8]) {
+    fn message(&self, payload: &[u8]) {
         let text = String::from_utf8(payload.to_vec()).unwrap();
-        self.0.send(Heard::message(channel, &text)).unwrap();
+        self.0.send(Heard::Message(text)).unwrap();
     }
 }
 
-/// A client that hears `news`, and what else it subscribes to.
+/// A client that hears `news`.
 struct Hearing {
     client: Arc<Client>,
     heard: mpsc::UnboundedReceiver<Heard>,
@@ -65,13 +59,7 @@ struct Hearing {
 
 impl Hearing {
     async fn of(nodes: impl Into<Nodes>) -> Self {
-        let mut this = Self::begin(Arc::new(Client::new(&config(nodes)).unwrap()));
-        assert_eq!(this.next().await, Heard::Connected);
-        until("an answer", async || ping(&this.client).await.is_ok()).await;
-        this
-    }
-
-    fn begin(client: Arc<Client>) -> Self {
+        let client = Arc::new(Client::new(&config(nodes)).unwrap());
         let (sender, heard) = mpsc::unbounded_channel();
         let listens = {
             let client = Arc::clone(&client);
@@ -80,11 +68,14 @@ impl Hearing {
                 client.listen(&["news"], &Ear(sender), &stop).await;
             }
         };
-        Self {
+        let mut this = Self {
             client,
             heard,
             _listens: AbortOnDropHandle::new(tokio::spawn(listens)),
-        }
+        };
+        assert_eq!(this.next().await, Heard::Connected);
+        until("an answer", async || ping(&this.client).await.is_ok()).await;
+        this
     }
 
     async fn next(&mut self) -> Heard {
@@ -144,7 +135,7 @@ fn start(authority: &Authority) -> Server {
 fn nodes(server: &Server, authority: Option<&Authority>) -> Nodes {
     let url = server.url();
     assert!(url.starts_with("rediss://"), "{url}");
-    let authority = authority.map(|authority| authority.pem());
+    let authority = authority.map(Authority::pem);
     Nodes::from(vec![url]).with_authority(authority)
 }
 
@@ -163,7 +154,7 @@ async fn valkey_is_reached_by_tls_and_believed_by_its_authority_alone() {
     set(&one.client, "step", "one").await;
     assert_eq!(get(&other.client, "step").await.as_deref(), Some("one"));
     assert_eq!(publish(&other.client, "news", "here").await, 2);
-    assert_eq!(one.next().await, Heard::message("news", "here"));
+    assert_eq!(one.next().await, Heard::Message("here".to_owned()));
 }
 
 #[tokio::test]
@@ -182,7 +173,7 @@ async fn other_nodes_are_used_without_a_restart() {
     assert_eq!(one.next().await, Heard::Connected);
     let other = Hearing::of(vec![second.url()]).await;
     publish(&other.client, "news", "here").await;
-    assert_eq!(one.next().await, Heard::message("news", "here"));
+    assert_eq!(one.next().await, Heard::Message("here".to_owned()));
 }
 
 #[tokio::test]
@@ -206,56 +197,18 @@ async fn calls_beyond_the_bound_fail_at_once() {
 }
 
 #[tokio::test]
-async fn channels_are_heard_over_every_connection_until_nobody_wants_them() {
+async fn messages_are_heard_again_after_the_server_was_gone() {
     let mut server = Server::start().unwrap();
-    let client = Arc::new(Client::new(&config(vec![server.url()])).unwrap());
-    // There is no connection yet: the first one hears it.
-    client.subscribe("early").await.unwrap_err();
-    client.subscribe("regretted").await.unwrap_err();
-    client.unsubscribe("regretted").await.unwrap();
-    let mut one = Hearing::begin(Arc::clone(&client));
-    assert_eq!(one.next().await, Heard::Connected);
-    client.subscribe("late").await.unwrap();
-    for round in 0..2 {
-        until("an answer", async || ping(&client).await.is_ok()).await;
-        for channel in ["news", "early", "late"] {
-            assert_eq!(publish(&client, channel, "here").await, 1, "{channel}");
-            assert_eq!(one.next().await, Heard::message(channel, "here"));
-        }
-        assert_eq!(publish(&client, "regretted", "here").await, 0);
-        if round == 0 {
-            server.kill();
-            server.run().unwrap();
-            assert_eq!(one.next().await, Heard::Connected);
-        }
+    let mut one = Hearing::of(vec![server.url()]).await;
+    for text in ["first", "second"] {
+        assert_eq!(publish(&one.client, "news", text).await, 1);
+        assert_eq!(publish(&one.client, "others", text).await, 0);
+        assert_eq!(one.next().await, Heard::Message(text.to_owned()));
+        server.kill();
+        server.run().unwrap();
+        assert_eq!(one.next().await, Heard::Connected);
+        until("an answer", async || ping(&one.client).await.is_ok()).await;
     }
-    client.unsubscribe("late").await.unwrap();
-    assert_eq!(publish(&client, "late", "here").await, 0);
-    assert_eq!(publish(&client, "early", "again").await, 1);
-    assert_eq!(one.next().await, Heard::message("early", "again"));
-}
-
-#[tokio::test]
-async fn a_channel_is_wanted_although_its_confirmation_is_not_waited_for() {
-    let server = Server::start().unwrap();
-    let mut config = config(vec![server.url()]);
-    config.in_flight = 1;
-    let mut one = Hearing::begin(Arc::new(Client::new(&config).unwrap()));
-    assert_eq!(one.next().await, Heard::Connected);
-    ping(&one.client).await.unwrap();
-    server.pause();
-    let refused = async {
-        let refused = one.client.subscribe("room").await.unwrap_err();
-        server.resume();
-        refused.to_string()
-    };
-    let (answer, refused) = futures::join!(ping(&one.client), refused);
-    answer.unwrap();
-    assert_eq!(refused, "too many calls at once");
-    until("the channel", async || {
-        publish(&one.client, "room", "here").await == 1
-    })
-    .await;
 }
 
 #[tokio::test]

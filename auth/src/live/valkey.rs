@@ -166,7 +166,7 @@ impl Listener for Valkey {
     }
 
     /// Hands on what another replica tells.
-    fn message(&self, _channel: &str, payload: &[u8]) {
+    fn message(&self, payload: &[u8]) {
         match serde_json::from_slice::<Envelope>(payload) {
             Ok(envelope) if envelope.origin == self.origin => {}
             Ok(envelope) => self.hub.tell(envelope.about),
