@@ -23,7 +23,44 @@ pub(super) fn place(
     ending: &Ending,
     rate: &Rate<'_>,
 ) -> Result<Vec<Placed>, Unfit> {
-    let ranks = ending.ranks.as_deref().unwrap_or_default();
+    let teams = teams(ended);
+    let newcomer = Rated {
+        rating: ending.newcomer,
+        matches: 0,
+    };
+    let of = |player| known.get(player).copied().unwrap_or(newcomer);
+    let before: Vec<Vec<Rated>> = teams
+        .iter()
+        .map(|team| team.iter().map(of).collect())
+        .collect();
+    let ranks = ending.ranks.as_deref();
+    let after = ranks.and_then(|ranks| rate(&before, ranks));
+    if after.as_ref().is_some_and(|after| !fits(&before, after)) {
+        return Err(Unfit::Ratings);
+    }
+    let mut placed = Vec::with_capacity(ended.seats.len());
+    for (number, team) in teams.iter().enumerate() {
+        let rank = ranks.and_then(|ranks| ranks.get(number));
+        for (place, player) in team.iter().enumerate() {
+            let before = before[number][place];
+            let rated = after.as_ref().map(|after| Rated {
+                rating: after[number][place],
+                matches: before.matches.saturating_add(1),
+            });
+            placed.push(Placed {
+                player: *player,
+                rank: rank.and_then(|rank| u16::try_from(*rank).ok()),
+                rated: rated.map(|after| (before.rating.mean, after)),
+            });
+        }
+    }
+    // Whoever locks rows of several players does so in this order.
+    placed.sort_by_key(|placed| placed.player);
+    Ok(placed)
+}
+
+/// The players of each team.
+fn teams(ended: &Match) -> Vec<Vec<PlayerId>> {
     let mut teams: Vec<Vec<PlayerId>> = Vec::new();
     for seat in &ended.seats {
         let team = usize::from(seat.team);
@@ -32,48 +69,7 @@ pub(super) fn place(
         }
         teams[team].push(seat.player);
     }
-    let newcomer = Rated {
-        rating: ending.newcomer,
-        matches: 0,
-    };
-    let before: Vec<Vec<Rated>> = teams
-        .iter()
-        .map(|team| {
-            let of = |player| known.get(player).copied().unwrap_or(newcomer);
-            team.iter().map(of).collect()
-        })
-        .collect();
-    let after = match &ending.ranks {
-        Some(ranks) => rate(&before, ranks),
-        None => None,
-    };
-    if let Some(after) = &after
-        && !fits(&before, after)
-    {
-        return Err(Unfit::Ratings);
-    }
-    let mut placed = Vec::with_capacity(ended.seats.len());
-    for (number, team) in teams.iter().enumerate() {
-        let rank = ranks.get(number).and_then(|rank| u16::try_from(*rank).ok());
-        for (place, player) in team.iter().enumerate() {
-            let before = before[number][place];
-            let rated = after.as_ref().map(|after| {
-                let after = Rated {
-                    rating: after[number][place],
-                    matches: before.matches.saturating_add(1),
-                };
-                (before.rating.mean, after)
-            });
-            placed.push(Placed {
-                player: *player,
-                rank,
-                rated,
-            });
-        }
-    }
-    // Whoever locks rows of several players does so in this order.
-    placed.sort_by_key(|placed| placed.player);
-    Ok(placed)
+    teams
 }
 
 /// Whether there is a rating for each player, made of numbers.

@@ -144,7 +144,9 @@ async fn a_database_that_stops_costs_a_bounded_time() {
     cluster.resume();
     let ending = cases::ending(&[1, 2]);
     insist(|| store.end(made.id, &ending, &cases::rate)).await;
-    let rated = insist(|| store.ratings("duel", &[one])).await.0;
+    let rated = insist(|| store.ratings("duel", std::slice::from_ref(&one)))
+        .await
+        .0;
     assert_eq!(rated[&one].matches, 1);
 }
 
