@@ -179,6 +179,13 @@ impl Sessions {
         settled
     }
 
+    /// What the player's session hears.
+    pub fn hears(&self, player: PlayerId) -> BTreeSet<Channel> {
+        let table = self.table();
+        let entry = table.players.get(&player);
+        entry.map(|entry| entry.hears.clone()).unwrap_or_default()
+    }
+
     /// The player's session hears the channel no more.
     pub async fn unhear(&self, player: PlayerId, channel: Channel) {
         {
@@ -194,13 +201,6 @@ impl Sessions {
             }
         }
         self.settle_all([&channel]).await;
-    }
-
-    /// What the player's session hears.
-    pub fn heard(&self, player: PlayerId) -> BTreeSet<Channel> {
-        let table = self.table();
-        let entry = table.players.get(&player);
-        entry.map(|entry| entry.hears.clone()).unwrap_or_default()
     }
 
     /// Who hears a channel.

@@ -1,11 +1,13 @@
 //! Who is there: written by the lobby that has a player's socket, heard by whoever follows.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use prost::Message as _;
 use proto::muster::lobby::v1 as wire;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
@@ -14,12 +16,13 @@ use wire::event::Event;
 use wire::presence::Status;
 
 use super::{Caller, Service};
-use crate::documents;
+use crate::documents::{self, Next};
 use crate::error::Failure;
 use crate::ids::PlayerId;
 use crate::live::{self, Channel, Delivery, Key};
 use crate::presence::{Tracker, presence};
-use crate::sessions::online;
+use crate::sessions::notice::Notice;
+use crate::sessions::online::{self, Online};
 
 /// Players that a session follows at most.
 const FOLLOWED: usize = 500;
@@ -132,9 +135,7 @@ impl Service {
     pub(super) async fn is_connected(&self, player: PlayerId) -> Result<bool, Failure> {
         Ok(self.status_of(player).await? != Status::Offline)
     }
-}
 
-impl Service {
     /// Lets the caller's session hear of these players, and of no others.
     async fn follow(
         &self,
@@ -142,15 +143,15 @@ impl Service {
         players: &BTreeSet<PlayerId>,
     ) -> Result<(), live::Error> {
         let sessions = &self.parts.sessions;
-        let heard = sessions.heard(caller.player);
-        let wanted: BTreeSet<Channel> = players.iter().copied().map(Channel::Presence).collect();
-        let is_presence = |channel: &&Channel| matches!(channel, Channel::Presence(_));
-        let former = heard.difference(&wanted).filter(is_presence).cloned();
-        futures::stream::iter(former.collect::<Vec<_>>())
-            .for_each_concurrent(AT_ONCE, |channel| sessions.unhear(caller.player, channel))
-            .await;
-        let new: Vec<Channel> = wanted.difference(&heard).cloned().collect();
-        futures::stream::iter(new)
+        for channel in sessions.hears(caller.player) {
+            if let Channel::Presence(player) = channel
+                && !players.contains(&player)
+            {
+                sessions.unhear(caller.player, channel).await;
+            }
+        }
+        let channels: Vec<Channel> = players.iter().copied().map(Channel::Presence).collect();
+        futures::stream::iter(channels)
             .map(|channel| sessions.hear(caller.player, channel))
             .buffer_unordered(AT_ONCE)
             .try_collect()
@@ -160,27 +161,35 @@ impl Service {
     /// What the document of the player's session says; offline without one.
     async fn status_of(&self, player: PlayerId) -> Result<Status, live::Error> {
         let live = &*self.parts.live;
-        let (placed, _) = documents::read::<serde_json::Value>(live, &Key::Player(player)).await?;
-        let status = placed.and_then(|placed| placed.get("status")?.as_i64());
-        let status = status.and_then(|status| i32::try_from(status).ok());
-        Ok(status
-            .and_then(|status| Status::try_from(status).ok())
-            .unwrap_or(Status::Offline))
+        let (online, _) = documents::read::<Online>(live, &Key::Player(player)).await?;
+        let status = online.and_then(|online| Status::try_from(online.status).ok());
+        Ok(status.unwrap_or(Status::Offline))
     }
 
-    /// Writes what others see of a player, and tells those who follow; unless another lobby has the
-    /// player by now, which does that then.
+    /// Writes what others see of a player, and tells those who follow.
     async fn publish_presence(&self, player: PlayerId, status: Status) {
-        let live = &*self.parts.live;
-        match online::note(live, player, self.parts.replica, status).await {
-            Ok(true) => {
-                let presences = vec![presence(player, status)];
-                let event = Event::Presences(wire::Presences { presences });
-                self.announce(&Channel::Presence(player), &event).await;
-            }
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "A player's presence could not be written"),
+        if let Err(error) = self.write_status(player, status).await {
+            tracing::warn!(%error, "What others see of a player is old until it changes again");
         }
+        let presences = vec![presence(player, status)];
+        let event = Event::Presences(wire::Presences { presences });
+        self.announce(&Channel::Presence(player), &event).await;
+    }
+
+    /// Writes the status into the document of the player's session, if the session is here still.
+    async fn write_status(&self, player: PlayerId, status: Status) -> Result<(), live::Error> {
+        let live = &*self.parts.live;
+        let replica = self.parts.replica;
+        let key = Key::Player(player);
+        documents::change(live, &key, online::KEEP, |online: Option<Online>| {
+            let status = i32::from(status);
+            let ours = online.filter(|online| online.replica == replica && online.status != status);
+            let next = ours.map_or(Next::Same, |online| {
+                Next::Write(Online { status, ..online })
+            });
+            Ok((next, ()))
+        })
+        .await
     }
 }
 
@@ -199,7 +208,8 @@ async fn hear(service: &Service) {
                 let Channel::Player(player) = channel else {
                     continue;
                 };
-                let Ok(wire::Event { event: Some(event) }) = wire::Event::decode(&*bytes) else {
+                let Ok(Notice::Event(wire::Event { event: Some(event) })) = Notice::decode(&bytes)
+                else {
                     continue;
                 };
                 let now = runtime::clock::now();

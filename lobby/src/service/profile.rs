@@ -131,3 +131,96 @@ impl Service {
         Ok(profile)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::rooms::tests::world::{World, caller, player};
+
+    fn said(
+        latencies: &[(&str, u32)],
+        attributes: Vec<(&str, Option<wire::attribute::Value>)>,
+    ) -> wire::SetProfile {
+        let latencies = latencies.iter();
+        let attributes = attributes.into_iter();
+        wire::SetProfile {
+            latencies: latencies
+                .map(|(region, latency)| ((*region).to_owned(), *latency))
+                .collect(),
+            attributes: attributes
+                .map(|(name, value)| (name.to_owned(), wire::Attribute { value }))
+                .collect(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_profile_is_what_every_lobby_knows() {
+        use wire::attribute::Value::{Number, Text};
+        let world = World::new().await;
+        let (here, there) = (world.lobby(), world.lobby());
+        assert_eq!(there.profile_of(player(1)).await, Ok(None));
+        let call = said(&[("eu", 5), ("us", 9)], Vec::new());
+        here.set_profile(&caller(1), call).await.unwrap();
+        let attributes = vec![
+            ("level", Some(Number(7.5))),
+            ("mode", Some(Text("duo".to_owned()))),
+        ];
+        let call = said(&[("eu", 20)], attributes);
+        here.set_profile(&caller(1), call).await.unwrap();
+        let profile = there.profile_of(player(1)).await.unwrap().unwrap();
+        assert_eq!(profile.latencies, [("eu".to_owned(), 20)].into());
+        let attributes = [
+            ("level".to_owned(), Attribute::Number(7.5)),
+            ("mode".to_owned(), Attribute::Text("duo".to_owned())),
+        ];
+        assert_eq!(profile.attributes, attributes.into());
+        assert_eq!(there.profile_of(player(2)).await, Ok(None));
+    }
+
+    #[test]
+    fn what_a_client_says_is_bounded_and_faults_are_named_by_path() {
+        use wire::attribute::Value::{Number, Text};
+        let names: Vec<String> = (0..=MAX_REGIONS).map(|index| index.to_string()).collect();
+        let many: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+        let some = |name| (name, Some(Number(1.0)));
+        let attributes = |count: usize| {
+            names[..count]
+                .iter()
+                .map(|name| some(name.as_str()))
+                .collect()
+        };
+        let text = |length| vec![("mode", Some(Text("m".repeat(length))))];
+        let long = "n".repeat(MAX_NAME + 1);
+        for (call, path) in [
+            (said(&many, Vec::new()), "latencies"),
+            (said(&[("", 1)], Vec::new()), "latencies"),
+            (said(&[("eu", MAX_LATENCY + 1)], Vec::new()), "latencies.eu"),
+            (said(&[], attributes(17)), "attributes"),
+            (said(&[], vec![some(long.as_str())]), "attributes"),
+            (
+                said(&[], vec![("level", Some(Number(f64::NAN)))]),
+                "attributes.level",
+            ),
+            (said(&[], vec![("level", None)]), "attributes.level"),
+            (said(&[], text(257)), "attributes.mode"),
+        ] {
+            let failure = Profile::said(call).unwrap_err();
+            assert_eq!(failure.field.as_deref(), Some(path));
+        }
+        Profile::said(said(&many[1..], attributes(16))).unwrap();
+        Profile::said(said(&[], text(256))).unwrap();
+    }
+
+    #[tokio::test]
+    async fn clients_learn_where_to_measure() {
+        let world = World::new().await;
+        let service = world.lobby();
+        let regions = service.list_regions(&caller(1), wire::ListRegions {}).await;
+        let region = wire::Region {
+            name: "eu".to_owned(),
+            udp_echo: "echo.test:7".to_owned(),
+            ..wire::Region::default()
+        };
+        assert_eq!(regions.unwrap().regions, [region]);
+    }
+}

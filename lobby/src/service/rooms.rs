@@ -12,7 +12,7 @@ mod change;
 mod claim;
 mod start;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::time::Duration;
 

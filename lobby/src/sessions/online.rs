@@ -106,32 +106,6 @@ pub async fn keep(
     Ok(Place::Kept)
 }
 
-/// Notes what others see of a player whom this lobby has. False when another lobby has the player.
-pub async fn note(
-    live: &dyn Live,
-    player: PlayerId,
-    replica: Uuid,
-    status: Status,
-) -> Result<bool, live::Error> {
-    let key = Key::Player(player);
-    for _ in 0..ATTEMPTS {
-        let Some(document) = live.read(&key).await? else {
-            // Nobody has the player.
-            return Ok(status == Status::Offline);
-        };
-        let Some(online) = Online::read(&document.value).filter(|it| it.replica == replica) else {
-            return Ok(false);
-        };
-        let status = status.into();
-        let noted = Online { status, ..online }.write();
-        let written = live.write(&key, document.version, &noted, KEEP).await?;
-        if matches!(written, Written::Version(_)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Gives the place up. False when a newer session has it.
 pub async fn leave(live: &dyn Live, player: PlayerId, session: Uuid) -> Result<bool, live::Error> {
     let key = Key::Player(player);

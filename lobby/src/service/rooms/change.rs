@@ -132,6 +132,8 @@ impl Service {
 
     /// A party that changes does not wait for a match any more: its ticket is of other players.
     async fn party_changed(&self, players: &[PlayerId]) {
-        let _ = players;
+        if let Err(failure) = self.leave_queue_of(players, "player_left").await {
+            tracing::warn!(%failure, "A party that changed may wait for a match still");
+        }
     }
 }
