@@ -17,6 +17,8 @@ pub mod matchmaker;
 pub mod owner;
 pub mod pool;
 pub mod queue;
+pub mod recorder;
+pub mod replay;
 pub mod teams;
 pub mod ticket;
 

@@ -5,18 +5,22 @@
 //! owner, be it himself, begins with what the live state has.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::owner::{Effect, Event, Owner, Seed, Why};
 use super::queue::Queue;
+use super::recorder::{Limits, Recorder};
+use super::replay::Recorded;
+use super::ticket::Ticket;
 use crate::documents;
 use crate::error::{Code, Failure};
 use crate::ids::{PlayerId, TicketId};
@@ -76,10 +80,21 @@ enum Ended {
 
 /// Owns queues and keeps tickets until `stop` is cancelled.
 pub async fn run(service: Service, stop: CancellationToken) {
+    run_recorded(service, None, stop).await;
+}
+
+/// As [`run`]; what happens in the queues that it owns is written to a directory, if there is one
+/// ([`recorder`](super::recorder)).
+pub async fn run_recorded(service: Service, directory: Option<PathBuf>, stop: CancellationToken) {
     let mut tasks = JoinSet::new();
     tasks.spawn(keeper::run(service.clone(), stop.clone()));
     for queue in service.parts().queues.values() {
-        tasks.spawn(serve(service.clone(), queue.clone(), stop.clone()));
+        let recorder = directory.clone().map(|directory| {
+            let limits = Limits::default();
+            Recorder::start(directory, &queue.name, limits)
+        });
+        let serving = serve(service.clone(), queue.clone(), recorder, stop.clone());
+        tasks.spawn(serving);
     }
     // All of them end when they are told to. One that ends before takes the others with it, and
     // whoever runs this sees it end.
@@ -113,7 +128,12 @@ pub async fn explain(
 }
 
 /// Owns a queue whenever nobody else does.
-async fn serve(service: Service, queue: Queue, stop: CancellationToken) {
+async fn serve(
+    service: Service,
+    queue: Queue,
+    recorder: Option<Recorder>,
+    stop: CancellationToken,
+) {
     while !stop.is_cancelled() {
         // A name of its own each time: what the one before has under way is refused.
         let holder = Uuid::new_v4();
@@ -121,7 +141,9 @@ async fn serve(service: Service, queue: Queue, stop: CancellationToken) {
         match live.own(&queue.name, holder, LEASE).await {
             Ok(Some(fence)) => {
                 tracing::info!(queue = queue.name, "Owning a queue");
-                let ended = own(&service, &queue, holder, fence, &stop).await;
+                let right = Right { holder, fence };
+                let recorder = recorder.as_ref();
+                let ended = own(&service, &queue, recorder, right, &stop).await;
                 service.desk().set_owner(&queue.name, None);
                 let Err(ended) = ended;
                 tracing::info!(queue = queue.name, reason = %ended, "Owning a queue no more");
@@ -134,12 +156,23 @@ async fn serve(service: Service, queue: Queue, stop: CancellationToken) {
         }
         stop.run_until_cancelled(tokio::time::sleep(RENEW)).await;
     }
+    if let Some(recorder) = recorder {
+        recorder.close().await;
+    }
+}
+
+/// To decide about a queue.
+#[derive(Clone, Copy, Debug)]
+struct Right {
+    holder: Uuid,
+    fence: Fence,
 }
 
 /// A queue's owner at work.
 struct Shell<'run> {
     service: &'run Service,
     queue: &'run Queue,
+    recorder: Option<&'run Recorder>,
     fence: Fence,
     owner: Owner,
     /// What waits for its turn.
@@ -154,8 +187,8 @@ type Done = Result<Option<Event>, Ended>;
 async fn own(
     service: &Service,
     queue: &Queue,
-    holder: Uuid,
-    fence: Fence,
+    recorder: Option<&Recorder>,
+    Right { holder, fence }: Right,
     stop: &CancellationToken,
 ) -> Result<std::convert::Infallible, Ended> {
     let live = &*service.parts().live;
@@ -173,10 +206,16 @@ async fn own(
     service.desk().set_owner(&queue.name, Some(ask));
     let estimates = waits.unwrap_or_default().estimates;
     let now = runtime::clock::now();
+    if let Some(recorder) = recorder {
+        for ticket in &loaded.tickets {
+            recorder.record(now, Recorded::Entered(ticket.clone()));
+        }
+    }
     let (owner, effects) = Owner::new(queue.clone(), loaded, estimates, now);
     let mut shell = Shell {
         service,
         queue,
+        recorder,
         fence,
         owner,
         effects: VecDeque::new(),
@@ -185,6 +224,7 @@ async fn own(
     };
     shell.take(effects);
     let mut renew = tokio::time::interval(RENEW);
+    renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut next_pass = Instant::now();
     loop {
         let wake = shell.wake().map(|wake| wake.max(next_pass));
@@ -238,7 +278,15 @@ impl Shell<'_> {
         {
             tracing::warn!(queue = self.queue.name, %id, %unplaced, "A match was not placed");
         }
-        let effects = self.owner.handle(runtime::clock::now(), event);
+        let now = runtime::clock::now();
+        let happened = self.recorder.and_then(|_| happened(&event));
+        let effects = self.owner.handle(now, event);
+        if let Some(recorder) = self.recorder {
+            let decided = effects.iter().filter_map(decided);
+            for what in happened.into_iter().chain(decided) {
+                recorder.record(now, what);
+            }
+        }
         self.take(effects);
     }
 
@@ -394,6 +442,37 @@ async fn sleep_until(moment: Option<Instant>) {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
     }
+}
+
+/// What a recording says of an event.
+fn happened(event: &Event) -> Option<Recorded> {
+    match event {
+        Event::News(QueueNews::Entered(ticket)) => Some(Recorded::Entered(ticket.clone())),
+        Event::News(QueueNews::Left(id)) => Some(Recorded::Left(*id)),
+        Event::Placed {
+            id,
+            outcome: Ok(()),
+        } => Some(Recorded::Placed(*id)),
+        Event::News(QueueNews::Answered { .. })
+        | Event::Tick(_)
+        | Event::Proposed { .. }
+        | Event::Placed { .. }
+        | Event::Settled(_) => None,
+    }
+}
+
+/// What a recording says of an effect.
+fn decided(effect: &Effect) -> Option<Recorded> {
+    let Effect::Propose(pending) = effect else {
+        return None;
+    };
+    let teams = pending.teams.iter();
+    let ids = |team: &Vec<Ticket>| team.iter().map(|ticket| ticket.id).collect();
+    Some(Recorded::Proposed {
+        id: pending.id,
+        region: pending.region.clone(),
+        teams: teams.map(ids).collect(),
+    })
 }
 
 /// Without randomness ids are those of the time, and the worst is a match that is not proposed.

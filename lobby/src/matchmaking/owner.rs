@@ -584,9 +584,15 @@ impl Owner {
                     let waited = Duration::try_from(waited).unwrap_or_default();
                     self.estimates.observe(ticket.players.len(), waited);
                 }
-                let matched = held.pending.parties();
-                let matched = matched.map(|ticket| (ticket.id, Reason::Matched)).collect();
-                self.settle(id, matched);
+                // It is a fact: they are free before it is forgotten here, so that a new owner, who
+                // finds it pending, sees to it once more.
+                let matched: Vec<Ticket> = held.pending.parties().cloned().collect();
+                let gone = matched.iter().map(|ticket| (ticket.id, Reason::Matched));
+                let gone = gone.collect();
+                let reason = Reason::Matched;
+                let tell = |ticket| Effect::Gone { ticket, reason };
+                self.effects.extend(matched.into_iter().map(tell));
+                self.settle(id, gone);
             }
             Err(Unplaced::NoServer) => {
                 let gives_up = now >= deadline(held.ready) || !held.leaving.is_empty();
@@ -663,6 +669,8 @@ impl Owner {
         let was_asked = held.pending.accept_until.is_some();
         for ticket in held.pending.teams.into_iter().flatten() {
             match gone.iter().find(|(id, _)| *id == ticket.id) {
+                // They know already.
+                Some((_, Reason::Matched)) => {}
                 Some((_, reason)) => self.effects.push(Effect::Gone {
                     ticket,
                     reason: *reason,

@@ -115,8 +115,8 @@ impl World {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Enter(players) => self.enter(*players),
-            Step::Leave(of) => self.leave(of),
-            Step::Answer(of, accepts) => self.answer(of, *accepts),
+            Step::Leave(of) => self.leave(*of),
+            Step::Answer(of, accepts) => self.answer(*of, *accepts),
             Step::Wait(milliseconds) => {
                 let passed = SignedDuration::from_millis((*milliseconds).into());
                 self.now = self.now.checked_add(passed).unwrap();
@@ -149,7 +149,7 @@ impl World {
         self.news.push(QueueNews::Entered(ticket));
     }
 
-    fn leave(&mut self, of: &Index) {
+    fn leave(&mut self, of: Index) {
         if !self.waiting.is_empty() {
             let id = *of.get(&self.waiting.keys().copied().collect::<Vec<_>>());
             self.waiting.remove(&id);
@@ -158,7 +158,7 @@ impl World {
         }
     }
 
-    fn answer(&mut self, of: &Index, accepts: bool) {
+    fn answer(&mut self, of: Index, accepts: bool) {
         let players = self.pending.values().flat_map(|held| {
             let players = held.parties().flat_map(Ticket::player_ids);
             players.map(|player| (held.id, player))
