@@ -103,9 +103,15 @@ pub struct Route(Arc<Inner>);
 #[derive(Debug)]
 enum Inner {
     /// As it is configured. The connection is made when it is needed, and again when it broke.
-    Configured(Upstream, Mutex<Option<Loaded>>),
+    Configured(Box<Configured>),
     /// As the process that hosts us says.
     Given(Channel),
+}
+
+#[derive(Debug)]
+struct Configured {
+    upstream: Upstream,
+    loaded: Mutex<Option<Loaded>>,
 }
 
 /// A connection, with the files that it was made from: certificates are replaced while we run.
@@ -142,10 +148,10 @@ impl Route {
     /// Checks the address; files are read when they are needed.
     pub fn new(upstream: Upstream) -> Result<Self, Error> {
         endpoint(&upstream.url)?;
-        Ok(Self(Arc::new(Inner::Configured(
+        Ok(Self(Arc::new(Inner::Configured(Box::new(Configured {
             upstream,
-            Mutex::default(),
-        ))))
+            loaded: Mutex::default(),
+        })))))
     }
 
     /// Uses a channel that exists.
@@ -184,25 +190,28 @@ impl Route {
     }
 
     fn line(&self) -> Result<Line, Error> {
-        let (upstream, loaded) = match &*self.0 {
-            Inner::Given(channel) => {
-                return Ok(Line {
-                    channel: channel.clone(),
-                    authorization: None,
-                });
-            }
-            Inner::Configured(upstream, loaded) => (upstream, loaded),
-        };
-        let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*self.0 {
+            Inner::Given(channel) => Ok(Line {
+                channel: channel.clone(),
+                authorization: None,
+            }),
+            Inner::Configured(configured) => configured.line(),
+        }
+    }
+}
+
+impl Configured {
+    fn line(&self) -> Result<Line, Error> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(loaded) = &*loaded
             && loaded.looked_at.elapsed() < RELOAD
         {
             return Ok(loaded.line.clone());
         }
-        let files = Files::read(upstream)?;
+        let files = Files::read(&self.upstream)?;
         let line = match loaded.take() {
             Some(loaded) if loaded.files == files => loaded.line,
-            Some(_) | None => files.line(upstream)?,
+            Some(_) | None => files.line(&self.upstream)?,
         };
         *loaded = Some(Loaded {
             files,

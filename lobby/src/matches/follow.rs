@@ -7,6 +7,7 @@
 //! comes after the store's word is done by marks in the live state, which stay until it is done.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -88,6 +89,7 @@ pub async fn run_with(service: Service, settings: Settings, stop: CancellationTo
         service,
         settings,
         ended: Notify::new(),
+        told: Mutex::default(),
     };
     stop.run_until_cancelled(follower.lead()).await;
     let parts = follower.service.parts();
@@ -102,6 +104,8 @@ struct Follower {
     settings: Settings,
     /// A match has ended: there are marks.
     ended: Notify,
+    /// Matches with marks whose players we tell, or have told, of the end.
+    told: Mutex<BTreeSet<MatchId>>,
 }
 
 impl Follower {
@@ -148,6 +152,7 @@ impl Follower {
 
     /// Follows every namespace of the queues.
     async fn work(&self) {
+        self.told().clear();
         let queues = self.service.parts().queues.values();
         let namespaces: BTreeSet<&str> = queues.map(|queue| &*queue.servers.namespace).collect();
         let watches = namespaces.into_iter().map(|name| self.follow(name));
@@ -311,13 +316,22 @@ impl Follower {
         let member = open.id.to_string();
         parts.live.mark(UNSETTLED, &member, KEEP).await?;
         let rate = |teams: &[Vec<Rated>], ranks: &[usize]| rate(system, teams, ranks);
-        let ended = parts.store.end(open.id, &ending, &rate).await?;
-        if let Some(ended) = ended {
+        self.told().insert(open.id);
+        let ended = parts.store.end(open.id, &ending, &rate).await;
+        if let Ok(Some(ended)) = &ended {
             tracing::info!(id = %ended.id, status = ?ended.status, "A match ended");
-            self.tell(&ended).await;
+            self.tell(ended).await;
+        } else {
+            // It may have ended all the same: then the mark says so.
+            self.told().remove(&open.id);
         }
         self.ended.notify_one();
+        ended?;
         Ok(())
+    }
+
+    fn told(&self) -> MutexGuard<'_, BTreeSet<MatchId>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn tell(&self, ended: &Match) {
@@ -328,13 +342,18 @@ impl Follower {
         self.service.tell(players, &event).await;
     }
 
+    /// The match of a mark.
+    async fn marked_match(&self, member: &str) -> Result<Option<Match>, Failure> {
+        match member.parse() {
+            Ok(id) => Ok(self.service.parts().store.find(id).await?),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Works off the marks: now, whenever a match has ended, and from time to time.
     async fn settle(&self) {
-        // Of matches that the one before us has ended, players may not have heard.
-        let mut tells = true;
         loop {
-            let is_clean = self.settle_marked(tells).await;
-            tells &= !is_clean;
+            let is_clean = self.settle_marked().await;
             let pause = tokio::time::sleep(self.settings.retry);
             tokio::select! {
                 () = self.ended.notified(), if is_clean => {}
@@ -344,7 +363,7 @@ impl Follower {
     }
 
     /// Works off the marks once. False when some remain.
-    async fn settle_marked(&self, tells: bool) -> bool {
+    async fn settle_marked(&self) -> bool {
         let live = &self.service.parts().live;
         let mut is_clean = true;
         for set in [UNASSIGNED, UNSETTLED] {
@@ -357,7 +376,7 @@ impl Follower {
             };
             let settled = marked
                 .into_iter()
-                .map(|member| self.settle_one(set, member, tells));
+                .map(|member| self.settle_one(set, member));
             let settled = futures::stream::iter(settled);
             let settled: Vec<bool> = settled.buffer_unordered(TOGETHER).collect().await;
             is_clean &= !settled.contains(&false);
@@ -366,34 +385,39 @@ impl Follower {
     }
 
     /// Works off one mark. False when it remains.
-    async fn settle_one(&self, set: &str, member: String, tells: bool) -> bool {
+    async fn settle_one(&self, set: &str, member: String) -> bool {
         // The failure is in the log.
-        let settled = self.try_settle(set, &member, tells).await;
+        let settled = self.try_settle(set, &member).await;
         settled.unwrap_or(false)
     }
 
-    /// Tells auth where the players of a marked match play, and takes the mark away. False when
-    /// that must be repeated.
-    async fn try_settle(&self, set: &str, member: &str, tells: bool) -> Result<bool, Failure> {
-        let parts = self.service.parts();
-        let found = match member.parse::<MatchId>() {
-            Ok(id) => parts.store.find(id).await?,
-            Err(_) => None,
-        };
+    /// Tells who was not told of a marked match, and takes the mark away. False when that must be
+    /// repeated.
+    async fn try_settle(&self, set: &str, member: &str) -> Result<bool, Failure> {
+        let found = self.marked_match(member).await?;
         if let Some(found) = &found {
             let goes_on = found.status == MatchStatus::Started;
-            if goes_on && set == UNSETTLED {
-                // It was marked a moment ago, and is about to be ended.
-                return Ok(true);
-            }
-            if !goes_on && set == UNSETTLED && tells {
-                self.tell(found).await;
+            if set == UNSETTLED {
+                if goes_on {
+                    // It was marked a moment ago, and is about to be ended.
+                    return Ok(true);
+                }
+                // The follower before us may have died before it could.
+                if self.told().insert(found.id) {
+                    self.tell(found).await;
+                }
             }
             if goes_on != (set == UNSETTLED) && !self.tell_auth(found, goes_on).await? {
                 return Ok(false);
             }
         }
-        parts.live.mark(set, member, Duration::ZERO).await?;
+        let live = &self.service.parts().live;
+        live.mark(set, member, Duration::ZERO).await?;
+        if let Some(found) = found
+            && set == UNSETTLED
+        {
+            self.told().remove(&found.id);
+        }
         Ok(true)
     }
 

@@ -257,13 +257,16 @@ mod tests {
         })
     }
 
+    /// A case, sizes of teams, the winner, standings, ranks.
+    type Row<'a> = (&'a str, &'a [u128], Value, &'a [Value], &'a [usize]);
+
     #[test]
     fn ranks_follow_the_winner_and_then_the_scores_of_teams() {
         let wins = |number| json!({"playerId": player(number)});
         let team = |team: u16| json!({"team": team});
         let duel: &[u128] = &[1, 1];
         let pairs: &[u128] = &[2, 2];
-        let table: [(&str, &[u128], Value, &[Value], &[usize]); 9] = [
+        let table: [Row<'_>; 9] = [
             (
                 "a duel",
                 duel,

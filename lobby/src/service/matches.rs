@@ -401,7 +401,8 @@ fn made(wanted: &NewMatch, server: store::Server, now: jiff::Timestamp) -> Match
         region: wanted.region.clone(),
         server,
         status: MatchStatus::Started,
-        made_at: now,
+        // As exact as stores keep it, so that all see the same.
+        made_at: jiff::Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now),
         ended_at: None,
         result: None,
         seats: seats(wanted).map(seat).collect(),

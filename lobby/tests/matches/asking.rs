@@ -60,7 +60,7 @@ async fn a_token_of_somebody_else_or_for_elsewhere_leads_nowhere() {
         assert_eq!(refused.unwrap_err().code, Code::InvalidToken);
     }
     world.auth.set_away(true);
-    let away = lobby.rejoin_match(&caller(1), by_token("back-0")).await;
+    let away = lobby.rejoin_match(&caller(1), by_token("back-1")).await;
     assert_eq!(away.unwrap_err().code, Code::Unavailable);
     // By login it goes without auth.
     let back = lobby.rejoin_match(&caller(1), by_token("")).await.unwrap();

@@ -31,25 +31,25 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wire::event::Event;
 
-pub const SERVER: &str = "203.0.113.7:7012";
+pub(crate) const SERVER: &str = "203.0.113.7:7012";
 
 /// A trace of a player's own.
-pub const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+pub(crate) const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-pub fn player(number: u128) -> PlayerId {
+pub(crate) fn player(number: u128) -> PlayerId {
     PlayerId(Uuid::from_u128(number))
 }
 
-pub fn session(number: u128) -> SessionId {
+pub(crate) fn session(number: u128) -> SessionId {
     SessionId(Uuid::from_u128(0x5e55_0000 + number))
 }
 
-pub fn match_id(number: u128) -> MatchId {
+pub(crate) fn match_id(number: u128) -> MatchId {
     MatchId(Uuid::from_u128(0x3a7c_0000 + number))
 }
 
 /// A duel of two players.
-pub fn duel(number: u128, players: [u128; 2]) -> NewMatch {
+pub(crate) fn duel(number: u128, players: [u128; 2]) -> NewMatch {
     let seat = |number| NewSeat {
         player: player(number),
         session: session(number),
@@ -63,7 +63,7 @@ pub fn duel(number: u128, players: [u128; 2]) -> NewMatch {
     }
 }
 
-pub fn caller(number: u128) -> Caller {
+pub(crate) fn caller(number: u128) -> Caller {
     Caller {
         player: player(number),
         session: session(number),
@@ -73,7 +73,7 @@ pub fn caller(number: u128) -> Caller {
 
 /// Steps of the world that a lobby may do before it dies.
 #[derive(Debug)]
-pub struct Life {
+pub(crate) struct Life {
     steps: Mutex<usize>,
     over: Notify,
 }
@@ -88,17 +88,12 @@ impl Default for Life {
 }
 
 impl Life {
-    pub fn set(&self, steps: usize) {
+    pub(crate) fn set(&self, steps: usize) {
         *lock(&self.steps) = steps;
     }
 
-    /// How many steps are left.
-    pub fn left(&self) -> usize {
-        *lock(&self.steps)
-    }
-
     /// The lobby is dead.
-    pub async fn over(&self) {
+    pub(crate) async fn over(&self) {
         self.over.notified().await;
     }
 
@@ -111,7 +106,7 @@ impl Life {
         };
         if !goes_on {
             self.over.notify_one();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -122,36 +117,36 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// An allocation of the fake allocator.
 #[derive(Clone, Debug)]
-pub struct Held {
-    pub wanted: Wanted,
-    pub name: String,
+pub(crate) struct Held {
+    pub(crate) wanted: Wanted,
+    pub(crate) name: String,
     /// Its end, with the result.
-    pub ended: Option<String>,
+    pub(crate) ended: Option<String>,
 }
 
 #[derive(Debug, Default)]
-pub struct FakeServers {
-    pub life: Arc<Life>,
-    pub held: Mutex<BTreeMap<MatchId, Held>>,
-    pub released: Mutex<Vec<MatchId>>,
+pub(crate) struct FakeServers {
+    pub(crate) life: Arc<Life>,
+    pub(crate) held: Mutex<BTreeMap<MatchId, Held>>,
+    pub(crate) released: Mutex<Vec<MatchId>>,
     /// Fails every call.
-    pub away: Mutex<Option<servers::Error>>,
+    pub(crate) away: Mutex<Option<servers::Error>>,
     minted: Mutex<u8>,
     changes: Mutex<Vec<broadcast::Sender<Change>>>,
 }
 
 impl FakeServers {
     /// How many servers were given away.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         lock(&self.held).len()
     }
 
-    pub fn held(&self, id: MatchId) -> Held {
+    pub(crate) fn held(&self, id: MatchId) -> Held {
         lock(&self.held)[&id].clone()
     }
 
     /// The server of a match has ended, and the watch says so.
-    pub fn end(&self, id: MatchId, result: &str) {
+    pub(crate) fn end(&self, id: MatchId, result: &str) {
         if let Some(held) = lock(&self.held).get_mut(&id) {
             held.ended = Some(result.to_owned());
         }
@@ -163,17 +158,17 @@ impl FakeServers {
     }
 
     /// The server is gone while nobody looked.
-    pub fn vanish(&self, id: MatchId) {
+    pub(crate) fn vanish(&self, id: MatchId) {
         lock(&self.held).remove(&id);
     }
 
     /// Every watch breaks.
-    pub fn break_watches(&self) {
+    pub(crate) fn break_watches(&self) {
         lock(&self.changes).clear();
     }
 
     /// How many watches are open.
-    pub fn watches(&self) -> usize {
+    pub(crate) fn watches(&self) -> usize {
         let changes = lock(&self.changes);
         changes
             .iter()
@@ -295,22 +290,23 @@ impl Servers for FakeServers {
 }
 
 #[derive(Debug, Default)]
-pub struct FakeAuth {
-    pub life: Arc<Life>,
+pub(crate) struct FakeAuth {
+    pub(crate) life: Arc<Life>,
     /// Where sessions play.
-    pub playing: Mutex<BTreeMap<SessionId, String>>,
-    pub tokens: Mutex<BTreeMap<String, Playing>>,
+    pub(crate) playing: Mutex<BTreeMap<SessionId, String>>,
+    pub(crate) tokens: Mutex<BTreeMap<String, Playing>>,
+    issued: Mutex<u32>,
     /// Fails every call.
-    pub is_away: Mutex<bool>,
+    pub(crate) is_away: Mutex<bool>,
 }
 
 impl FakeAuth {
-    pub fn set_away(&self, is_away: bool) {
+    pub(crate) fn set_away(&self, is_away: bool) {
         *lock(&self.is_away) = is_away;
     }
 
     /// Where the session of a player plays; "?" when auth was never told.
-    pub fn server_of(&self, number: u128) -> String {
+    pub(crate) fn server_of(&self, number: u128) -> String {
         let playing = lock(&self.playing);
         playing
             .get(&session(number))
@@ -347,14 +343,17 @@ impl Accounts for FakeAuth {
         game_server: &str,
     ) -> Result<String, accounts::Error> {
         self.begin().await?;
-        let mut tokens = lock(&self.tokens);
-        let token = format!("back-{}", tokens.len());
+        let token = {
+            let mut issued = lock(&self.issued);
+            *issued += 1;
+            format!("back-{issued}")
+        };
         let playing = Playing {
             player,
             session,
             game_server: game_server.to_owned(),
         };
-        tokens.insert(token.clone(), playing);
+        lock(&self.tokens).insert(token.clone(), playing);
         Ok(token)
     }
 
@@ -367,20 +366,20 @@ impl Accounts for FakeAuth {
 
 /// Everything that outlives a lobby.
 #[derive(Clone, Debug)]
-pub struct World {
-    pub life: Arc<Life>,
-    pub servers: Arc<FakeServers>,
-    pub auth: Arc<FakeAuth>,
-    pub store: Arc<dyn Store>,
-    pub live: Arc<Memory>,
+pub(crate) struct World {
+    pub(crate) life: Arc<Life>,
+    pub(crate) servers: Arc<FakeServers>,
+    pub(crate) auth: Arc<FakeAuth>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) live: Arc<Memory>,
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with_store(Arc::new(Sqlite::in_memory().await.unwrap()))
     }
 
-    pub fn with_store(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn with_store(store: Arc<dyn Store>) -> Self {
         let life = Arc::new(Life::default());
         let servers = FakeServers {
             life: Arc::clone(&life),
@@ -400,7 +399,7 @@ impl World {
     }
 
     /// Another lobby.
-    pub fn lobby(&self) -> Service {
+    pub(crate) fn lobby(&self) -> Service {
         let duel = r#"{
             "name": "duel", "teams": {"count": 2, "size": 1}, "regions": ["eu"],
             "rating": {"value": 50}, "latency": {"value": 60}, "ratings": "Glicko2",
@@ -427,7 +426,7 @@ impl World {
     }
 
     /// A lobby that follows matches, until the token is canceled.
-    pub fn follow(&self) -> Following {
+    pub(crate) fn follow(&self) -> Following {
         let stop = CancellationToken::new();
         let settings = follow::Settings {
             lease: Duration::from_millis(300),
@@ -449,7 +448,7 @@ impl World {
     }
 
     /// What these players are told from now on.
-    pub async fn listen(&self, players: &[u128]) -> Ears {
+    pub(crate) async fn listen(&self, players: &[u128]) -> Ears {
         for number in players {
             let channel = Channel::Player(player(*number));
             self.live.subscribe(&channel).await.unwrap();
@@ -458,7 +457,7 @@ impl World {
     }
 
     /// The match as the store has it.
-    pub async fn stored(&self, id: MatchId) -> Match {
+    pub(crate) async fn stored(&self, id: MatchId) -> Match {
         self.store.find(id).await.unwrap().unwrap()
     }
 }
@@ -476,20 +475,20 @@ fn settings() -> Settings {
 
 /// A follower that ends with the test.
 #[derive(Debug)]
-pub struct Following {
+pub(crate) struct Following {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Following {
     /// Ends it as it should end.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         (&mut self.task).await.unwrap();
     }
 
     /// Ends it as a machine does that burns.
-    pub async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.task.abort();
         assert!((&mut self.task).await.unwrap_err().is_cancelled());
     }
@@ -503,17 +502,17 @@ impl Drop for Following {
 
 /// Hears what players are told.
 #[derive(Debug)]
-pub struct Ears(broadcast::Receiver<Delivery>);
+pub(crate) struct Ears(broadcast::Receiver<Delivery>);
 
 impl Ears {
     /// The next event, and who is told.
-    pub async fn hear(&mut self) -> (PlayerId, Event) {
+    pub(crate) async fn hear(&mut self) -> (PlayerId, Event) {
         let heard = tokio::time::timeout(Duration::from_secs(10), self.0.recv()).await;
-        told(heard.expect("somebody is told something").unwrap())
+        told(heard.unwrap().unwrap())
     }
 
     /// What was told up to now.
-    pub fn heard(&mut self) -> Vec<(PlayerId, Event)> {
+    pub(crate) fn heard(&mut self) -> Vec<(PlayerId, Event)> {
         std::iter::from_fn(|| self.0.try_recv().ok())
             .map(told)
             .collect()
@@ -533,7 +532,7 @@ fn told(delivery: Delivery) -> (PlayerId, Event) {
 }
 
 /// Waits until it is so.
-pub async fn until(what: &str, so: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: &str, so: impl AsyncFn() -> bool) {
     let mut looks = tokio::time::interval(Duration::from_millis(5));
     let waiting = async {
         while !so().await {
