@@ -203,6 +203,15 @@ impl Sessions {
         self.settle_all([&channel]).await;
     }
 
+    /// What the player's session hears; nothing without one here.
+    pub fn heard_by(&self, player: PlayerId) -> Vec<Channel> {
+        let table = self.table();
+        let Some(entry) = table.players.get(&player) else {
+            return Vec::new();
+        };
+        entry.hears.iter().cloned().collect()
+    }
+
     /// Who hears a channel.
     fn listeners(&self, channel: &Channel) -> Vec<Arc<Session>> {
         let table = self.table();

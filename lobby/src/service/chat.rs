@@ -21,6 +21,9 @@ use crate::store::{AuditLine, ChatLine, Mute, Report};
 /// Lines that are listed at most, and when a client does not say how many.
 const LISTED: u32 = 100;
 
+/// Global channels that a player hears at once.
+const JOINED: usize = 8;
+
 /// How many lines before and after it a report has at least, where there are so many.
 const AROUND: u64 = 5;
 
@@ -176,6 +179,12 @@ impl Service {
         if sessions.of(caller.player).is_none() {
             let problem = "only who has a socket to this lobby hears a channel";
             return Err(Failure::new(Code::Conflict, problem));
+        }
+        let others = sessions.heard_by(caller.player).into_iter();
+        let others = others.filter(|other| matches!(other, live::Channel::Chat(_)));
+        if others.filter(|other| *other != heard).count() >= JOINED {
+            let problem = format!("a player hears at most {JOINED} global channels");
+            return Err(Failure::new(Code::Full, problem));
         }
         Ok(sessions.hear(caller.player, heard).await?)
     }

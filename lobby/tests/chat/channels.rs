@@ -195,6 +195,66 @@ async fn a_global_channel_is_heard_by_who_joined_it_anywhere() {
     finds_nothing(&world, &ada, "global:deutsch").await;
 }
 
+fn join(channel: &str) -> wire::JoinChannel {
+    wire::JoinChannel {
+        channel: channel.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn who_joins_a_global_channel_hears_it_until_they_leave() {
+    let mut world = World::new().await;
+    let [ada, bob] = [world.player().await, world.player().await];
+    let early = world
+        .service
+        .join_channel(&ada, join("global:english"))
+        .await;
+    assert_eq!(code(early), Code::Conflict);
+    world.connect(&ada).await;
+    world
+        .said(&bob, "global:english", "nobody hears this")
+        .await;
+    assert!(world.told().is_empty());
+    world
+        .service
+        .join_channel(&ada, join("global:english"))
+        .await
+        .unwrap();
+    world.said(&bob, "global:english", "hello").await;
+    world.said(&bob, "global:polski", "hej").await;
+    let english = Channel::Chat("english".to_owned());
+    assert_eq!(heard(&mut world), [(english, "global:english".to_owned())]);
+    let leave = wire::LeaveChannel {
+        channel: "global:english".to_owned(),
+    };
+    world.service.leave_channel(&ada, leave).await.unwrap();
+    world.said(&bob, "global:english", "bye").await;
+    assert!(world.told().is_empty());
+}
+
+#[tokio::test]
+async fn a_player_hears_eight_global_channels() {
+    let names = (0..9).map(|number| number.to_string());
+    let world = World::with(|settings| settings.channels = names.collect()).await;
+    let ada = world.player().await;
+    world.connect(&ada).await;
+    for number in [0, 1, 2, 3, 4, 5, 6, 7, 7] {
+        let join = join(&format!("global:{number}"));
+        world.service.join_channel(&ada, join).await.unwrap();
+    }
+    let ninth = world.service.join_channel(&ada, join("global:8")).await;
+    assert_eq!(code(ninth), Code::Full);
+    let leave = wire::LeaveChannel {
+        channel: "global:3".to_owned(),
+    };
+    world.service.leave_channel(&ada, leave).await.unwrap();
+    world
+        .service
+        .join_channel(&ada, join("global:8"))
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn what_is_no_channel_is_said_to_be_none() {
     let world = World::new().await;
@@ -204,9 +264,6 @@ async fn what_is_no_channel_is_said_to_be_none() {
         assert_eq!(field(world.say(&ada, channel, "hello").await), "channel");
     }
     let room = world.room(wire::RoomKind::Lobby, &[&ada]).await;
-    let join = |channel: &str| wire::JoinChannel {
-        channel: channel.to_owned(),
-    };
     let service = &world.service;
     assert_eq!(
         field(service.join_channel(&ada, join(&room)).await),

@@ -1,28 +1,31 @@
 //! How well the moderation tells what may be said from what may not, on labeled messages.
 //!
 //! `moderation.json` has lists as an operator would write them, messages that are fine, messages
-//! that are not, and the latter in disguise. Some of the disguises are known to pass: they are
-//! counted, so that the numbers say what is true.
-
-use std::collections::BTreeMap;
+//! that are not, and the latter in disguise. Some that are fine have words that no operator thought
+//! of, and some disguises are known to pass: they are counted, so that the numbers say what is true.
 
 use lobby::chat::moderation::{Lists, Moderator, Verdict};
 use serde::Deserialize;
 
 /// Of the messages that are caught, so many are bad.
-const PRECISION: f64 = 0.98;
+const PRECISION: f64 = 0.97;
 
 /// Of the bad messages without a disguise, so many are caught.
 const RECALL: f64 = 1.0;
 
 /// Of the bad messages in disguise, so many are caught.
-const DISGUISED_RECALL: f64 = 0.9;
+const DISGUISED_RECALL: f64 = 0.88;
+
+/// The way of those that are known to pass.
+const KNOWN: &str = "known to pass";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Labeled {
     lists: Lists,
     clean: Vec<String>,
+    /// Fine, with words that the list of allowed ones lacks.
+    unlisted: Vec<String>,
     bad: Vec<String>,
     disguised: Vec<Disguise>,
 }
@@ -65,44 +68,41 @@ fn share(part: usize, whole: usize) -> f64 {
 fn bad_messages_are_caught_and_clean_ones_are_not() {
     let labeled = labeled();
     let moderator = Moderator::new(&labeled.lists).unwrap();
-    let wrong: Vec<&String> = labeled
-        .clean
-        .iter()
+    let fine = labeled.clean.iter().chain(&labeled.unlisted);
+    let wrong: Vec<&String> = fine
         .filter(|message| is_caught(&moderator, message))
         .collect();
     let plain = missed(&moderator, &labeled.bad);
     let caught = labeled.bad.len() - plain.len();
-    let (mut all, mut all_missed) = (0, 0);
-    let mut missed_by_way = BTreeMap::new();
+    let (mut all, mut all_caught) = (0, 0);
+    let mut known = None;
     for Disguise { way, messages } in &labeled.disguised {
         let missed = missed(&moderator, messages);
+        let caught = messages.len() - missed.len();
         all += messages.len();
-        all_missed += missed.len();
-        println!(
-            "{}/{} {way}: {missed:?}",
-            messages.len() - missed.len(),
-            messages.len()
-        );
-        missed_by_way.insert(way.as_str(), missed.len());
+        all_caught += caught;
+        println!("{caught}/{} {way}: {missed:?}", messages.len());
+        if way == KNOWN {
+            // Not a hope: what is caught by now belongs to its own way.
+            assert_eq!(caught, 0, "not of {missed:?}");
+            known = Some(missed.len());
+        } else {
+            assert_eq!(missed, [""; 0], "{way}");
+        }
     }
-    let caught_at_all = caught + all - all_missed;
-    let precision = share(caught_at_all, caught_at_all + wrong.len());
+    let precision = share(caught + all_caught, caught + all_caught + wrong.len());
     let recall = share(caught, labeled.bad.len());
-    let disguised_recall = share(all - all_missed, all);
-    println!("precision {precision:.3}: {wrong:?}");
-    println!("recall {recall:.3}: {plain:?}");
-    println!("recall of disguises {disguised_recall:.3}");
+    let disguised_recall = share(all_caught, all);
+    println!(
+        "precision {precision:.3} of {}: {wrong:?}",
+        caught + all_caught + wrong.len()
+    );
+    println!("recall {recall:.3} of {}: {plain:?}", labeled.bad.len());
+    println!("recall of disguises {disguised_recall:.3} of {all}");
     assert!(precision >= PRECISION, "{wrong:?}");
     assert!(recall >= RECALL, "{plain:?}");
     assert!(disguised_recall >= DISGUISED_RECALL);
-    // What is known to pass is a list, not a hope: what is caught by now moves to its own way.
-    let known = labeled
-        .disguised
-        .iter()
-        .find(|way| way.way == "known to pass");
-    let known = known.unwrap().messages.len();
-    assert_eq!(missed_by_way["known to pass"], known);
-    assert_eq!(all_missed, known, "{missed_by_way:?}");
+    assert_eq!(known, Some(all - all_caught));
 }
 
 #[test]

@@ -19,11 +19,11 @@ use lobby::metrics::Metrics;
 use lobby::ratings::Rating;
 use lobby::servers::{self, Allocated, Change, Player, Servers, Token, Wanted};
 use lobby::service::{Caller, Parts, Service};
-use lobby::sessions::Sessions;
+use lobby::sessions::notice::Notice;
+use lobby::sessions::{ResumeToken, Sessions};
 use lobby::store::sqlite::Sqlite;
 use lobby::store::{Ending, Match, MatchStatus, Seat, Server, Store};
 use lobby::{Code, Failure};
-use prost::Message as _;
 use proto::muster::lobby::v1 as wire;
 use serde_json::Value;
 use sqlx::ConnectOptions as _;
@@ -165,7 +165,7 @@ impl World {
             live: Arc::clone(&live) as Arc<dyn Live>,
             servers: Arc::new(NoServers),
             accounts: Arc::new(NoAccounts),
-            sessions: Sessions::default(),
+            sessions: Sessions::new(Arc::clone(&live) as Arc<dyn Live>),
             metrics: Metrics::default(),
         });
         Self {
@@ -196,6 +196,13 @@ impl World {
             roles: vec!["moderator".to_owned()],
             ..self.player().await
         }
+    }
+
+    /// Gives a player a session, as a socket has one.
+    pub(crate) async fn connect(&self, caller: &Caller) {
+        let token = ResumeToken::new().unwrap();
+        let sessions = &self.service.parts().sessions;
+        sessions.open(caller, &token, now()).await;
     }
 
     /// Lets time pass.
@@ -246,7 +253,9 @@ impl World {
             let Delivery::Message { channel, bytes } = delivery else {
                 panic!("news were missed");
             };
-            let event = wire::Event::decode(&*bytes).unwrap();
+            let Notice::Event(event) = Notice::decode(&bytes).unwrap() else {
+                continue;
+            };
             if let Some(Event::ChatMessage(message)) = event.event {
                 told.push((channel, message));
             }

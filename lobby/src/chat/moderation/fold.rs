@@ -24,6 +24,11 @@ pub(super) struct Folded {
     pub(super) text: String,
     /// Of each byte: the characters of the message that it stands for.
     pub(super) origins: Vec<Range<usize>>,
+    /// How long a run of a letter is at most.
+    longest: usize,
+    /// The last letter, and how often it came on end.
+    last: Option<char>,
+    run: usize,
     /// Where the parts begin of which this was put together; empty when it is as it was written.
     parts: Vec<usize>,
 }
@@ -31,45 +36,47 @@ pub(super) struct Folded {
 impl Folded {
     /// With runs of a letter cut.
     pub(super) fn of(looks: &[Look], longest: usize) -> Self {
-        let mut folded = Self::default();
-        let mut last = None;
-        let mut run = 0;
+        let mut folded = Self::empty(longest);
         for look in looks {
-            run = if last == Some(look.letter) {
-                run + 1
-            } else {
-                1
-            };
-            last = Some(look.letter);
-            if run <= longest && (look.letter != ' ' || run == 1) {
-                folded.push(look.letter, look.origin.clone());
-            } else if let Some(origin) = folded.origins.last_mut() {
-                origin.end = look.origin.end;
-            }
+            folded.push(look.letter, look.origin.clone());
         }
         folded
     }
 
-    fn push(&mut self, look: char, origin: Range<usize>) {
-        self.text.push(look);
-        let bytes = std::iter::repeat_n(origin, look.len_utf8());
-        self.origins.extend(bytes);
+    fn empty(longest: usize) -> Self {
+        Self {
+            longest,
+            ..Self::default()
+        }
+    }
+
+    /// One more letter, which is cut when the run of it is too long.
+    fn push(&mut self, letter: char, origin: Range<usize>) {
+        let is_next = self.last == Some(letter);
+        self.run = if is_next { self.run + 1 } else { 1 };
+        self.last = Some(letter);
+        let longest = if letter == ' ' { 1 } else { self.longest };
+        if self.run <= longest {
+            self.text.push(letter);
+            let bytes = std::iter::repeat_n(origin, letter.len_utf8());
+            self.origins.extend(bytes);
+        } else if let Some(last) = self.origins.last_mut() {
+            last.end = origin.end;
+        }
     }
 
     /// Letters that stand alone, as in `w o r d`, put together; everything else away.
     pub(super) fn joined(&self) -> Self {
-        let mut joined = Self::default();
+        let mut joined = Self::empty(self.longest);
         let mut offset = 0;
         for word in self.text.split(' ') {
             if word.chars().count() == 1 {
-                for (within, look) in word.char_indices() {
-                    joined.push(look, self.origins[offset + within].clone());
+                for (within, letter) in word.char_indices() {
+                    joined.push(letter, self.origins[offset + within].clone());
                 }
             } else if !joined.text.is_empty() && !joined.text.ends_with(' ') {
-                joined.push(
-                    ' ',
-                    self.origins[offset.min(self.origins.len() - 1)].clone(),
-                );
+                let gap = offset.min(self.origins.len() - 1);
+                joined.push(' ', self.origins[gap].clone());
             }
             offset += word.len() + 1;
         }
@@ -80,25 +87,23 @@ impl Folded {
     ///
     /// Not across space (`my pen is red`), nor across an apostrophe (`who're`).
     pub(super) fn glued(&self, letters: &[char]) -> Option<Self> {
-        let is_sign = |(at, look): &(usize, char)| {
-            *look == ' '
-                && letters[self.origins[*at].clone()]
-                    .iter()
-                    .all(|letter| !letter.is_whitespace() && !matches!(letter, '\'' | '’'))
+        let is_sign = |at: usize| {
+            let signs = &letters[self.origins[at].clone()];
+            let is_gap = |letter: &char| letter.is_whitespace() || matches!(letter, '\'' | '’');
+            !signs.iter().any(is_gap)
         };
-        let mut glued = Self::default();
-        let mut has_signs = false;
+        let mut glued = Self::empty(self.longest);
         glued.parts.push(0);
-        for (at, look) in self.text.char_indices() {
-            if is_sign(&(at, look)) {
+        let mut has_signs = false;
+        for (at, letter) in self.text.char_indices() {
+            if letter == ' ' && is_sign(at) {
                 has_signs = true;
             } else {
-                glued.push(look, self.origins[at].clone());
-                if look != ' ' {
-                    continue;
-                }
+                glued.push(letter, self.origins[at].clone());
             }
-            glued.parts.push(glued.text.len());
+            if letter == ' ' {
+                glued.parts.push(glued.text.len());
+            }
         }
         has_signs.then_some(glued)
     }
@@ -185,7 +190,12 @@ fn plain(letter: char) -> char {
     }
 }
 
-/// Letters as pictures and small capitals, which neither compatibility forms nor the table of
+/// A sign that stands for no letter; stars are such signs.
+pub(super) fn is_sign(letter: char) -> bool {
+    letter.is_ascii_punctuation() && plain(letter) == ' '
+}
+
+/// Letters as pictures, small capitals and letters with strokes, which neither compatibility forms nor the table of
 /// likenesses lead to their plain letter.
 fn drawn(letter: char) -> char {
     let of_row = |first: char| {
@@ -196,15 +206,15 @@ fn drawn(letter: char) -> char {
         '\u{1F150}'..='\u{1F169}' => of_row('\u{1F150}'),
         '\u{1F170}'..='\u{1F189}' => of_row('\u{1F170}'),
         '\u{1F1E6}'..='\u{1F1FF}' => of_row('\u{1F1E6}'),
-        'ᴀ' => 'a',
+        'ᴀ' | 'ⱥ' => 'a',
         'ʙ' => 'b',
-        'ᴄ' | '¢' => 'c',
+        'ᴄ' | 'ȼ' | '¢' => 'c',
         'ᴅ' => 'd',
-        'ᴇ' | '€' => 'e',
+        'ᴇ' | 'ɇ' | '€' => 'e',
         'ꜰ' => 'f',
-        'ɢ' | 'ԍ' => 'g',
+        'ɢ' | 'ǥ' | 'ԍ' => 'g',
         'ʜ' => 'h',
-        'ɪ' => 'i',
+        'ɪ' | 'ɨ' => 'i',
         'ᴊ' => 'j',
         'ᴋ' => 'k',
         'ʟ' => 'l',
@@ -212,14 +222,14 @@ fn drawn(letter: char) -> char {
         'ɴ' => 'n',
         'ᴏ' => 'o',
         'ᴘ' => 'p',
-        'ʀ' => 'r',
+        'ʀ' | 'ɍ' => 'r',
         'ꜱ' => 's',
         'ᴛ' => 't',
-        'ᴜ' => 'u',
+        'ᴜ' | 'ʉ' => 'u',
         'ᴠ' | 'ʋ' => 'v',
         'ᴡ' => 'w',
         'ʏ' => 'y',
-        'ᴢ' => 'z',
+        'ᴢ' | 'ƶ' => 'z',
         letter => letter,
     }
 }
