@@ -114,8 +114,9 @@ async fn enter(state: &State, hello: wire::Hello) -> Result<(Entered, wire::Welc
             Ok((entered(attached), welcome))
         }
         Err(failure) => {
+            // Whoever was told of it is told of its end.
             attached.session.end(End::Left);
-            parts.sessions.close(&attached.session).await;
+            super::end(state, &attached, Over::Left).await;
             Err(failure)
         }
     }

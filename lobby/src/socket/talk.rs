@@ -4,13 +4,12 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use proto::muster::lobby::v1 as wire;
 use tokio::sync::watch;
-use tokio::time::{Duration, Instant};
-use tracing::Instrument as _;
+use tokio::time::Instant;
 
 use super::close::{self, Close};
 use super::hello::Entered;
 use super::{Heard, Line, answer};
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 use crate::http::State;
 use crate::service::{calls, duration};
 use crate::sessions::{Attached, End, Next};
@@ -258,12 +257,12 @@ impl<'a> Talk<'a> {
             Err(failure) => return self.say(&answer(0, Err(failure))).await,
         };
         session.seen(call.seen);
-        self.pending = Some(self.begin(call, limits.call));
+        self.pending = Some(self.begin(call));
         Ok(())
     }
 
     /// The answer to a call; none where none is wanted.
-    fn begin(&self, call: wire::Call, limit: Duration) -> Pending {
+    fn begin(&self, call: wire::Call) -> Pending {
         let wire::Call {
             id,
             idempotency_key,
@@ -283,18 +282,10 @@ impl<'a> Talk<'a> {
         if let Some(context) = &self.trace {
             runtime::trace::continue_from(&span, context);
         }
-        let service = self.state.service.clone();
         let caller = self.attached.session.caller().clone();
-        let answered = async move {
-            let answered = service.answer(&caller, &idempotency_key, call);
-            let answered = tokio::time::timeout(limit, answered).await;
-            answered.unwrap_or_else(|_| {
-                let message = "the call takes too long";
-                Err(Failure::new(Code::Unavailable, message))
-            })
-        };
+        let answered = span.in_scope(|| self.state.answer(caller, idempotency_key, call));
         async move {
-            let answered = answered.instrument(span).await;
+            let answered = answered.await;
             (id != 0).then(|| answer(id, answered))
         }
         .boxed()
