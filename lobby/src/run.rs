@@ -308,15 +308,13 @@ async fn follow_auth(
         let settings = follow::Settings::default();
         let follower = Follower::new(opened.channel(), verifier, settings);
         let follower = match opened.token() {
-            Some(token) => match follower.with_token(token) {
-                Ok(follower) => follower,
-                Err(_) => {
-                    tracing::error!("The token for auth is no text that a header can hold");
-                    stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await;
-                    continue;
-                }
-            },
-            None => follower,
+            Some(token) => follower.with_token(token),
+            None => Ok(follower),
+        };
+        let Ok(follower) = follower else {
+            tracing::error!("The token for auth is no text that a header can hold");
+            stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await;
+            continue;
         };
         let mut status = follower.status();
         let note = async {

@@ -69,7 +69,7 @@ impl From<End> for Over {
 }
 
 /// The call that is being answered.
-type Pending = BoxFuture<'static, Option<wire::Message>>;
+type Pending = BoxFuture<'static, Option<Box<wire::Message>>>;
 
 /// A socket that is signed in.
 pub(super) struct Talk<'a> {
@@ -92,7 +92,7 @@ pub(super) struct Talk<'a> {
 /// What happens next.
 enum Turn {
     Changed,
-    Answered(Option<wire::Message>),
+    Answered(Option<Box<wire::Message>>),
     Heard(Heard),
     Silent,
     Stopping,
@@ -272,7 +272,8 @@ impl<'a> Talk<'a> {
         let Some(call) = call else {
             let failure = Failure::field("call", "must be one of the calls");
             // A message that only says what was seen needs no call.
-            return std::future::ready((id != 0).then(|| answer(id, Err(failure)))).boxed();
+            return std::future::ready((id != 0).then(|| Box::new(answer(id, Err(failure)))))
+                .boxed();
         };
         let span = runtime::span!(
             "lobby call",
@@ -286,7 +287,7 @@ impl<'a> Talk<'a> {
         let answered = span.in_scope(|| self.state.answer(caller, idempotency_key, call));
         async move {
             let answered = answered.await;
-            (id != 0).then(|| answer(id, answered))
+            (id != 0).then(|| Box::new(answer(id, answered)))
         }
         .boxed()
     }
