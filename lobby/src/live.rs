@@ -42,6 +42,10 @@ pub const CHANNELS: usize = 500_000;
 /// channel; a power of two, as the channel would round it up.
 pub const LAG: usize = 8192;
 
+/// How long the version of a document that was removed is remembered: far longer than between
+/// somebody's look at it and what he does by it.
+pub const REMEMBERED: Duration = Duration::from_mins(1);
+
 /// Nothing is kept longer; a server refuses what is beyond its clock.
 const KEEP_LIMIT: Duration = Duration::from_hours(10 * 365 * 24);
 
@@ -117,7 +121,9 @@ impl fmt::Display for Key {
     }
 }
 
-/// A document and how often it was written. Versions begin at 1.
+/// A document and how often it was written. Versions begin at 1; those of one that was removed go on
+/// where it is written again within [`REMEMBERED`], so that whoever read the former does not change
+/// the latter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// Its content.
@@ -420,7 +426,18 @@ mod tests {
         .iter()
         .map(Key::to_string)
         .collect();
-        expect_test::expect![[r#""#]].assert_debug_eq(&names);
+        expect_test::expect![[r#"
+            [
+                "lobby:player:{11112222-3333-4444-5555-666677778888}",
+                "lobby:seat:{11112222-3333-4444-5555-666677778888}",
+                "lobby:rooms:{11112222-3333-4444-5555-666677778888}",
+                "lobby:room:{11112222-3333-4444-5555-666677778888}",
+                "lobby:code:{ABCDEF}",
+                "lobby:answered:{abababababababababababababababababababababababababababababababab}",
+                "lobby:rate:{0101010101010101010101010101010101010101010101010101010101010101}",
+            ]
+        "#]]
+        .assert_debug_eq(&names);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use self::table::Table;
 use super::gcra::gcra;
 use super::{
     CHANNELS, Channel, Cursor, Delivery, Document, Error, Fence, KEEP_LIMIT, Key, LAG, Live,
-    Loaded, MEMBERS, Owned, Pending, QueueNews, VALUE_LIMIT, Withdrawn, Written,
+    Loaded, MEMBERS, Owned, Pending, QueueNews, REMEMBERED, VALUE_LIMIT, Withdrawn, Written,
 };
 use crate::ids::{MatchId, PlayerId, TicketId};
 use crate::matchmaking::Ticket;
@@ -97,12 +97,18 @@ impl Memory {
 struct State {
     /// Moments of rates count from here.
     origin: Instant,
-    documents: Table<Key, Document>,
+    documents: Table<Key, Kept>,
     rates: Table<Key, i64>,
     sets: BTreeMap<String, Set>,
     leases: BTreeMap<String, Lease>,
     queues: BTreeMap<String, Queue>,
     channels: BTreeSet<Channel>,
+}
+
+/// A document, or what is remembered of one that was removed.
+struct Kept {
+    value: Option<Vec<u8>>,
+    version: u64,
 }
 
 /// Members by name, and by when they were marked.
@@ -144,8 +150,19 @@ impl Set {
 }
 
 impl State {
+    fn document(&self, key: &Key) -> Option<Document> {
+        let kept = self.documents.get(key)?;
+        Some(Document {
+            value: kept.value.clone()?,
+            version: kept.version,
+        })
+    }
+
+    /// The version of a document, 0 if there is none.
     fn version(&self, key: &Key) -> u64 {
-        self.documents.get(key).map_or(0, |found| found.version)
+        let kept = self.documents.get(key);
+        let kept = kept.filter(|kept| kept.value.is_some());
+        kept.map_or(0, |kept| kept.version)
     }
 
     /// Makes room for one more set.
@@ -189,7 +206,7 @@ impl Live for Memory {
     async fn read(&self, key: &Key) -> Result<Option<Document>, Error> {
         let mut state = self.state();
         state.documents.expire(Instant::now());
-        Ok(state.documents.get(key).cloned())
+        Ok(state.document(key))
     }
 
     async fn write(
@@ -207,25 +224,32 @@ impl Live for Memory {
         if version != expected {
             return Ok(Written::Conflict(version));
         }
-        if version == 0 && state.documents.is_full() {
+        let last = state.documents.get(key).map(|kept| kept.version);
+        if last.is_none() && state.documents.is_full() {
             return Err(Error::full("the memory"));
         }
-        let document = Document {
-            value: value.to_vec(),
-            version: version + 1,
+        let version = last.unwrap_or_default() + 1;
+        let kept = Kept {
+            value: Some(value.to_vec()),
+            version,
         };
-        state.documents.put(key.clone(), document, end(now, keep));
-        Ok(Written::Version(version + 1))
+        state.documents.put(key.clone(), kept, end(now, keep));
+        Ok(Written::Version(version))
     }
 
     async fn remove(&self, key: &Key, expected: u64) -> Result<bool, Error> {
+        let now = Instant::now();
         let mut state = self.state();
-        state.documents.expire(Instant::now());
+        state.documents.expire(now);
         let version = state.version(key);
         if version != expected || version == 0 {
             return Ok(false);
         }
-        state.documents.remove(key);
+        let kept = Kept {
+            value: None,
+            version,
+        };
+        state.documents.put(key.clone(), kept, end(now, REMEMBERED));
         Ok(true)
     }
 

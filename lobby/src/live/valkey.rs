@@ -30,8 +30,8 @@ use self::ears::Ears;
 use self::readers::Readers;
 use super::{
     Channel, Cursor, Delivery, Document, Error, Fence, KEEP_LIMIT, Key, Live, Loaded, MEMBERS,
-    NEWS_KEPT, Owned, PENDING_LIMIT, Pending, QueueNews, TICKETS, VALUE_LIMIT, Withdrawn, Written,
-    encode, gcra,
+    NEWS_KEPT, Owned, PENDING_LIMIT, Pending, QueueNews, REMEMBERED, TICKETS, VALUE_LIMIT,
+    Withdrawn, Written, encode, gcra,
 };
 use crate::ids::{MatchId, PlayerId, TicketId};
 use crate::matchmaking::Ticket;
@@ -380,8 +380,9 @@ impl Live for Valkey {
 
     async fn remove(&self, key: &Key, expected: u64) -> Result<bool, Error> {
         let (key, expected) = (key.to_string(), expected.to_string());
-        self.run(&self.scripts.remove, &[&key], &[expected.as_bytes()])
-            .await
+        let remembered = millis(REMEMBERED).to_string();
+        let arguments = [expected.as_bytes(), remembered.as_bytes()];
+        self.run(&self.scripts.remove, &[&key], &arguments).await
     }
 
     async fn touch(&self, keys: &[Key], keep: Duration) -> Result<(), Error> {

@@ -19,7 +19,7 @@ use crate::until;
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
 
 /// Short enough to wait for, long enough to see it alive before.
-const BRIEF: Duration = Duration::from_millis(300);
+const BRIEF: Duration = Duration::from_millis(800);
 
 pub(crate) async fn are_kept(live: &dyn Live) {
     live.ping().await.unwrap();
@@ -125,8 +125,13 @@ async fn documents(live: &dyn Live) {
         assert_eq!(live.remove(&key, 2).await, Ok(true));
         assert_eq!(live.remove(&key, 2).await, Ok(false));
         assert_eq!(live.read(&key).await, Ok(None));
+        // Whoever knew the former one does not change or remove the new one.
         let written = live.write(&key, 0, b"anew", Duration::MAX).await;
-        assert_eq!(written, Ok(Written::Version(1)));
+        assert_eq!(written, Ok(Written::Version(3)));
+        for former in [1, 2] {
+            assert_eq!(live.remove(&key, former).await, Ok(false));
+        }
+        assert_eq!(live.remove(&key, 3).await, Ok(true));
     }
     let key = Key::Code(name());
     let largest = vec![7; VALUE_LIMIT];

@@ -25,11 +25,13 @@ async fn fails<T: std::fmt::Debug, E>(call: impl Future<Output = Result<T, E>>) 
 #[tokio::test]
 async fn a_server_that_comes_back_empty_has_other_fences_and_no_news_of_before() {
     let mut server = Server::start().unwrap();
-    let mut one = Replica::of(vec![server.url()]).await;
-    let other = Replica::of(vec![server.url()]).await;
+    let mut one = Replica::within(vec![server.url()], LIMIT).await;
+    let other = Replica::within(vec![server.url()], LIMIT).await;
     let channels: Vec<Channel> = (0..2000).map(|_| Channel::Presence(player())).collect();
-    let subscribed = join_all(channels.iter().map(|one_of| one.valkey.subscribe(one_of))).await;
-    assert!(subscribed.iter().all(Result::is_ok));
+    for some in channels.chunks(100) {
+        let subscribed = some.iter().map(|channel| one.valkey.subscribe(channel));
+        assert!(join_all(subscribed).await.iter().all(Result::is_ok));
+    }
     let mut fences: Vec<Fence> = Vec::new();
     for _ in 0..3 {
         let fence = owned(&*one.valkey, "queue").await;
@@ -86,7 +88,7 @@ async fn a_server_that_comes_back_empty_has_other_fences_and_no_news_of_before()
 #[tokio::test]
 async fn a_server_that_stands_still_fails_calls_in_time() {
     let server = Server::start().unwrap();
-    let mut replica = Replica::of(vec![server.url()]).await;
+    let mut replica = Replica::within(vec![server.url()], LIMIT).await;
     let valkey = Arc::clone(&replica.valkey);
     let channel = Channel::Player(player());
     valkey.subscribe(&channel).await.unwrap();
@@ -125,7 +127,7 @@ async fn a_server_that_stands_still_fails_calls_in_time() {
     // It stood still for longer than the connection is left untried: messages may be missing.
     replica.missed().await;
     until("an answer", async || valkey.ping().await.is_ok()).await;
-    let other = Replica::of(vec![server.url()]).await;
+    let other = Replica::within(vec![server.url()], LIMIT).await;
     // What was published while it stood still may come now; nobody hears it twice.
     let since = Channel::Presence(player());
     valkey.subscribe(&since).await.unwrap();
@@ -136,8 +138,8 @@ async fn a_server_that_stands_still_fails_calls_in_time() {
 #[tokio::test]
 async fn a_connection_that_is_cut_is_made_again() {
     let server = Server::start().unwrap();
-    let mut replica = Replica::of(vec![server.url()]).await;
-    let other = Replica::of(vec![server.url()]).await;
+    let mut replica = Replica::within(vec![server.url()], LIMIT).await;
+    let other = Replica::within(vec![server.url()], LIMIT).await;
     let channel = Channel::Player(player());
     replica.valkey.subscribe(&channel).await.unwrap();
     for _ in 0..3 {
@@ -153,7 +155,8 @@ async fn a_connection_that_is_cut_is_made_again() {
 #[tokio::test]
 async fn a_node_of_a_cluster_that_goes_is_heard_when_it_is_back() {
     let mut servers = Server::cluster().unwrap();
-    let one = Replica::of(urls(&servers)).await;
+    let mut one = Replica::within(urls(&servers), LIMIT).await;
+    let other = Replica::within(urls(&servers), LIMIT).await;
     let channels: Vec<Channel> = (0..30).map(|_| Channel::Presence(player())).collect();
     for channel in &channels {
         one.valkey.subscribe(channel).await.unwrap();
@@ -167,13 +170,55 @@ async fn a_node_of_a_cluster_that_goes_is_heard_when_it_is_back() {
     assert!(since.elapsed() < 30 * (LIMIT + SLACK));
     servers[1].resume();
     while one.deliveries.recv().await.unwrap() != Delivery::Missed {}
-    // The other nodes may think it gone for a while yet.
+    hears_all(&one, &other, &channels).await;
+
+    one.deliveries = one.valkey.deliveries();
+    servers[1].kill();
+    servers[1].run().unwrap();
+    while one.deliveries.recv().await.unwrap() != Delivery::Missed {}
+    hears_all(&one, &other, &channels).await;
+}
+
+#[tokio::test]
+async fn a_channel_that_a_node_gives_up_is_heard_where_it_goes() {
+    let servers = Server::cluster().unwrap();
+    let mut one = Replica::of(urls(&servers)).await;
+    let channel = Channel::Chat("moves".to_owned());
+    one.valkey.subscribe(&channel).await.unwrap();
+    let slot: u16 = ask(&servers[0], cmd("CLUSTER").arg("KEYSLOT").arg("moves")).await;
+    let place = Key::Code("moves".to_owned());
+    one.valkey.write(&place, 0, b"here", HOUR).await.unwrap();
+    let mut from = None;
+    for server in &servers {
+        let count: u64 = ask(server, cmd("CLUSTER").arg("COUNTKEYSINSLOT").arg(slot)).await;
+        if count > 0 {
+            from = Some(server);
+        }
+    }
+    let from = from.unwrap();
+    let document = one.valkey.read(&place).await.unwrap().unwrap();
+    assert_eq!(one.valkey.remove(&place, document.version).await, Ok(true));
+    let _: u64 = ask(from, cmd("UNLINK").arg(place.to_string())).await;
+    let to = servers.iter().find(|server| server.port() != from.port());
+    let id: String = ask(to.unwrap(), cmd("CLUSTER").arg("MYID")).await;
+    for server in &servers {
+        let mut give = cmd("CLUSTER");
+        give.arg("SETSLOT").arg(slot).arg("NODE").arg(&id);
+        let _: String = ask(server, &give).await;
+    }
+    one.missed().await;
     let other = Replica::of(urls(&servers)).await;
+    let channels = [channel];
+    hears_all(&one, &other, &channels).await;
+}
+
+/// Waits until all of these channels are heard: nodes may think another one gone for a while yet.
+async fn hears_all(one: &Replica, other: &Replica, channels: &[Channel]) {
     until("every channel", async || {
         let mut deliveries = one.valkey.deliveries();
         let told = channels.iter().map(|to| other.valkey.publish(to, b"all"));
         let told = join_all(told).await.iter().all(Result::is_ok);
-        let mut silent = channels.clone();
+        let mut silent = channels.to_vec();
         let hearing = async {
             while !silent.is_empty() {
                 if let Delivery::Message { channel, .. } = deliveries.recv().await.unwrap() {
@@ -184,8 +229,6 @@ async fn a_node_of_a_cluster_that_goes_is_heard_when_it_is_back() {
         told && tokio::time::timeout(LIMIT + SLACK, hearing).await.is_ok()
     })
     .await;
-    servers[1].kill();
-    one.valkey.ping().await.unwrap_err();
 }
 
 #[tokio::test]
@@ -201,10 +244,10 @@ async fn nobody_hears_without_a_listener_and_waits_are_bounded() {
         valkey.news("queue", &mut cursor, 1, 2 * LIMIT).await
     });
     let waits = join_all(waits).await;
+    assert!(waits.iter().any(Result::is_ok));
     let refused = waits.iter().filter(|wait| match wait {
         Ok(_) => false,
         Err(error) => error.to_string().contains("too many wait"),
     });
     assert_eq!(refused.count(), 300 - 256);
-    assert_eq!(waits.iter().filter(|wait| wait.is_ok()).count(), 256);
 }

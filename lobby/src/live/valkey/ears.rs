@@ -131,7 +131,7 @@ impl Ears {
     ) -> RedisError {
         let (pushes, mut fate) = self.pushes();
         let opening = timeout(CONNECT, Side::open(nodes, Some(pushes)));
-        let mut side = match book.note_while(wishes, opening).await {
+        let side = match book.note_while(wishes, opening).await {
             Ok(Ok(side)) => side,
             Ok(Err(error)) => return error,
             Err(_) => return late(),
@@ -139,8 +139,7 @@ impl Ears {
         book.restore();
         let mut under_way = FuturesUnordered::new();
         let mut restoring = pin!(sleep(RESTORE));
-        let mut probe = interval(PROBE);
-        probe.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut probing = pin!(self.probe(side.clone()));
         loop {
             while under_way.len() < AT_ONCE
                 && let Some((channel, wanted)) = book.next()
@@ -165,13 +164,21 @@ impl Ears {
                 },
                 Some(wish) = wishes.recv() => book.take(wish),
                 () = &mut restoring, if !*connected => return late(),
-                _ = probe.tick() => {
-                    match timeout(self.limit, side.execute::<Value>(&cmd("PING"))).await {
-                        Ok(Ok(_)) => {}
-                        Ok(Err(error)) => return error,
-                        Err(_) => return late(),
-                    }
-                }
+                error = &mut probing => return error,
+            }
+        }
+    }
+
+    /// Tries a connection until it breaks; returns why.
+    async fn probe(&self, mut side: Side) -> RedisError {
+        let mut turns = interval(PROBE);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            turns.tick().await;
+            match timeout(self.limit, side.execute::<Value>(&cmd("PING"))).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return error,
+                Err(_) => return late(),
             }
         }
     }
