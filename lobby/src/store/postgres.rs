@@ -115,10 +115,10 @@ impl Store for Postgres {
         before: Option<MatchId>,
         limit: usize,
     ) -> Result<Vec<Match>, Error> {
-        let played = self
+        let history = self
             .database
             .read(|pool| matches::of(pool, player, before, limit));
-        Ok(played.await?)
+        Ok(history.await?)
     }
 
     async fn end(
