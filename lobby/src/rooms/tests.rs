@@ -399,6 +399,9 @@ fn lists_of_a_room_are_bounded() {
     scene.refuses(400, &join(199), Code::Forbidden);
 }
 
+/// Makes settings wrong.
+type Change = fn(&mut wire::RoomSettings);
+
 #[test]
 fn settings_are_checked_by_path() {
     let said = |change: &dyn Fn(&mut wire::RoomSettings), kind| {
@@ -410,7 +413,6 @@ fn settings_are_checked_by_path() {
         let property = move |index| (format!("{index:0name$}"), "v".repeat(value));
         (0..count).map(property).collect::<BTreeMap<_, _>>()
     };
-    type Change = fn(&mut wire::RoomSettings);
     let cases: [(Kind, &str, Change); 8] = [
         (Kind::Lobby, "name", |said| said.name = "n".repeat(65)),
         (Kind::Lobby, "name", |said| said.name = "a\nb".to_owned()),

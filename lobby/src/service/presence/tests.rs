@@ -27,7 +27,7 @@ async fn enter(service: &Service, number: u128) {
     online::claim(&*parts.live, caller.player, &online)
         .await
         .unwrap();
-    service.connected(caller.player).await.unwrap();
+    service.presence_connection(caller.player, true);
 }
 
 async fn follow(
@@ -109,7 +109,7 @@ async fn the_lobby_with_the_socket_writes_and_followers_hear_it_everywhere() {
     there.tell([player(1)], &Event::MatchChanged(end)).await;
     assert_eq!(told(&mut ears).await, [Status::Away]);
 
-    here.disconnected(player(1)).await;
+    here.presence_connection(player(1), false);
     assert_eq!(told(&mut ears).await, [Status::Offline]);
     assert_eq!(
         follow(&there, 2, &[1]).await.unwrap(),
