@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lobby::live::{Key, Live as _};
+use lobby::matchmaking::Ticket;
 use lobby::servers;
 use wire::queue_state::Status;
 
@@ -92,7 +93,7 @@ async fn tickets_return_with_their_age_when_no_server_is_free() {
             .unwrap();
         entered.push(state.entered_at);
     }
-    pass(Duration::from_secs(60)).await;
+    pass(Duration::from_mins(1)).await;
     let asked = world.hosts.asked.lock().unwrap().clone();
     let mut matches = asked.clone();
     matches.dedup();
@@ -215,7 +216,7 @@ async fn who_is_away_for_half_a_minute_loses_the_ticket_of_the_party() {
     far.service.queue_connection(guest.player, false).await;
     pass(Duration::from_secs(20)).await;
     far.service.queue_connection(guest.player, true).await;
-    pass(Duration::from_secs(60)).await;
+    pass(Duration::from_mins(1)).await;
     assert_eq!(world.counts("pairs").await, (1, 0));
 
     far.service.queue_connection(guest.player, false).await;
@@ -253,7 +254,7 @@ async fn tickets_of_a_lobby_that_died_go_unless_their_players_come_back() {
     second.service.queue_connection(one.player, true).await;
     pass(Duration::from_mins(3)).await;
     let left = world.live.load("pairs").await.unwrap().tickets;
-    let players: Vec<_> = left.iter().flat_map(|ticket| ticket.player_ids()).collect();
+    let players: Vec<_> = left.iter().flat_map(Ticket::player_ids).collect();
     assert_eq!(players, [one.player]);
     assert_eq!(second.service.queue_state(two.player).await.unwrap(), None);
     second

@@ -1,5 +1,10 @@
 //! From tickets to matches, through calls and events, with lobbies that die and live state that
 //! forgets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, and says where"
+)]
 
 mod entry;
 mod faults;
