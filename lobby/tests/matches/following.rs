@@ -1,16 +1,19 @@
 //! A match ends once, and everybody who must know it does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use lobby::live::Live as _;
-use lobby::store::{Match, MatchStatus};
+use lobby::store::sqlite::Sqlite;
+use lobby::store::{Match, MatchStatus, Store};
 use proto::muster::lobby::v1 as wire;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use wire::event::Event;
 
-use crate::world::{Ears, SERVER, World, duel, match_id, player, until};
+use crate::flaky::{Fault, Flaky};
+use crate::world::{Ears, LEASE, SERVER, World, duel, match_id, player, until};
 
 /// The first player has won.
 fn won() -> Value {
@@ -211,15 +214,39 @@ async fn the_next_follower_goes_on_where_one_has_died() {
     assert!(lease.await.unwrap().is_some());
 }
 
+/// The store is away when a match ends, or does not say that it has ended it.
+#[tokio::test]
+async fn no_end_is_lost_or_counted_twice_when_the_store_fails() {
+    for fault in [Fault::Away, Fault::Mute] {
+        let store = Arc::new(Flaky::new(Sqlite::in_memory().await.unwrap()));
+        let world = World::with_store(Arc::clone(&store) as Arc<dyn Store>);
+        world.lobby().place(&duel(1, [1, 2])).await.unwrap();
+        let mut ears = world.listen(&[1]).await;
+        let _following = world.follow();
+        until("the watch is open", async || world.servers.watches() == 1).await;
+        store.set(fault);
+        world.servers.end(match_id(1), &won().to_string());
+        until("the store has failed", async || store.failed() > 0).await;
+        store.set(Fault::None);
+
+        let told = changed(&mut ears).await;
+        assert_eq!(told.status(), wire::r#match::Status::Ended, "{fault:?}");
+        nowhere(&world).await;
+        let rated = world.store.ratings_of(player(1)).await.unwrap();
+        assert_eq!(rated["duel"].matches, 1, "{fault:?}");
+        assert_eq!(ears.heard(), [], "{fault:?}");
+    }
+}
+
 #[tokio::test]
 async fn one_lobby_follows_at_a_time() {
     let world = World::new().await;
+    tokio::time::pause();
     let _one = world.follow();
     let _other = world.follow();
     until("one watch is open", async || world.servers.watches() == 1).await;
-    // As long as leases last, and longer.
-    let lease = Duration::from_millis(300);
-    let taken = tokio::time::timeout(lease * 2, async {
+    // For longer than a lease lasts that nobody renews.
+    let taken = tokio::time::timeout(LEASE * 2, async {
         until("there are two", async || world.servers.watches() > 1).await;
     });
     assert!(taken.await.is_err());

@@ -8,6 +8,7 @@
 )]
 
 mod asking;
+mod flaky;
 mod following;
 mod placing;
 mod world;

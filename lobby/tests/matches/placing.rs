@@ -1,16 +1,19 @@
 //! A match gets its server once, whatever happens.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lobby::servers;
 use lobby::service::matches::Unplaced;
-use lobby::store::MatchStatus;
+use lobby::store::sqlite::Sqlite;
+use lobby::store::{MatchStatus, Store};
+use proto::muster::lobby::v1 as wire;
 use wire::event::Event;
 
+use crate::flaky::{Fault, Flaky};
 use crate::world::{SERVER, TRACE, World, duel, match_id, player, session};
-use proto::muster::lobby::v1 as wire;
 
 fn ready(event: &Event) -> &wire::MatchReady {
     match event {
@@ -129,6 +132,28 @@ async fn a_server_goes_back_when_players_are_in_another_match() {
     assert_eq!(world.servers.held(match_id(1)).ended, None);
     assert_eq!(ears.heard(), []);
     assert_eq!(world.auth.server_of(3), "?");
+}
+
+/// The store makes the match and does not say so: the matchmaker repeats it.
+#[tokio::test]
+async fn a_lost_answer_of_the_store_doubles_nothing() {
+    let store = Arc::new(Flaky::new(Sqlite::in_memory().await.unwrap()));
+    let world = World::with_store(Arc::clone(&store) as Arc<dyn Store>);
+    let lobby = world.lobby();
+    let wanted = duel(1, [1, 2]);
+    for fault in [Fault::Away, Fault::Mute] {
+        store.set(fault);
+        let outcome = lobby.place(&wanted).await;
+        assert!(
+            matches!(outcome, Err(Unplaced::Unavailable(_))),
+            "{outcome:?}"
+        );
+    }
+    store.set(Fault::None);
+    let placed = lobby.place(&wanted).await.unwrap();
+    assert_eq!(world.servers.count(), 1);
+    let open = world.store.open_matches(None, 10).await.unwrap();
+    assert_eq!(open, [placed]);
 }
 
 #[tokio::test]

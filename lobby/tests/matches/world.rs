@@ -31,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wire::event::Event;
 
+/// How long a follower that died is waited for: long, so that a slow machine loses no lease.
+pub(crate) const LEASE: Duration = Duration::from_secs(2);
+
 pub(crate) const SERVER: &str = "203.0.113.7:7012";
 
 /// A trace of a player's own.
@@ -429,7 +432,7 @@ impl World {
     pub(crate) fn follow(&self) -> Following {
         let stop = CancellationToken::new();
         let settings = follow::Settings {
-            lease: Duration::from_millis(300),
+            lease: LEASE,
             sync: Duration::from_secs(5),
             backoff: Backoff {
                 base: Duration::from_millis(5),
