@@ -8,23 +8,26 @@ use access::Verifier;
 use storage::secrets::files::Files;
 use storage::secrets::vault::Vault;
 use storage::secrets::{Secrets, Source};
-use storage::start;
+use storage::valkey::Nodes;
+use storage::{sql, start};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::accounts::grpc::Auth;
 use crate::chat::moderation::{self, Moderator};
 use crate::config::{Config, Keeping, SecretsFrom};
-use crate::live::Live;
 use crate::live::memory::Memory;
+use crate::live::valkey::Valkey;
+use crate::live::{self, Live};
 use crate::metrics::Metrics;
 use crate::servers::Servers;
 use crate::servers::grpc::Allocator;
 use crate::servers::none::NoServers;
 use crate::service::{Parts, Service};
 use crate::sessions::Sessions;
-use crate::store::Store;
+use crate::store::postgres::Postgres;
 use crate::store::sqlite::Sqlite;
+use crate::store::{self, Store};
 use crate::upstream::{self, Route};
 
 /// What access tokens for the lobby are for.
@@ -47,7 +50,10 @@ pub enum Error {
     Start(#[from] start::Error),
     /// The database of the embedded mode cannot be opened.
     #[error("open the database")]
-    Store(#[from] crate::store::Error),
+    Store(#[from] store::Error),
+    /// Valkey's addresses cannot be used.
+    #[error("use the addresses of Valkey")]
+    Live(#[from] live::Error),
     /// Auth or the allocator cannot be called.
     #[error(transparent)]
     Upstream(#[from] upstream::Error),
@@ -69,12 +75,29 @@ pub struct Assembled {
 #[derive(Debug)]
 pub struct Databases {
     secrets: Arc<Secrets>,
+    postgres: Arc<Postgres>,
+    valkey: Arc<Valkey>,
 }
 
 impl Databases {
-    /// Follows secrets, and hears other lobbies, until `stop`.
+    /// Hears other lobbies, and follows secrets, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        self.secrets.follow(stop).await;
+        let Self {
+            secrets,
+            postgres,
+            valkey,
+        } = self;
+        let renew = |nodes: &Nodes| {
+            valkey
+                .renew(nodes)
+                .map_err(|error| storage::valkey::Error(error.0))
+        };
+        tokio::join!(
+            valkey.listen(&stop),
+            secrets.follow(stop.clone()),
+            start::follow_database(&secrets, postgres.database(), &stop),
+            start::follow_valkey(&secrets, renew, &stop),
+        );
     }
 }
 
@@ -90,7 +113,7 @@ async fn secrets(from: &SecretsFrom) -> Result<Arc<Secrets>, Error> {
 /// The store, the live state, and what keeps their addresses current.
 type State = (Arc<dyn Store>, Arc<dyn Live>, Option<Databases>);
 
-async fn state(config: &Config, _stop: &CancellationToken) -> Result<State, Error> {
+async fn state(config: &Config, stop: &CancellationToken) -> Result<State, Error> {
     match &config.keeping {
         Keeping::Sqlite(path) => {
             let store = Arc::new(Sqlite::open(path).await?);
@@ -98,11 +121,41 @@ async fn state(config: &Config, _stop: &CancellationToken) -> Result<State, Erro
         }
         Keeping::Postgres => {
             let secrets = secrets(&config.secrets).await?;
-            let store = Arc::new(Sqlite::in_memory().await?);
-            let databases = Databases { secrets };
-            Ok((store, Arc::new(Memory::new(DOCUMENTS)), Some(databases)))
+            let addresses = start::valkey(&secrets)?;
+            let postgres = postgres(config, &secrets, stop).await?;
+            let valkey = Arc::new(Valkey::new(&addresses)?);
+            let databases = Databases {
+                secrets,
+                postgres: Arc::clone(&postgres),
+                valkey: Arc::clone(&valkey),
+            };
+            Ok((postgres, valkey, Some(databases)))
         }
     }
+}
+
+/// Connects to PostgreSQL, and brings its tables up to date; waits for it until `stop`.
+async fn postgres(
+    config: &Config,
+    secrets: &Secrets,
+    stop: &CancellationToken,
+) -> Result<Arc<Postgres>, Error> {
+    let postgres = Postgres::new(storage::postgres::Config {
+        connections: config.database_connections,
+        pooler: config.pooler,
+        ..start::database(secrets)?
+    })
+    .map_err(|_| start::Error::Address(start::DATABASE))?;
+    let direct = start::address(secrets, start::DATABASE_MIGRATION)?;
+    let migrate = || async {
+        let migrated = postgres.migrate(direct.as_ref()).await;
+        migrated.map_err(|error| match error {
+            store::Error::Unavailable(cause) => sql::Error::Unavailable(cause),
+            store::Error::Defect(problem) => sql::Error::Corrupt(problem),
+        })
+    };
+    start::patiently("PostgreSQL", stop, migrate).await?;
+    Ok(Arc::new(postgres))
 }
 
 /// Puts the lobby together; waits for databases until `stop`.

@@ -20,6 +20,9 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
+use proto::muster::lobby::v1::answer::Answer;
+use proto::muster::lobby::v1::call::Call;
+use tracing::Instrument as _;
 
 use crate::edge::{Edge, Shown};
 use crate::error::{Code, Failure};
@@ -38,6 +41,34 @@ const KEY: &str = "idempotency-key";
 pub(crate) struct State {
     pub(crate) service: Service,
     pub(crate) edge: Edge,
+}
+
+impl State {
+    /// Answers a call within its time. It is done to its end also when the client goes meanwhile:
+    /// half of a call would be neither done nor undone.
+    pub(crate) fn answer(
+        &self,
+        caller: Caller,
+        key: String,
+        call: Call,
+    ) -> impl Future<Output = Result<Answer, Failure>> + use<> {
+        let service = self.service.clone();
+        let limit = self.edge.limits.call;
+        let answered = async move {
+            let answered = service.answer(&caller, &key, call);
+            let answered = tokio::time::timeout(limit, answered).await;
+            answered.unwrap_or_else(|_| Err(late()))
+        };
+        let task = self.edge.sockets.spawn(answered.in_current_span());
+        async move {
+            let joined = task.await;
+            joined.unwrap_or_else(|error| Err(Failure::defect("A call panicked", &error)))
+        }
+    }
+}
+
+fn late() -> Failure {
+    Failure::new(Code::Unavailable, "the call takes too long")
 }
 
 /// The routes over a service.
@@ -100,7 +131,7 @@ async fn call(
     let call = calls::read(&name, codec, &body)?
         .ok_or_else(|| Failure::new(Code::NotFound, "there is no such call"))?;
     let key = text(&parts.headers, &HeaderName::from_static(KEY))?.unwrap_or_default();
-    let answer = state.service.answer(&caller, key, call).await?;
+    let answer = state.answer(caller, key.to_owned(), call).await?;
     let bytes = calls::write(&answer, codec)?;
     let kind = HeaderValue::from_static(codec.content_type());
     Ok(([(CONTENT_TYPE, kind)], bytes).into_response())
@@ -160,9 +191,7 @@ async fn wrong_method() -> Response {
 async fn in_time(Shared(limit): Shared<Duration>, request: Request, next: Next) -> Response {
     tokio::time::timeout(limit, next.run(request))
         .await
-        .unwrap_or_else(|_| {
-            Failure::new(Code::Unavailable, "the call takes too long").into_response()
-        })
+        .unwrap_or_else(|_| late().into_response())
 }
 
 /// Answers are about one player, and nobody keeps them.

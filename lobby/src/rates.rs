@@ -55,7 +55,7 @@ impl Bucket {
 pub struct Buckets<Who> {
     rate: Rate,
     most: usize,
-    buckets: HashMap<Who, Bucket>,
+    table: HashMap<Who, Bucket>,
 }
 
 impl<Who: Eq + Hash> Buckets<Who> {
@@ -64,21 +64,21 @@ impl<Who: Eq + Hash> Buckets<Who> {
         Self {
             rate,
             most,
-            buckets: HashMap::new(),
+            table: HashMap::new(),
         }
     }
 
     /// Takes one of somebody's, or says how long to wait for it.
     pub fn take(&mut self, now: Timestamp, who: Who) -> Result<(), Duration> {
-        if self.buckets.len() >= self.most && !self.buckets.contains_key(&who) {
-            self.buckets.retain(|_, bucket| !bucket.is_whole(now));
-            if self.buckets.len() >= self.most {
+        if self.table.len() >= self.most && !self.table.contains_key(&who) {
+            self.table.retain(|_, bucket| !bucket.is_whole(now));
+            if self.table.len() >= self.most {
                 // Somebody has very many addresses. To refuse strangers would help him, so everybody
                 // begins anew, which the bound of sockets survives.
-                self.buckets.clear();
+                self.table.clear();
             }
         }
-        self.buckets.entry(who).or_default().take(now, self.rate)
+        self.table.entry(who).or_default().take(now, self.rate)
     }
 }
 
@@ -126,10 +126,10 @@ mod tests {
         // Those that are whole again go first.
         assert!(buckets.take(at(1_000), 1).is_ok());
         assert!(buckets.take(at(1_000), 3).is_ok());
-        assert_eq!(buckets.buckets.len(), 2);
+        assert_eq!(buckets.table.len(), 2);
         assert!(buckets.take(at(1_000), 1).is_err());
         assert!(buckets.take(at(1_000), 4).is_ok());
-        assert_eq!(buckets.buckets.len(), 1);
+        assert_eq!(buckets.table.len(), 1);
     }
 
     #[test]

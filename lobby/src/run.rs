@@ -11,11 +11,12 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::assemble::{self, Assembled, assemble};
+use crate::chat::retention;
 use crate::config::Config;
 use crate::edge::Edge;
+use crate::matchmaking::matchmaker;
 use crate::metrics::Metrics;
 use crate::service::{Service, presence, queues, rooms};
 use crate::sessions;
@@ -181,21 +182,17 @@ pub async fn host(
     let mut servers = JoinSet::new();
     servers.spawn(server.serve(listener, edge.stop.clone()));
     let background_stop = CancellationToken::new();
-    let background = TaskTracker::new();
+    let mut background = JoinSet::new();
     if let Some(databases) = databases {
-        background.spawn(databases.run(background_stop.clone()));
+        background.spawn(named("databases", databases.run(background_stop.clone())));
     }
-    run_background(&background, &service, &background_stop);
+    run_background(&mut background, &service, &background_stop);
     let (synced, keys) = watch::channel(false);
     let auth = config.auth.clone();
-    background.spawn(follow_auth(
-        auth,
-        service.clone(),
-        synced,
-        background_stop.clone(),
-    ));
-    background.spawn(look(service, admin.clone(), keys, background_stop.clone()));
-    background.close();
+    let follow = follow_auth(auth, service.clone(), synced, background_stop.clone());
+    background.spawn(named("auth's keys", follow));
+    let look = look(service, admin.clone(), keys, background_stop.clone());
+    background.spawn(named("gates", look));
     admin.open(RUNNING);
     tracing::info!(
         address = %config.address,
@@ -215,18 +212,20 @@ pub async fn host(
 }
 
 /// What goes on without callers.
-fn run_background(tasks: &TaskTracker, service: &Service, stop: &CancellationToken) {
-    tasks.spawn(sessions::deliver::run(service.clone(), stop.clone()));
-    tasks.spawn(sessions::keep::run(service.clone(), stop.clone()));
-    tasks.spawn(presence::run(service.clone(), stop.clone()));
-    tasks.spawn(rooms::sweep::run(service.clone(), stop.clone()));
-    tasks.spawn(queues::keeper::run(service.clone(), stop.clone()));
-    tasks.spawn(crate::matchmaking::matchmaker::run(
-        service.clone(),
-        stop.clone(),
+fn run_background(tasks: &mut JoinSet<&'static str>, service: &Service, stop: &CancellationToken) {
+    let lobby = || service.clone();
+    let stop = || stop.clone();
+    tasks.spawn(named("deliveries", sessions::deliver::run(lobby(), stop())));
+    tasks.spawn(named("heartbeats", sessions::keep::run(lobby(), stop())));
+    tasks.spawn(named("presence", presence::run(lobby(), stop())));
+    tasks.spawn(named("rooms", rooms::sweep::run(lobby(), stop())));
+    tasks.spawn(named("tickets", queues::keeper::run(lobby(), stop())));
+    tasks.spawn(named("queues", matchmaker::run(lobby(), stop())));
+    tasks.spawn(named(
+        "matches",
+        crate::matches::follow::run(lobby(), stop()),
     ));
-    tasks.spawn(crate::matches::follow::run(service.clone(), stop.clone()));
-    tasks.spawn(crate::chat::retention::run(service.clone(), stop.clone()));
+    tasks.spawn(named("retention", retention::run(lobby(), stop())));
 }
 
 /// What runs while the lobby serves, and how each is told to end.
@@ -236,16 +235,9 @@ struct Serving {
     /// What follows files or serves datagrams; ends by the process's token.
     tasks: JoinSet<&'static str>,
     /// What goes on without callers, to the end of the last one.
-    background: TaskTracker,
+    background: JoinSet<&'static str>,
     edge: Edge,
     background_stop: CancellationToken,
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // Nothing goes on behind a lobby that ended by itself.
-        self.background_stop.cancel();
-    }
 }
 
 impl Serving {
@@ -264,7 +256,9 @@ impl Serving {
                 return Err(Error::Ended(ended.unwrap_or("that panicked")));
             }
             _ = self.servers.join_next() => return Err(Error::Ended("server")),
-            () = self.background.wait() => return Err(Error::Ended("background")),
+            Some(ended) = self.background.join_next() => {
+                return Err(Error::Ended(ended.unwrap_or("that panicked")));
+            }
         }
         admin.close(RUNNING, "shutting down");
         tokio::time::sleep(config.shutdown_delay).await;
@@ -284,7 +278,7 @@ impl Serving {
         self.edge.sockets.wait().await;
         // Leases are given back when there are no more calls.
         self.background_stop.cancel();
-        self.background.wait().await;
+        while self.background.join_next().await.is_some() {}
     }
 }
 
@@ -314,15 +308,13 @@ async fn follow_auth(
         let settings = follow::Settings::default();
         let follower = Follower::new(opened.channel(), verifier, settings);
         let follower = match opened.token() {
-            Some(token) => match follower.with_token(token) {
-                Ok(follower) => follower,
-                Err(_) => {
-                    tracing::error!("The token for auth is no text that a header can hold");
-                    stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await;
-                    continue;
-                }
-            },
-            None => follower,
+            Some(token) => follower.with_token(token),
+            None => Ok(follower),
+        };
+        let Ok(follower) = follower else {
+            tracing::error!("The token for auth is no text that a header can hold");
+            stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await;
+            continue;
         };
         let mut status = follower.status();
         let note = async {

@@ -118,10 +118,7 @@ impl Sessions {
                 hears: BTreeSet::new(),
             };
             let replaced = table.players.insert(player, entry);
-            replaced.map(|entry| {
-                table.hears_no_more(&entry);
-                entry
-            })
+            replaced.inspect(|entry| table.hears_no_more(entry))
         };
         if let Some(replaced) = replaced {
             replaced.session.end(End::Replaced);
@@ -148,10 +145,7 @@ impl Sessions {
                 .get(&player)
                 .is_some_and(|entry| entry.session.id() == session.id());
             let entry = is_here.then(|| table.players.remove(&player)).flatten();
-            entry.map(|entry| {
-                table.hears_no_more(&entry);
-                entry
-            })
+            entry.inspect(|entry| table.hears_no_more(entry))
         };
         if let Some(closed) = closed {
             self.settle_all(&closed.hears).await;

@@ -100,11 +100,12 @@ impl Line {
             Some(Ok(Message::Binary(bytes))) if self.codec == Codec::Proto => Heard::Bytes(bytes),
             Some(Ok(Message::Text(_) | Message::Binary(_))) => Heard::Over(close::KIND.into()),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Heard::Alive,
-            // Who says goodbye does not come back; a page that is left may be loaded again.
-            Some(Ok(Message::Close(Some(frame)))) if frame.code == close::NORMAL => {
-                Heard::Over(Over::Left)
+            Some(Ok(Message::Close(frame))) => {
+                // Who says goodbye does not come back; a page that is left may be loaded again.
+                let is_goodbye = frame.is_none_or(|frame| frame.code == close::NORMAL);
+                Heard::Over(if is_goodbye { Over::Left } else { Over::Broken })
             }
-            Some(Ok(Message::Close(_))) | None => Heard::Over(Over::Broken),
+            None => Heard::Over(Over::Broken),
             // Too large or no message at all; whoever is gone does not hear it.
             Some(Err(_)) => Heard::Over(close::MALFORMED.into()),
         }

@@ -131,7 +131,7 @@ enum Known {
     /// It is made now; what comes of it goes in place of this version.
     Begun(u64),
     /// It was made, and this came of it.
-    Answered(Result<Answer, Failure>),
+    Answered(Box<Result<Answer, Failure>>),
 }
 
 impl Service {
@@ -157,7 +157,7 @@ impl Service {
         let what = format!("{}\0{}\0{key}", caller.player, name(&call));
         let place = Key::Answered(sha256(what.as_bytes()));
         let version = match self.known(&place).await? {
-            Known::Answered(answer) => return answer,
+            Known::Answered(answer) => return *answer,
             Known::Begun(version) => version,
         };
         let answer = self.dispatch(caller, call).await;
@@ -177,7 +177,9 @@ impl Service {
         match known.filter(|document| !document.value.is_empty()) {
             // The first attempt goes on, or its lobby died: then it is made again later.
             None => Err(Failure::throttled(AGAIN)),
-            Some(document) => read_answer(&document.value).map(Known::Answered),
+            Some(document) => {
+                read_answer(&document.value).map(|answer| Known::Answered(Box::new(answer)))
+            }
         }
     }
 

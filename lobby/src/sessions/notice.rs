@@ -13,6 +13,10 @@ struct Superseded {
 
 /// Over a channel.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a notice is taken apart where it is read, and never kept"
+)]
 pub enum Notice {
     /// For the clients of every session that hears the channel.
     Event(wire::Event),

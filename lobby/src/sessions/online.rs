@@ -93,11 +93,9 @@ pub async fn keep(
 ) -> Result<Place, live::Error> {
     let key = Key::Player(player);
     let Some(document) = live.read(&key).await? else {
-        return match live.write(&key, 0, &online.write(), KEEP).await? {
-            Written::Version(_) => Ok(Place::Kept),
-            // Somebody was faster: the next heartbeat sees who.
-            Written::Conflict(_) => Ok(Place::Kept),
-        };
+        // Where somebody was faster, the next heartbeat sees who.
+        live.write(&key, 0, &online.write(), KEEP).await?;
+        return Ok(Place::Kept);
     };
     if Online::read(&document.value).is_some_and(|other| other.session != online.session) {
         return Ok(Place::Lost);

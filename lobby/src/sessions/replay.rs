@@ -55,7 +55,7 @@ impl Replay {
     }
 
     /// The next event to send, with its number.
-    pub fn next(&mut self) -> Option<(u32, Arc<wire::Event>)> {
+    pub fn next_unsent(&mut self) -> Option<(u32, Arc<wire::Event>)> {
         let number = self.sent.checked_add(1)?;
         let index = usize::try_from(number.checked_sub(self.oldest())?).ok()?;
         let event = Arc::clone(&self.kept.get(index)?.event);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn sent(replay: &mut Replay) -> Vec<u32> {
-        std::iter::from_fn(|| replay.next())
+        std::iter::from_fn(|| replay.next_unsent())
             .map(|(number, _)| number)
             .collect()
     }
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn events_are_sent_once_and_again_after_a_break() {
         let mut replay = Replay::default();
-        assert!(replay.next().is_none());
+        assert!(replay.next_unsent().is_none());
         for _ in 0..3 {
             assert!(replay.push(event(), 10));
         }
@@ -189,7 +189,7 @@ mod tests {
                         }
                     }
                     Step::Send => {
-                        if let Some((number, _)) = replay.next() {
+                        if let Some((number, _)) = replay.next_unsent() {
                             prop_assert_eq!(number, client + 1);
                             client = number;
                         }

@@ -143,7 +143,7 @@ impl Session {
         if let Some(end) = state.end_of(socket) {
             return Next::End(end);
         }
-        match state.replay.next() {
+        match state.replay.next_unsent() {
             Some((number, event)) => Next::Event(number, event),
             None => Next::Wait,
         }

@@ -5,7 +5,7 @@ use wire::answer::Answer;
 use wire::call::Call;
 
 use super::talk::Over;
-use super::{Heard, LARGEST, Line, PATH, answer, close};
+use super::{Heard, Line, PATH, answer, close};
 use crate::edge::Shown;
 use crate::error::{Code, Failure};
 use crate::http::State;
@@ -40,7 +40,6 @@ pub(super) async fn hello(state: &State, line: &mut Line) -> Result<Entered, Ove
         }
         () = state.edge.stop.cancelled() => return Err(close::MOVING.into()),
     };
-    debug_assert!(first.len() <= LARGEST, "the socket bounds messages");
     let (id, entered) = match line.codec.read::<wire::Call>(&first) {
         Err(failure) => (0, Err(failure)),
         Ok(call) => {
@@ -114,8 +113,9 @@ async fn enter(state: &State, hello: wire::Hello) -> Result<(Entered, wire::Welc
             Ok((entered(attached), welcome))
         }
         Err(failure) => {
+            // Whoever was told of it is told of its end.
             attached.session.end(End::Left);
-            parts.sessions.close(&attached.session).await;
+            super::end(state, &attached, Over::Left).await;
             Err(failure)
         }
     }

@@ -4,13 +4,12 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use proto::muster::lobby::v1 as wire;
 use tokio::sync::watch;
-use tokio::time::{Duration, Instant};
-use tracing::Instrument as _;
+use tokio::time::Instant;
 
 use super::close::{self, Close};
 use super::hello::Entered;
 use super::{Heard, Line, answer};
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 use crate::http::State;
 use crate::service::{calls, duration};
 use crate::sessions::{Attached, End, Next};
@@ -70,7 +69,7 @@ impl From<End> for Over {
 }
 
 /// The call that is being answered.
-type Pending = BoxFuture<'static, Option<wire::Message>>;
+type Pending = BoxFuture<'static, Option<Box<wire::Message>>>;
 
 /// A socket that is signed in.
 pub(super) struct Talk<'a> {
@@ -93,7 +92,7 @@ pub(super) struct Talk<'a> {
 /// What happens next.
 enum Turn {
     Changed,
-    Answered(Option<wire::Message>),
+    Answered(Option<Box<wire::Message>>),
     Heard(Heard),
     Silent,
     Stopping,
@@ -258,12 +257,12 @@ impl<'a> Talk<'a> {
             Err(failure) => return self.say(&answer(0, Err(failure))).await,
         };
         session.seen(call.seen);
-        self.pending = Some(self.begin(call, limits.call));
+        self.pending = Some(self.begin(call));
         Ok(())
     }
 
     /// The answer to a call; none where none is wanted.
-    fn begin(&self, call: wire::Call, limit: Duration) -> Pending {
+    fn begin(&self, call: wire::Call) -> Pending {
         let wire::Call {
             id,
             idempotency_key,
@@ -273,7 +272,8 @@ impl<'a> Talk<'a> {
         let Some(call) = call else {
             let failure = Failure::field("call", "must be one of the calls");
             // A message that only says what was seen needs no call.
-            return std::future::ready((id != 0).then(|| answer(id, Err(failure)))).boxed();
+            return std::future::ready((id != 0).then(|| Box::new(answer(id, Err(failure)))))
+                .boxed();
         };
         let span = runtime::span!(
             "lobby call",
@@ -283,19 +283,11 @@ impl<'a> Talk<'a> {
         if let Some(context) = &self.trace {
             runtime::trace::continue_from(&span, context);
         }
-        let service = self.state.service.clone();
         let caller = self.attached.session.caller().clone();
-        let answered = async move {
-            let answered = service.answer(&caller, &idempotency_key, call);
-            let answered = tokio::time::timeout(limit, answered).await;
-            answered.unwrap_or_else(|_| {
-                let message = "the call takes too long";
-                Err(Failure::new(Code::Unavailable, message))
-            })
-        };
+        let answered = span.in_scope(|| self.state.answer(caller, idempotency_key, call));
         async move {
-            let answered = answered.instrument(span).await;
-            (id != 0).then(|| answer(id, answered))
+            let answered = answered.await;
+            (id != 0).then(|| Box::new(answer(id, answered)))
         }
         .boxed()
     }

@@ -165,6 +165,27 @@ impl Client {
         }
     }
 
+    /// The next answer; events before are left out.
+    pub(crate) async fn answer(&mut self) -> Result<Answer, wire::Error> {
+        loop {
+            match self.next().await {
+                Told::Message(message) if message.number == 0 => return result(message),
+                Told::Message(_) => {}
+                Told::End(code) => panic!("{code:?}"),
+            }
+        }
+    }
+
+    /// What the next event about presence says of the first player in it; other events are left
+    /// out.
+    pub(crate) async fn presence(&mut self) -> wire::presence::Status {
+        loop {
+            if let (_, Event::Presences(presences)) = self.event().await {
+                return presences.presences[0].status();
+            }
+        }
+    }
+
     /// The next answer that is a failure: its id and code.
     pub(crate) async fn failure(&mut self) -> (u32, wire::Error) {
         match self.next().await {

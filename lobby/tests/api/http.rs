@@ -18,7 +18,7 @@ async fn call(world: &World, name: &str, token: &str, body: &'static str) -> Res
 
 async fn failure(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
-    let error: Value = response.json().await.unwrap();
+    let error: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     (status, error["code"].as_str().unwrap().to_owned())
 }
 

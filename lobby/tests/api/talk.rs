@@ -5,8 +5,10 @@ use lobby::socket::close;
 use lobby::socket::codec::Codec;
 use proto::muster::lobby::v1 as wire;
 use tokio_tungstenite::tungstenite::Message;
+use wire::answer::Answer;
 use wire::call::Call;
 use wire::event::Event;
+use wire::presence::Status;
 
 use crate::client::{Client, Told, hello};
 use crate::world::{World, player, token};
