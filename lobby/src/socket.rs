@@ -214,6 +214,9 @@ async fn end(state: &State, attached: &Attached, over: Over) {
         if !session.detach(*socket) {
             return;
         }
+        service
+            .note_connection(session.caller().player, false)
+            .await;
         let mut changes = session.changes();
         let decided = async {
             // What this returns holds a lock; that it returns is enough.
@@ -248,11 +251,11 @@ async fn end(state: &State, attached: &Attached, over: Over) {
     match online::leave(service.parts().live.as_ref(), player, session.id()).await {
         // A newer session is somewhere.
         Ok(false) => {}
-        Ok(true) => service.disconnected(player).await,
+        Ok(true) => service.note_connection(player, false).await,
         Err(error) => {
             // Better once too often: who is connected says so again.
             tracing::warn!(%error, "A player's place could not be given up");
-            service.disconnected(player).await;
+            service.note_connection(player, false).await;
         }
     }
 }

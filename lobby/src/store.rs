@@ -104,6 +104,9 @@ pub struct Match {
     pub region: String,
     /// On which server.
     pub server: Server,
+    /// Whether its result counts for ratings: those whom the matchmaker brought together did not
+    /// choose each other.
+    pub is_rated: bool,
     /// How it stands.
     pub status: MatchStatus,
     /// When it was committed.

@@ -28,6 +28,8 @@ CREATE TABLE matches (
     namespace text NOT NULL,
     server text NOT NULL,
     endpoint text NOT NULL,
+    -- Whether its result counts for ratings.
+    is_rated boolean NOT NULL,
     -- 'lost' is without a result: the server is gone.
     status text NOT NULL CHECK (status IN ('started', 'ended', 'lost')),
     made_at bigint NOT NULL,

@@ -18,6 +18,7 @@ CREATE TABLE matches (
     namespace TEXT NOT NULL,
     server TEXT NOT NULL,
     endpoint TEXT NOT NULL,
+    is_rated INTEGER NOT NULL,
     status TEXT NOT NULL CHECK (status IN ('started', 'ended', 'lost')),
     made_at INTEGER NOT NULL,
     ended_at INTEGER,

@@ -223,6 +223,7 @@ mod tests {
                 name: "arena-1".to_owned(),
                 endpoint: "203.0.113.7:7012".to_owned(),
             },
+            is_rated: true,
             status: MatchStatus::Started,
             made_at: Timestamp::UNIX_EPOCH,
             ended_at: None,

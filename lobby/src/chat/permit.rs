@@ -215,7 +215,7 @@ mod tests {
         let failure = muted(at(30), &mute("flooding"));
         assert_eq!(failure.code, Code::Muted);
         assert_eq!(failure.message, "you may not write for a while: flooding");
-        assert_eq!(failure.retry_after, Some(Duration::from_secs(60)));
+        assert_eq!(failure.retry_after, Some(Duration::from_mins(1)));
         let failure = muted(at(30), &mute(""));
         assert_eq!(failure.message, "you may not write for a while");
     }

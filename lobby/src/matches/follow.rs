@@ -315,7 +315,9 @@ impl Follower {
         // Before it is a fact: if we end in between, whoever follows next tells it.
         let member = open.id.to_string();
         parts.live.mark(UNSETTLED, &member, KEEP).await?;
-        let rate = |teams: &[Vec<Rated>], ranks: &[usize]| rate(system, teams, ranks);
+        let rate = |teams: &[Vec<Rated>], ranks: &[usize]| {
+            open.is_rated.then(|| rate(system, teams, ranks)).flatten()
+        };
         self.told().insert(open.id);
         let ended = parts.store.end(open.id, &ending, &rate).await;
         if let Ok(Some(ended)) = &ended {

@@ -739,6 +739,7 @@ fn new_match(queue: &str, pending: &Pending) -> NewMatch {
         id: pending.id,
         queue: queue.to_owned(),
         region: pending.region.clone(),
+        is_rated: true,
         teams: pending.teams.iter().map(seats).collect(),
     }
 }

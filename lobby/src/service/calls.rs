@@ -225,19 +225,18 @@ impl Service {
     /// A session of the player has begun here, and misses nothing from now on. What the player's
     /// state is then, which everybody who keeps an eye on it learns, too.
     pub async fn connected(&self, player: PlayerId) -> Result<wire::State, Failure> {
-        self.presence_connection(player, true);
-        self.room_connection(player, true).await;
-        self.queue_connection(player, true).await;
+        self.note_connection(player, true).await;
         let state = self.state(player).await?;
         self.presence_state(player, &state);
         Ok(state)
     }
 
-    /// The player's last session is over: nobody has come back to it in time.
-    pub async fn disconnected(&self, player: PlayerId) {
-        self.presence_connection(player, false);
-        self.room_connection(player, false).await;
-        self.queue_connection(player, false).await;
+    /// The player has a socket now, or lost it. Who has none for 30 seconds leaves rooms and queues:
+    /// that time begins when the socket breaks, not when its session ends.
+    pub async fn note_connection(&self, player: PlayerId, is_connected: bool) {
+        self.presence_connection(player, is_connected);
+        self.room_connection(player, is_connected).await;
+        self.queue_connection(player, is_connected).await;
     }
 
     async fn dispatch(&self, who: &Caller, call: Call) -> Result<Answer, Failure> {

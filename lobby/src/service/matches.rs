@@ -33,6 +33,8 @@ pub struct NewMatch {
     pub queue: String,
     /// Where.
     pub region: String,
+    /// Whether its result counts for ratings.
+    pub is_rated: bool,
     /// By team.
     pub teams: Vec<Vec<NewSeat>>,
 }
@@ -400,6 +402,7 @@ fn made(wanted: &NewMatch, server: store::Server, now: jiff::Timestamp) -> Match
         queue: wanted.queue.clone(),
         region: wanted.region.clone(),
         server,
+        is_rated: wanted.is_rated,
         status: MatchStatus::Started,
         // As exact as stores keep it, so that all see the same.
         made_at: jiff::Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now),

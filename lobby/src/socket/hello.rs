@@ -91,6 +91,7 @@ async fn enter(state: &State, hello: wire::Hello) -> Result<(Entered, wire::Welc
         && let Some(attached) = parts.sessions.resume(&caller, resume)
     {
         parts.metrics.resumed();
+        state.service.note_connection(caller.player, true).await;
         welcome.is_resumed = true;
         welcome.resume_token.clone_from(&resume.resume_token);
         return Ok((entered(attached), welcome));

@@ -119,6 +119,7 @@ pub(super) struct MatchRow {
     pub(super) namespace: String,
     pub(super) server: String,
     pub(super) endpoint: String,
+    pub(super) is_rated: bool,
     pub(super) status: String,
     pub(super) made_at: i64,
     pub(super) ended_at: Option<i64>,
@@ -163,6 +164,7 @@ impl TryFrom<MatchRow> for Match {
                 name: row.server,
                 endpoint: row.endpoint,
             },
+            is_rated: row.is_rated,
             status: match row.status.as_str() {
                 "started" => MatchStatus::Started,
                 "ended" => MatchStatus::Ended,

@@ -310,6 +310,7 @@ impl World {
                 name: "arena-1".to_owned(),
                 endpoint: "203.0.113.7:7012".to_owned(),
             },
+            is_rated: true,
             status: MatchStatus::Started,
             made_at: now(),
             ended_at: None,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use lobby::live::Live as _;
+use lobby::service::matches::NewMatch;
 use lobby::store::sqlite::Sqlite;
 use lobby::store::{Match, MatchStatus, Store};
 use proto::muster::lobby::v1 as wire;
@@ -91,6 +92,25 @@ async fn a_result_rates_its_players_once_and_everybody_hears_of_it() {
     assert!((rated["duel"].rating.mean - winner.rating).abs() < 1e-9);
     assert_eq!(ears.heard(), []);
     assert_eq!(audited(&world).await, 0);
+}
+
+#[tokio::test]
+async fn a_match_of_friends_has_a_result_and_rates_nobody() {
+    let world = World::new().await;
+    let friends = NewMatch {
+        is_rated: false,
+        ..duel(1, [1, 2])
+    };
+    world.lobby().place(&friends).await.unwrap();
+    let mut ears = world.listen(&[1]).await;
+    world.servers.end(match_id(1), &won().to_string());
+    let _following = world.follow();
+
+    let told = changed(&mut ears).await;
+    assert_eq!(told.status(), wire::r#match::Status::Ended);
+    assert_eq!((told.seats[0].rank, told.seats[1].rank), (1, 2));
+    let rated = world.store.ratings_of(player(1)).await.unwrap();
+    assert!(rated.is_empty(), "{rated:?}");
 }
 
 #[tokio::test]

@@ -59,6 +59,7 @@ pub(crate) fn duel(number: u128, players: [u128; 2]) -> NewMatch {
         trace_context: TRACE.to_owned(),
     };
     NewMatch {
+        is_rated: true,
         id: match_id(number),
         queue: "duel".to_owned(),
         region: "eu".to_owned(),

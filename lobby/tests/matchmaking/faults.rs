@@ -280,6 +280,7 @@ async fn tickets_of_players_who_are_in_a_match_elsewhere_go() {
         trace_context: String::new(),
     };
     let wanted = lobby::service::matches::NewMatch {
+        is_rated: true,
         id: lobby::ids::MatchId(uuid::Uuid::from_u128(7)),
         queue: "duel".to_owned(),
         region: "eu".to_owned(),

@@ -107,6 +107,7 @@ pub(crate) fn new_match(teams: &[&[PlayerId]]) -> Match {
             name: "arena-1".to_owned(),
             endpoint: "203.0.113.7:7012".to_owned(),
         },
+        is_rated: true,
         status: MatchStatus::Started,
         made_at: at(0),
         ended_at: None,

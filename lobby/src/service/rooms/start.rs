@@ -93,6 +93,8 @@ impl Service {
             id,
             queue: queue.name.clone(),
             region: region.to_owned(),
+            // Friends could trade wins otherwise.
+            is_rated: false,
             teams: seats.collect(),
         })
     }

@@ -19,8 +19,8 @@ macro_rules! select {
     ($rest:literal, $($argument:expr),+ $(,)?) => {
         query_as!(
             MatchRow,
-            "SELECT matches.match_id, queue, region, namespace, server, endpoint, status, made_at, \
-                ended_at, result, player_id, session_id, team, rank, rating_before, rating_after \
+            "SELECT matches.match_id, queue, region, namespace, server, endpoint, is_rated, status, \
+                made_at, ended_at, result, player_id, session_id, team, rank, rating_before, rating_after \
             FROM matches JOIN seats ON seats.match_id = matches.match_id " + $rest,
             $($argument),+
         )
@@ -51,15 +51,16 @@ async fn add(connection: &mut PgConnection, made: &Match) -> sqlx::Result<bool> 
     let (namespace, server) = (text(&made.server.namespace), text(&made.server.name));
     let endpoint = text(&made.server.endpoint);
     let added = query!(
-        "INSERT INTO matches (match_id, queue, region, namespace, server, endpoint, status, \
-            made_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        "INSERT INTO matches (match_id, queue, region, namespace, server, endpoint, is_rated, \
+            status, made_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
         made.id.0,
         &*queue,
         &*region,
         &*namespace,
         &*server,
         &*endpoint,
+        made.is_rated,
         status_name(MatchStatus::Started),
         micros(made.made_at),
     )

@@ -18,8 +18,8 @@ use crate::store::{Committed, Ending, Match, MatchStatus, Rate};
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT match_id, queue, region, namespace, server, endpoint, status, made_at, \
-                ended_at, result, player_id, session_id, team, rank, rating_before, rating_after \
+            "SELECT match_id, queue, region, namespace, server, endpoint, is_rated, status, \
+                made_at, ended_at, result, player_id, session_id, team, rank, rating_before, rating_after \
             FROM matches JOIN seats USING (match_id) ",
             $rest
         )
@@ -32,9 +32,9 @@ pub(super) async fn commit(pool: &SqlitePool, made: &Match) -> sqlx::Result<Comm
     }
     let mut transaction = pool.begin_with(BEGIN).await?;
     let added = query(
-        "INSERT INTO matches (match_id, queue, region, namespace, server, endpoint, status, \
-            made_at) \
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO matches (match_id, queue, region, namespace, server, endpoint, is_rated, \
+            status, made_at) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
     )
     .bind(made.id.0)
     .bind(text(&made.queue))
@@ -42,6 +42,7 @@ pub(super) async fn commit(pool: &SqlitePool, made: &Match) -> sqlx::Result<Comm
     .bind(text(&made.server.namespace))
     .bind(text(&made.server.name))
     .bind(text(&made.server.endpoint))
+    .bind(made.is_rated)
     .bind(status_name(MatchStatus::Started))
     .bind(micros(made.made_at))
     .execute(&mut *transaction)

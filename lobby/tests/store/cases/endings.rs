@@ -36,6 +36,7 @@ pub(super) async fn an_end_frees_players_and_rates_them(store: Shared) {
         ..seat.clone()
     };
     let expected = Match {
+        is_rated: true,
         status: MatchStatus::Ended,
         ended_at: Some(at(60)),
         result: how.result.clone(),
@@ -114,6 +115,7 @@ pub(super) async fn a_lost_match_rates_nobody(store: Shared) {
     };
     let ended = store.end(made.id, &lost, &rate).await.unwrap();
     let expected = Match {
+        is_rated: true,
         status: MatchStatus::Lost,
         ended_at: Some(at(60)),
         ..made
