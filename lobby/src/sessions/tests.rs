@@ -19,6 +19,15 @@ fn caller(number: u128) -> Caller {
     }
 }
 
+/// An event as it is published.
+fn told() -> Vec<u8> {
+    let moving = wire::event::Event::Moving(wire::Moving::default());
+    Notice::Event(wire::Event {
+        event: Some(moving),
+    })
+    .encode()
+}
+
 fn chat() -> Channel {
     Channel::Chat("global:general".to_owned())
 }
@@ -33,7 +42,7 @@ async fn open(sessions: &Sessions, number: u128) -> Attached {
 /// Publishes an event on the channel; whether this process hears it.
 async fn is_heard(live: &Arc<Memory>) -> bool {
     let mut deliveries = live.deliveries();
-    let bytes = Notice::Event(wire::Event::default()).encode();
+    let bytes = told();
     live.publish(&chat(), &bytes).await.unwrap();
     let marker = Channel::Chat("marker".to_owned());
     live.subscribe(&marker).await.unwrap();
@@ -61,10 +70,10 @@ async fn a_channel_is_heard_from_the_first_to_the_last() {
     sessions.hear(first, chat()).await.unwrap();
     sessions.hear(second, chat()).await.unwrap();
     assert!(is_heard(&live).await);
-    sessions.deliver(&chat(), &Notice::Event(wire::Event::default()).encode());
+    sessions.deliver(&chat(), &told());
     assert_eq!((events(&ada), events(&bob)), (1, 1));
     sessions.unhear(first, chat()).await;
-    sessions.deliver(&chat(), &Notice::Event(wire::Event::default()).encode());
+    sessions.deliver(&chat(), &told());
     assert_eq!((events(&ada), events(&bob)), (0, 1));
     assert!(is_heard(&live).await);
     // The end of the last session ends it, too.
@@ -89,7 +98,7 @@ async fn a_newer_session_hears_what_it_asks_for_itself() {
     // What the old one leaves behind is not the new one's.
     sessions.close(&old.session).await;
     assert!(is_heard(&live).await);
-    sessions.deliver(&chat(), &Notice::Event(wire::Event::default()).encode());
+    sessions.deliver(&chat(), &told());
     assert_eq!((events(&old), events(&new)), (0, 1));
 }
 

@@ -151,3 +151,71 @@ async fn the_state_is_sent_anew_when_news_were_missed() {
         }
     }
 }
+
+fn create_room(name: &str) -> Call {
+    Call::CreateRoom(wire::CreateRoom {
+        kind: wire::RoomKind::Lobby.into(),
+        settings: Some(wire::RoomSettings {
+            name: name.to_owned(),
+            capacity: 4,
+            ..wire::RoomSettings::default()
+        }),
+    })
+}
+
+#[tokio::test]
+async fn a_call_with_a_key_is_made_once() {
+    let world = World::new().await;
+    let (mut client, _) = Client::of(&world, 1).await;
+    let keyed = |key: &str, call| wire::Call {
+        id: 5,
+        idempotency_key: key.to_owned(),
+        call: Some(call),
+        ..wire::Call::default()
+    };
+    let mut answers = Vec::new();
+    for name in ["one", "two"] {
+        client.send(&keyed("a", create_room(name))).await;
+        answers.push(client.answer().await);
+    }
+    let Ok(Answer::Room(room)) = &answers[0] else {
+        panic!("{answers:?}");
+    };
+    assert_eq!(answers[0], answers[1]);
+    // Another player's key is another key; by HTTP the same player's is the same.
+    let (mut other, _) = Client::of(&world, 2).await;
+    other.send(&keyed("a", create_room("four"))).await;
+    let Ok(Answer::Room(others)) = other.answer().await else {
+        panic!("no room");
+    };
+    assert_ne!(others.id, room.id);
+    let url = format!("http://{}/v1/create_room", world.address);
+    let call = reqwest::Client::new().post(url).bearer_auth(token(2));
+    let body = r#"{"kind":"LOBBY","settings":{"name":"five","capacity":4}}"#;
+    let call = call.header("idempotency-key", "a").body(body);
+    let text = call.send().await.unwrap().text().await.unwrap();
+    let same: wire::Room = Codec::Json.read(text.as_bytes()).unwrap();
+    assert_eq!(same, others);
+
+    client
+        .send(&keyed(&"x".repeat(65), create_room("six")))
+        .await;
+    let error = client.answer().await.unwrap_err();
+    let told = (&*error.code, &*error.field);
+    assert_eq!(told, ("invalid_request", "idempotency_key"));
+}
+
+#[tokio::test]
+async fn what_players_do_reaches_those_who_follow_them() {
+    let world = World::new().await;
+    let (mut ada, _) = Client::of(&world, 1).await;
+    let follow = Call::FollowPlayers(wire::FollowPlayers {
+        player_ids: vec![player(2).to_string()],
+    });
+    let Ok(Answer::Presences(presences)) = ada.ask(follow).await else {
+        panic!("no presences");
+    };
+    assert_eq!(presences.presences[0].status(), Status::Offline);
+    let (_bob, _) = Client::of(&world, 2).await;
+    assert_eq!(ada.presence().await, Status::Online);
+}
