@@ -12,6 +12,10 @@ const MOST_NODES: u16 = 1000;
 
 /// Runs everything in one process: a Kubernetes API, a node, the operator and the allocator.
 #[derive(Clone, Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct Args {
     /// Settings of the log.
     #[command(flatten)]

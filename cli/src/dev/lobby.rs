@@ -41,14 +41,12 @@ impl Lobby {
             return Ok(None);
         };
         let folder = folder::prepare(config, own, FOLDER, DATABASE)?;
-        let file = match &config.lobby_file {
-            Some(file) => file.clone(),
-            None => {
-                let file = folder.join("lobby.json");
-                std::fs::write(&file, EXAMPLE)
-                    .with_context(|| format!("write {}", file.display()))?;
-                file
-            }
+        let file = if let Some(file) = &config.lobby_file {
+            file.clone()
+        } else {
+            let file = folder.join("lobby.json");
+            std::fs::write(&file, EXAMPLE).with_context(|| format!("write {}", file.display()))?;
+            file
         };
         let secrets = folder.join("secrets");
         std::fs::create_dir_all(&secrets)

@@ -163,16 +163,13 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     });
     if let Some((accounts, (http, grpc))) = accounts.clone().zip(listeners.accounts) {
         let stopping = control_stop.clone();
-        let runtime = tokio::runtime::Handle::current();
-        // On a thread of its own: the compiler cannot tell that this future may change threads.
-        control.spawn_blocking(move || {
-            let outcome = runtime.block_on(accounts.run(http, grpc, stopping));
-            ("accounts", outcome)
+        spawn_apart(&mut control, "accounts", || {
+            accounts.run(http, grpc, stopping)
         });
     }
     if let Some((lobby, listener)) = lobby.clone().zip(listeners.lobby) {
         let stopping = control_stop.clone();
-        control.spawn(async move { ("lobby", lobby.run(listener, stopping).await) });
+        spawn_apart(&mut control, "lobby", || lobby.run(listener, stopping));
     }
     let (storyteller, stopping) = (client(ADMIN), control_stop.clone());
     control.spawn(async move {
@@ -208,6 +205,17 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let closed = all_of(&mut server).await;
     tracing::info!("Everything has ended");
     ended.and(controlled).and(contained).and(closed)
+}
+
+/// Runs a task on a thread of its own: of some futures the compiler cannot tell that they may change
+/// threads.
+fn spawn_apart<Task: Future<Output = Result<()>>>(
+    tasks: &mut Tasks,
+    name: &'static str,
+    begin: impl FnOnce() -> Task + Send + 'static,
+) {
+    let runtime = tokio::runtime::Handle::current();
+    tasks.spawn_blocking(move || (name, runtime.block_on(begin())));
 }
 
 /// The first task that ends, which is one too many.

@@ -25,7 +25,7 @@ pub(crate) struct Client {
 /// What a socket was told.
 #[derive(Debug)]
 pub(crate) enum Told {
-    Message(wire::Message),
+    Message(Box<wire::Message>),
     /// The code of the close frame; none when it ended without a word.
     End(Option<u16>),
 }
@@ -127,7 +127,7 @@ impl Client {
             match self.next().await {
                 Told::Message(message) if message.number == 0 => {
                     assert_eq!(message.id, id, "{message:?}");
-                    return result(message);
+                    return result(*message);
                 }
                 Told::Message(_) => {}
                 Told::End(code) => panic!("{code:?}"),
@@ -149,27 +149,27 @@ impl Client {
                 Some(Err(_)) | None => return Told::End(None),
                 other => panic!("{other:?}"),
             };
-            return Told::Message(self.codec.read(&bytes).unwrap());
+            return Told::Message(Box::new(self.codec.read(&bytes).unwrap()));
         }
     }
 
     /// The next event, with its number.
     pub(crate) async fn event(&mut self) -> (u32, Event) {
-        match self.next().await {
-            Told::Message(wire::Message {
-                number,
-                message: Some(wire::message::Message::Event(wire::Event { event: Some(event) })),
-                ..
-            }) => (number, event),
-            other => panic!("{other:?}"),
+        let told = self.next().await;
+        if let Told::Message(message) = &told
+            && let Some(wire::message::Message::Event(event)) = &message.message
+            && let Some(event) = &event.event
+        {
+            return (message.number, event.clone());
         }
+        panic!("{told:?}")
     }
 
     /// The next answer; events before are left out.
     pub(crate) async fn answer(&mut self) -> Result<Answer, wire::Error> {
         loop {
             match self.next().await {
-                Told::Message(message) if message.number == 0 => return result(message),
+                Told::Message(message) if message.number == 0 => return result(*message),
                 Told::Message(_) => {}
                 Told::End(code) => panic!("{code:?}"),
             }
@@ -189,8 +189,8 @@ impl Client {
     /// The next answer that is a failure: its id and code.
     pub(crate) async fn failure(&mut self) -> (u32, wire::Error) {
         match self.next().await {
-            Told::Message(message) => (message.id, result(message).unwrap_err()),
-            other => panic!("{other:?}"),
+            Told::Message(message) => (message.id, result(*message).unwrap_err()),
+            other @ Told::End(_) => panic!("{other:?}"),
         }
     }
 

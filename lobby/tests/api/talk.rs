@@ -136,7 +136,7 @@ async fn the_state_is_sent_anew_when_news_were_missed() {
     let live = &world.service.parts().live;
     let other = lobby::live::Channel::Chat("global:general".to_owned());
     live.subscribe(&other).await.unwrap();
-    for _ in 0..lobby::live::LAG + 1 {
+    for _ in 0..=lobby::live::LAG {
         live.publish(&other, &bytes).await.unwrap();
     }
     live.publish(&channel, &bytes).await.unwrap();

@@ -284,10 +284,7 @@ async fn slow_mode_is_for_each_player_and_global_channel() {
     let failure = world.say(&ada, "global:english", "two").await.unwrap_err();
     assert_eq!(failure.code, Code::Throttled);
     let wait = failure.retry_after.unwrap();
-    assert!(
-        wait <= slow && wait > slow - Duration::from_secs(5),
-        "{wait:?}"
-    );
+    assert!(wait <= slow && wait > Duration::from_secs(25), "{wait:?}");
     world.say(&bob, "global:english", "two").await.unwrap();
     world.say(&ada, "global:polski", "dwa").await.unwrap();
     let other = format!("private:{}", bob.player);
