@@ -136,14 +136,8 @@ async fn a_player_waits_in_one_queue() {
     let by = wire::join_room::By::Code(room.code.clone());
     let call = wire::JoinRoom { by: Some(by) };
     service.join_room(&guest, call).await.unwrap();
-    let told = "conflict -: a member of the party waits in a queue already";
-    assert_eq!(refusal(service, &host, join("pairs")).await, told);
-    // The host's seat was taken for a moment, and is free again.
-    assert_eq!(service.queue_state(host.player).await.unwrap(), None);
-    assert_eq!(world.counts("pairs").await, (0, 0));
-
-    let players = [host.player, guest.player];
-    service.leave_queue_of(&players, "left").await.unwrap();
+    // A party plays together or not at all: what its members waited for alone is gone.
+    assert_eq!(service.queue_state(guest.player).await.unwrap(), None);
     let leave = wire::LeaveQueue {};
     let failure = service.leave_queue(&guest, leave).await.unwrap_err();
     assert_eq!(brief(&failure), "not_found -: you wait in no queue");
