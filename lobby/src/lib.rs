@@ -12,6 +12,7 @@ pub mod args;
 pub mod assemble;
 pub mod chat;
 pub mod config;
+pub mod console;
 pub mod documents;
 pub mod echo;
 pub mod edge;

@@ -1,6 +1,7 @@
 //! The life of the process: what starts in which order, and how it ends.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use access::follow::{self, Follower};
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::assemble::{self, Assembled, assemble};
 use crate::chat::retention;
 use crate::config::Config;
+use crate::console;
 use crate::edge::Edge;
 use crate::matchmaking::matchmaker;
 use crate::metrics::Metrics;
@@ -119,12 +121,21 @@ pub async fn serve(
     // First up and last down.
     let admin_stop = CancellationToken::new();
     let _admin_ends_with_us = admin_stop.clone().drop_guard();
-    let admin_server = admin.clone().serve(config.admin_address, admin_stop);
+    let known = Arc::new(OnceLock::new());
+    let admin_server = admin
+        .clone()
+        .with_routes(console::routes(Arc::clone(&known)))
+        .serve(config.admin_address, admin_stop);
     let serving = async move {
         match assemble(&config, metrics, &stop).await {
             // It was told to end while it waited: that is no failure.
             Err(assemble::Error::Start(storage::start::Error::Stopped(_))) => Ok(()),
-            assembled => host(config, assembled?, admin, listener, stop).await,
+            assembled => {
+                let assembled = assembled?;
+                // It is set here alone.
+                known.set(assembled.service.clone()).ok();
+                host(config, assembled, admin, listener, stop).await
+            }
         }
     };
     tokio::select! {
@@ -304,7 +315,7 @@ async fn follow_auth(
                 continue;
             }
         };
-        let verifier = std::sync::Arc::clone(&service.parts().verifier);
+        let verifier = Arc::clone(&service.parts().verifier);
         let settings = follow::Settings::default();
         let follower = Follower::new(opened.channel(), verifier, settings);
         let follower = match opened.token() {

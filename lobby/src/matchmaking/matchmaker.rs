@@ -329,6 +329,9 @@ impl Shell<'_> {
         let (service, queue) = (self.service.clone(), self.queue.name.clone());
         let waits = Waits {
             tickets: self.owner.waiting(),
+            players: self.owner.players(),
+            oldest: self.owner.oldest(),
+            pending: self.owner.pending(),
             estimates: self.owner.estimates().clone(),
         };
         let keep = SignedDuration::try_from(seats::KEEP).unwrap_or(SignedDuration::MAX);

@@ -277,6 +277,18 @@ impl Owner {
         self.pool.len()
     }
 
+    /// How many players wait.
+    pub fn players(&self) -> usize {
+        let entries = self.pool.entries.iter().flatten();
+        entries.map(|entry| usize::from(entry.players)).sum()
+    }
+
+    /// When the ticket came that has waited longest.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let entries = self.pool.entries.iter().flatten();
+        entries.map(|entry| entry.ticket.entered).min()
+    }
+
     /// How many matches are pending.
     pub fn pending(&self) -> usize {
         self.held.len()

@@ -40,6 +40,12 @@ const WAITS_AGE: SignedDuration = SignedDuration::from_secs(2);
 pub struct Waits {
     /// How many wait.
     pub tickets: usize,
+    /// How many players they have.
+    pub players: usize,
+    /// When the oldest of them came.
+    pub oldest: Option<Timestamp>,
+    /// How many matches are proposed and not made yet.
+    pub pending: usize,
     /// How long.
     pub estimates: Estimates,
 }
