@@ -28,7 +28,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
     && chmod 1777 /image/tmp \
     && cp "target/$target/release/$BINARY" /image/entrypoint \
     && if [ -n "$ALSO" ]; then cp "target/$target/release/$ALSO" /image/; fi \
-    && if [ "$PACKAGE" = auth ]; then \
+    && if [ "$PACKAGE" = auth ] || [ "$PACKAGE" = lobby ]; then \
         mkdir -p /image/etc/ssl/certs && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/; \
     fi \
     && printf 'root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532::/:/sbin/nologin\n' > /image/etc/passwd \

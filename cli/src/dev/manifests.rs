@@ -65,7 +65,7 @@ struct Document {
 }
 
 /// The examples, in the order in which they make sense.
-pub(super) const EXAMPLES: [(&str, &str); 5] = [
+pub(super) const EXAMPLES: [(&str, &str); 6] = [
     (
         "examples/fleet.yaml",
         include_str!("../../../examples/fleet.yaml"),
@@ -85,6 +85,10 @@ pub(super) const EXAMPLES: [(&str, &str); 5] = [
     (
         "examples/arena.yaml",
         include_str!("../../../examples/arena.yaml"),
+    ),
+    (
+        "examples/skirmish.yaml",
+        include_str!("../../../examples/skirmish.yaml"),
     ),
 ];
 

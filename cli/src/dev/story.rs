@@ -74,7 +74,6 @@ fn welcome(ports: Ports, kubeconfig: &Path, accounts: Option<&Accounts>, took: D
         let _ = write!(
             text,
             "\nThe lobby is at {}: parties, queues, chat. Eight players go the whole way with\n\n  \
-             kubectl apply -f examples/skirmish.yaml\n  \
              cargo run --release --package bots -- journey\n\n\
              What runs is shown at http://{}/console\n",
             folder::url(lobby.http),

@@ -14,17 +14,18 @@ use crate::repository;
 
 /// Packages and the binaries of an image: the first names it and is what it runs, the others are
 /// for `kubectl exec` or another command.
-const IMAGES: [(&str, &[&str]); 6] = [
+const IMAGES: [(&str, &[&str]); 7] = [
     ("operator", &["operator"]),
     ("allocator", &["allocator"]),
     ("auth", &["auth"]),
+    ("lobby", &["lobby"]),
     ("sdk-server", &["sdk-server"]),
     ("gameserver", &["simple-server"]),
     ("gameserver", &["arena-server", "arena-replay"]),
 ];
 
-/// Packages that call services of others by TLS: providers, mail servers, object storage.
-const CALLERS: [&str; 1] = ["auth"];
+/// Packages that call services of others by TLS: providers, mail servers, object storage, Vault.
+const CALLERS: [&str; 2] = ["auth", "lobby"];
 
 /// How the binaries are compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -32,8 +32,8 @@ const AUTH: [&str; 8] = [
     "auth.config.sessionSeconds=7776000",
 ];
 
-/// More values of auth, and what is said to them.
-const REFUSED: [(&[&str], &str); 8] = [
+/// More values beside these, and what is said to them.
+const REFUSED: [(&[&str], &str); 11] = [
     (&["auth.issuer="], "auth.issuer is missing"),
     (&["auth.issuer=https://example.com/auth"], "auth/issuer"),
     (&["auth.config.mail=null"], "auth.config.mail is missing"),
@@ -59,6 +59,19 @@ const REFUSED: [(&[&str], &str); 8] = [
             "auth.backup.destination=file:///backups",
         ],
         "with a persistentVolumeClaim",
+    ),
+    (&["lobby.enabled=true"], "lobby.url is missing"),
+    (
+        &["lobby.enabled=true", "lobby.url=https://example.com/lobby"],
+        "lobby/url",
+    ),
+    (
+        &[
+            "lobby.enabled=true",
+            "lobby.url=https://lobby.example.com",
+            "allocator.tls.enabled=true",
+        ],
+        "lobby.upstream.caSecretName is missing",
     ),
 ];
 
