@@ -18,7 +18,9 @@
 //! | `--secrets-dir` | `LOBBY_SECRETS_DIR` | `/etc/muster-lobby/secrets` | a file for each secret |
 //! | `--vault-address` and others | `LOBBY_VAULT_*` | | secrets from Vault instead |
 //! | `--sqlite` | `LOBBY_SQLITE` | | a file instead of PostgreSQL, and memory instead of Valkey |
+//! | `--record-dir` | `LOBBY_RECORD_DIR` | | what happens in queues is written there, to be replayed |
 //! | `--tls-dir` | `LOBBY_TLS_DIR` | | `tls.crt`, `tls.key`; plain text without it |
+//! | `--console-origin` | `LOBBY_CONSOLE_ORIGIN` | | where the operator's console is, which shows queues |
 //! | `--max-connections` | `LOBBY_MAX_CONNECTIONS` | 20000 | more are closed |
 //! | `--request-timeout-seconds` | `LOBBY_REQUEST_TIMEOUT_SECONDS` | 15 | longest time for one call |
 //! | `--shutdown-delay-seconds` | `LOBBY_SHUTDOWN_DELAY_SECONDS` | 2 | still serving while the Service forgets this pod |
@@ -122,6 +124,15 @@ pub struct Args {
     /// Keep matches in this SQLite file, and what is short-lived in memory: for one process alone.
     #[arg(long, env = "LOBBY_SQLITE", value_name = "FILE")]
     pub sqlite: Option<PathBuf>,
+
+    /// Write what happens in the queues that this lobby owns to this directory, without sessions: what
+    /// other rules would have made of it can be seen later.
+    #[arg(long, env = "LOBBY_RECORD_DIR", value_name = "DIR")]
+    pub record_dir: Option<PathBuf>,
+
+    /// Where the operator's console is, as a URL: its page may read how queues are.
+    #[arg(long, env = "LOBBY_CONSOLE_ORIGIN", value_name = "URL")]
+    pub console_origin: Option<Url>,
 
     /// Directory with tls.crt and tls.key; plain text without it.
     #[arg(long, env = "LOBBY_TLS_DIR", value_name = "DIR")]

@@ -77,6 +77,10 @@ pub struct Config {
     pub auth: Upstream,
     /// The allocator's gRPC port.
     pub allocator: Option<Upstream>,
+    /// Where what happens in queues is written.
+    pub record_dir: Option<PathBuf>,
+    /// The page that may read how queues are.
+    pub console_origin: Option<String>,
     /// Where secrets are.
     pub secrets: SecretsFrom,
     /// Where matches are.
@@ -252,6 +256,15 @@ impl File {
                     ));
                 }
             }
+            let differences = queue.differences.iter().map(|rule| &rule.attribute);
+            for name in queue.same.iter().chain(differences) {
+                if !queue.client_attributes.contains(name) {
+                    problems.push(format!(
+                        "queues[{index}].clientAttributes: {name:?} is missing: a rule is about it, \
+                         and only clients say it"
+                    ));
+                }
+            }
             if queues.contains_key(&queue.name) {
                 problems.push(format!("queues[{index}].name: stands twice"));
             }
@@ -403,6 +416,11 @@ impl TryFrom<Args> for Config {
             issuer: origin("--issuer", &args.issuer, &mut problems),
             auth: upstream(&args.auth, args.auth_token_file.clone()),
             allocator: args.allocator.as_ref().map(|url| upstream(url, None)),
+            record_dir: args.record_dir.clone(),
+            console_origin: args
+                .console_origin
+                .as_ref()
+                .map(|url| url.origin().ascii_serialization()),
             secrets: match (args.vault_address, args.vault_token_file) {
                 (Some(address), Some(token_file)) => SecretsFrom::Vault(vault::Config {
                     address,

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use runtime::admin::live::{Tell, live};
 use serde::Serialize;
 
@@ -12,6 +12,9 @@ use crate::documents;
 use crate::live::Key;
 use crate::service::Service;
 use crate::service::queues::Waits;
+
+/// Owners write each second: what is older is nobody's word any more.
+const FRESH: SignedDuration = SignedDuration::from_secs(10);
 
 /// What the page shows.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -31,8 +34,9 @@ struct QueueRow {
     estimate_seconds: Option<u64>,
 }
 
-/// Served from the start on; there is nothing to tell until the service is there.
-pub fn routes(service: Arc<OnceLock<Service>>) -> Router {
+/// Served from the start on; there is nothing to tell until the service is there. `page` is the origin
+/// of the page that may read it.
+pub fn routes(service: Arc<OnceLock<Service>>, page: Option<&str>) -> Router {
     let tell: Tell = Arc::new(move || {
         let service = Arc::clone(&service);
         Box::pin(async move {
@@ -46,7 +50,7 @@ pub fn routes(service: Arc<OnceLock<Service>>) -> Router {
             })
         })
     });
-    live("/console/events", tell)
+    live("/console/events", tell, page)
 }
 
 async fn snapshot(service: &Service, now: Timestamp) -> Snapshot {
@@ -54,9 +58,11 @@ async fn snapshot(service: &Service, now: Timestamp) -> Snapshot {
     let mut queues = Vec::with_capacity(parts.queues.len());
     for name in parts.queues.keys() {
         let key = Key::Queue(name.clone());
-        // Without an owner, or while the live state is away, nobody is known to wait.
         let waits = documents::read::<Waits>(&*parts.live, &key).await;
-        let waits = waits.ok().and_then(|(waits, _)| waits).unwrap_or_default();
+        let waits = waits.ok().and_then(|(waits, _)| waits);
+        // Without an owner, or while the live state is away, nobody is known to wait.
+        let waits = waits.filter(|waits| waits.at.is_some_and(|at| now.duration_since(at) < FRESH));
+        let waits = waits.unwrap_or_default();
         queues.push(row(name, &waits, now));
     }
     Snapshot { queues }
@@ -93,6 +99,7 @@ mod tests {
             players: 3,
             oldest: Timestamp::from_second(1_699_999_990).ok(),
             pending: 1,
+            at: Some(now),
             estimates,
         };
         let row = row("duel", &waits, now);

@@ -44,8 +44,9 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Answers a call within its time. It is done to its end also when the client goes meanwhile:
-    /// half of a call would be neither done nor undone.
+    /// Answers a call within its time. It is done to its end also when that is over or the client
+    /// goes meanwhile: half of a call would be neither done nor undone. What it waits for has limits
+    /// of its own.
     pub(crate) fn answer(
         &self,
         caller: Caller,
@@ -54,15 +55,14 @@ impl State {
     ) -> impl Future<Output = Result<Answer, Failure>> + use<> {
         let service = self.service.clone();
         let limit = self.edge.limits.call;
-        let answered = async move {
-            let answered = service.answer(&caller, &key, call);
-            let answered = tokio::time::timeout(limit, answered).await;
-            answered.unwrap_or_else(|_| Err(late()))
-        };
+        let answered = async move { service.answer(&caller, &key, call).await };
         let task = self.edge.sockets.spawn(answered.in_current_span());
         async move {
-            let joined = task.await;
-            joined.unwrap_or_else(|error| Err(Failure::defect("A call panicked", &error)))
+            match tokio::time::timeout(limit, task).await {
+                Ok(Ok(answered)) => answered,
+                Ok(Err(error)) => Err(Failure::defect("A call panicked", &error)),
+                Err(_) => Err(late()),
+            }
         }
     }
 }

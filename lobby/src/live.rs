@@ -38,6 +38,10 @@ pub const NEWS_KEPT: usize = 100_000;
 /// The most channels that a process hears.
 pub const CHANNELS: usize = 500_000;
 
+/// From how many on none is added about the presence of players: clients choose whom they follow, and
+/// must not keep others from signing in, which takes a channel too.
+pub const PRESENCES: usize = 300_000;
+
 /// How many deliveries a receiver may lag behind before it misses some, which it is told by the
 /// channel; a power of two, as the channel would round it up.
 pub const LAG: usize = 8192;
@@ -55,7 +59,7 @@ const KEEP_LIMIT: Duration = Duration::from_hours(10 * 365 * 24);
 pub struct Error(pub String);
 
 impl Error {
-    fn full(what: &str) -> Self {
+    pub(crate) fn full(what: &str) -> Self {
         Self(format!("{what} is full"))
     }
 

@@ -157,6 +157,13 @@ impl Tracker {
         self.schedule(now, player);
     }
 
+    /// Another lobby has the player now: it tells others what is so.
+    pub fn hand_over(&mut self, player: PlayerId) {
+        if let Some(tracked) = self.players.remove(&player) {
+            self.due.remove(&(tracked.free_at, player));
+        }
+    }
+
     /// A player with a socket here is told this.
     pub fn hear(&mut self, now: Timestamp, player: PlayerId, event: &Event) {
         let tracked = self.players.get_mut(&player);

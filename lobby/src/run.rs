@@ -1,6 +1,7 @@
 //! The life of the process: what starts in which order, and how it ends.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -124,7 +125,10 @@ pub async fn serve(
     let known = Arc::new(OnceLock::new());
     let admin_server = admin
         .clone()
-        .with_routes(console::routes(Arc::clone(&known)))
+        .with_routes(console::routes(
+            Arc::clone(&known),
+            config.console_origin.as_deref(),
+        ))
         .serve(config.admin_address, admin_stop);
     let serving = async move {
         match assemble(&config, metrics, &stop).await {
@@ -197,7 +201,12 @@ pub async fn host(
     if let Some(databases) = databases {
         background.spawn(named("databases", databases.run(background_stop.clone())));
     }
-    run_background(&mut background, &service, &background_stop);
+    run_background(
+        &mut background,
+        &service,
+        config.record_dir.clone(),
+        &background_stop,
+    );
     let (synced, keys) = watch::channel(false);
     let auth = config.auth.clone();
     let follow = follow_auth(auth, service.clone(), synced, background_stop.clone());
@@ -223,7 +232,12 @@ pub async fn host(
 }
 
 /// What goes on without callers.
-fn run_background(tasks: &mut JoinSet<&'static str>, service: &Service, stop: &CancellationToken) {
+fn run_background(
+    tasks: &mut JoinSet<&'static str>,
+    service: &Service,
+    record_dir: Option<PathBuf>,
+    stop: &CancellationToken,
+) {
     let lobby = || service.clone();
     let stop = || stop.clone();
     tasks.spawn(named("deliveries", sessions::deliver::run(lobby(), stop())));
@@ -231,7 +245,10 @@ fn run_background(tasks: &mut JoinSet<&'static str>, service: &Service, stop: &C
     tasks.spawn(named("presence", presence::run(lobby(), stop())));
     tasks.spawn(named("rooms", rooms::sweep::run(lobby(), stop())));
     tasks.spawn(named("tickets", queues::keeper::run(lobby(), stop())));
-    tasks.spawn(named("queues", matchmaker::run(lobby(), stop())));
+    tasks.spawn(named(
+        "queues",
+        matchmaker::run_recorded(lobby(), record_dir, stop()),
+    ));
     tasks.spawn(named(
         "matches",
         crate::matches::follow::run(lobby(), stop()),

@@ -24,7 +24,7 @@ use proto::muster::lobby::v1 as wire;
 use uuid::Uuid;
 
 use crate::ids::PlayerId;
-use crate::live::{self, Channel, Live};
+use crate::live::{self, Channel, Live, PRESENCES};
 use crate::service::Caller;
 
 pub use self::session::{End, Next, ResumeToken, Session};
@@ -161,6 +161,13 @@ impl Sessions {
             let Some(entry) = table.players.get_mut(&player) else {
                 return Ok(());
             };
+            let is_new = !table.channels.contains_key(&channel);
+            if let Channel::Presence(_) = channel
+                && is_new
+                && table.channels.len() >= PRESENCES
+            {
+                return Err(live::Error::full("the list of followed players"));
+            }
             entry.hears.insert(channel.clone());
             let session = Arc::clone(&entry.session);
             let listeners = table.channels.entry(channel.clone()).or_default();

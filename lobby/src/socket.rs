@@ -245,6 +245,9 @@ async fn end(state: &State, attached: &Attached, over: Over) {
     let is_replaced = session.end_of(*socket) == Some(End::Replaced);
     sessions.close(session).await;
     if is_replaced {
+        if sessions.of(session.caller().player).is_none() {
+            service.presence_handed_over(session.caller().player);
+        }
         return;
     }
     let player = session.caller().player;

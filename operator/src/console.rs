@@ -44,7 +44,7 @@ pub(crate) fn routes(world: &Arc<World>) -> Router {
     });
     Router::new()
         .route("/console", get(page))
-        .merge(live("/console/events", tell))
+        .merge(live("/console/events", tell, None))
 }
 
 fn snapshot(world: &World) -> String {

@@ -20,11 +20,11 @@ pub enum Step {
     Join,
     /// From the first step to the first snapshot.
     Playing,
-    /// Sent a message of the chat, which everybody heard.
+    /// From a message of the chat to its answer; everybody hears it later.
     Chat,
     /// From the end of a blackout to the next snapshot.
     Blackout,
-    /// From the loss of everything to the first snapshot with a new token.
+    /// From the start of the new program to the first snapshot with a new token.
     Rejoin,
     /// From the end of the match to its result with ratings.
     Result,
@@ -41,7 +41,7 @@ impl Step {
         (Self::Playing, "register -> playing"),
         (Self::Chat, "chat message"),
         (Self::Blackout, "network back -> playing"),
-        (Self::Rejoin, "program lost -> playing again"),
+        (Self::Rejoin, "program starts again -> playing"),
         (Self::Result, "end of match -> result and rating"),
     ];
 }

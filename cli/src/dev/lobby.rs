@@ -45,7 +45,11 @@ impl Lobby {
             file.clone()
         } else {
             let file = folder.join("lobby.json");
-            std::fs::write(&file, EXAMPLE).with_context(|| format!("write {}", file.display()))?;
+            // Its user may have changed the one of an earlier run.
+            if config.data.is_none() || !file.exists() {
+                std::fs::write(&file, EXAMPLE)
+                    .with_context(|| format!("write {}", file.display()))?;
+            }
             file
         };
         let secrets = folder.join("secrets");
@@ -59,6 +63,10 @@ impl Lobby {
             format!("--admin-address={}", ports.admin),
             format!("--url={url}"),
             format!("--config={}", file.display()),
+            format!(
+                "--console-origin={}",
+                folder::url(config.ports.operator_admin())
+            ),
             format!("--issuer={}", accounts.issuer()),
             format!("--auth=http://{}", accounts.grpc()),
             format!("--auth-token-file={}", accounts.lobby_token().display()),

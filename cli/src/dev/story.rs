@@ -75,9 +75,9 @@ fn welcome(ports: Ports, kubeconfig: &Path, accounts: Option<&Accounts>, took: D
             text,
             "\nThe lobby is at {}: parties, queues, chat. Eight players go the whole way with\n\n  \
              cargo run --release --package bots -- journey\n\n\
-             What runs is shown at http://{}/console\n",
+             What runs is shown at {}/console\n",
             folder::url(lobby.http),
-            ports.operator_admin()
+            folder::url(ports.operator_admin())
         );
     }
     text

@@ -245,7 +245,7 @@ fn collect(stream: impl AsyncRead + Unpin + Send + 'static, said: &Said) -> Join
 const FIRST_PORT: u16 = 17_000;
 
 /// Ports in a row that one takes.
-const PORTS: u16 = 8;
+const PORTS: u16 = 10;
 
 /// Ports in a row that nobody listens on.
 fn free_ports() -> u16 {

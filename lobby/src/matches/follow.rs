@@ -30,7 +30,7 @@ use crate::ratings::{Rating, System};
 use crate::servers::{Change, Error};
 use crate::service::Service;
 use crate::service::matches::to_wire;
-use crate::store::{AuditLine, Ending, Match, MatchStatus, Rated, Seat};
+use crate::store::{self, AuditLine, Ending, Match, MatchStatus, Rated, Seat};
 
 /// The lease of who follows.
 const LEASE: &str = "lobby:follow";
@@ -150,13 +150,33 @@ impl Follower {
         }
     }
 
-    /// Follows every namespace of the queues.
+    /// Follows every namespace of the queues, and those of matches of queues that are no more.
     async fn work(&self) {
         self.told().clear();
         let queues = self.service.parts().queues.values();
-        let namespaces: BTreeSet<&str> = queues.map(|queue| &*queue.servers.namespace).collect();
-        let watches = namespaces.into_iter().map(|name| self.follow(name));
+        let mut namespaces: BTreeSet<String> = queues
+            .map(|queue| queue.servers.namespace.clone())
+            .collect();
+        match self.namespaces_of_matches().await {
+            Ok(others) => namespaces.extend(others),
+            Err(error) => tracing::warn!(%error, "The matches that go on are unknown"),
+        }
+        let watches = namespaces.iter().map(|name| self.follow(name));
         futures::join!(futures::future::join_all(watches), self.settle());
+    }
+
+    async fn namespaces_of_matches(&self) -> Result<BTreeSet<String>, store::Error> {
+        let mut namespaces = BTreeSet::new();
+        let mut after = None;
+        loop {
+            let page = self.service.parts().store.open_matches(after, PAGE).await?;
+            let names = page.iter().map(|open| open.server.namespace.clone());
+            namespaces.extend(names);
+            match page.last() {
+                Some(last) if page.len() == PAGE => after = Some(last.id),
+                Some(_) | None => return Ok(namespaces),
+            }
+        }
     }
 
     /// Opens one watch after another.

@@ -332,6 +332,7 @@ impl Shell<'_> {
             players: self.owner.players(),
             oldest: self.owner.oldest(),
             pending: self.owner.pending(),
+            at: Some(runtime::clock::now()),
             estimates: self.owner.estimates().clone(),
         };
         let keep = SignedDuration::try_from(seats::KEEP).unwrap_or(SignedDuration::MAX);

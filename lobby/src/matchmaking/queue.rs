@@ -49,8 +49,7 @@ pub struct Queue {
     /// How ratings follow from results.
     #[serde(default)]
     pub ratings: System,
-    /// Attributes that clients may say of their players. All others are what auth's player data
-    /// say.
+    /// Attributes that clients may say of their players. What they say of others is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub client_attributes: Vec<String>,
     /// Servers for its matches.
@@ -178,6 +177,10 @@ impl Queue {
         {
             let problem = format!("must be 1 to {}, the size of a team", self.teams.size);
             problems.push(Invalid::new("partySize", problem));
+        }
+        if self.ratings == System::Glicko2 && players != 2 {
+            let problem = "Glicko2 rates one against one: use WengLin";
+            problems.push(Invalid::new("ratings", problem));
         }
         let mut limits = vec![
             ("rating".to_owned(), &self.rating),

@@ -1,4 +1,5 @@
-//! A ticket: a player or a party who want to play.
+//! A ticket: a player or a party who want to play. Lobbies of two versions read each other's, so that
+//! fields that one does not know are let be.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use crate::ids::{PlayerId, SessionId, TicketId};
 
 /// Those who want to play together, and with whom.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Ticket {
     /// Given once, and kept through every attempt to place it.
     pub id: TicketId,
@@ -27,7 +28,7 @@ pub struct Ticket {
 
 /// A player of a ticket, as the matchmaker sees him.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Player {
     /// The player.
     pub id: PlayerId,
@@ -58,7 +59,7 @@ pub enum Attribute {
 
 /// What a ticket asks of every player of other tickets.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Demand {
     /// Of which attribute. A player who has it not does not meet the demand.
     pub attribute: String,

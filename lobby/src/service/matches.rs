@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use prost::Message as _;
 use proto::muster::lobby::v1 as wire;
 use tracing::Span;
 use wire::event::Event;
@@ -23,6 +24,9 @@ const REGION_ANNOTATION: &str = "muster.dev/region";
 
 /// Matches of one list at most.
 const MOST_MATCHES: u32 = 50;
+
+/// Where a list of matches ends: a message that is much larger does not fit a socket.
+const LIST_BYTES: usize = 128 * 1024;
 
 /// A match that wants a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,16 +140,13 @@ impl Service {
         let parts = self.parts();
         match &error {
             // It may have been placed before, and be over.
-            servers::Error::Unknown => {
+            servers::Error::Unknown | servers::Error::Refused(_) => {
                 if let Some(placed) = parts.store.find(id).await? {
                     return Ok(placed);
                 }
-            }
-            // It may hold a server that cannot be used.
-            servers::Error::Refused(_) => {
-                let namespace = &queue.servers.namespace;
-                if let Err(error) = parts.servers.release(namespace, id).await {
-                    tracing::warn!(%error, "A game server could not be given back");
+                if let servers::Error::Refused(_) = &error {
+                    // It may hold a server that cannot be used.
+                    parts.servers.release(&queue.servers.namespace, id).await?;
                 }
             }
             servers::Error::NoServer | servers::Error::Unavailable(_) => {}
@@ -311,8 +312,14 @@ impl Service {
         let limit = usize::try_from(limit).unwrap_or_default();
         let store = &self.parts().store;
         let matches = store.matches_of(caller.player, before, limit).await?;
+        let mut room = LIST_BYTES;
+        let shown = matches.iter().map(to_wire).take_while(|shown| {
+            let has_room = room > 0;
+            room = room.saturating_sub(shown.encoded_len());
+            has_room
+        });
         Ok(wire::Matches {
-            matches: matches.iter().map(to_wire).collect(),
+            matches: shown.collect(),
         })
     }
 

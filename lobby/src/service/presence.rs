@@ -27,6 +27,9 @@ use crate::sessions::online::{self, Online};
 /// Players that a session follows at most.
 const FOLLOWED: usize = 500;
 
+/// How often a player may follow others.
+const FOLLOW_RATE: (u32, Duration) = (5, Duration::from_secs(2));
+
 /// How many documents are read or written at once.
 const AT_ONCE: usize = 32;
 
@@ -67,6 +70,7 @@ impl Service {
             let problem = format!("must be {FOLLOWED} at most");
             return Err(Failure::field("player_ids", problem));
         }
+        self.at_most(FOLLOW_RATE, "follow", caller.player).await?;
         let mut players = BTreeSet::new();
         for (index, id) in call.player_ids.iter().enumerate() {
             let player = id
@@ -115,6 +119,11 @@ impl Service {
         let now = runtime::clock::now();
         self.presences
             .change(|tracker| tracker.connection(now, player, is_connected));
+    }
+
+    /// Another lobby has the player's session now.
+    pub fn presence_handed_over(&self, player: PlayerId) {
+        self.presences.change(|tracker| tracker.hand_over(player));
     }
 
     /// Takes what a player with a socket here is told as it is: the state in a Welcome, or after

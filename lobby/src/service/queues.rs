@@ -46,6 +46,8 @@ pub struct Waits {
     pub oldest: Option<Timestamp>,
     /// How many matches are proposed and not made yet.
     pub pending: usize,
+    /// When the owner said so.
+    pub at: Option<Timestamp>,
     /// How long.
     pub estimates: Estimates,
 }
@@ -87,6 +89,16 @@ impl Service {
                 seats::free(live, &ticket).await.ok();
             }
             return Err(failure);
+        }
+        // Who left meanwhile, or whose party changed, found no ticket to take out.
+        for player in &players {
+            let taken = seats::taken(live, *player).await?;
+            if taken.is_none_or(|taken| taken.ticket.id != ticket.id) {
+                live.withdraw(&queue.name, ticket.id).await?;
+                seats::free(live, &ticket).await?;
+                let problem = "somebody left the queue in this moment";
+                return Err(Failure::new(Code::Conflict, problem));
+            }
         }
         self.desk.keep(&queue.name, &ticket);
         let state = state(&queue.name, &ticket, None, &waits);

@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::online::{self, Online, Place};
 use super::{End, Session};
+use crate::live::Key;
 use crate::service::Service;
+use crate::service::profile::PROFILE_KEEP;
 
 /// Between two heartbeats: two may fail before a document passes.
 const PERIOD: Duration = Duration::from_secs(15);
@@ -50,7 +52,12 @@ async fn keep(service: &Service, session: Arc<Session>) {
     }
     let online = Online::new(parts.replica, session.id());
     match online::keep(parts.live.as_ref(), caller.player, &online).await {
-        Ok(Place::Kept) => {}
+        Ok(Place::Kept) => {
+            let profile = [Key::Profile(caller.player)];
+            if let Err(error) = parts.live.touch(&profile, PROFILE_KEEP).await {
+                tracing::warn!(%error, "A player's profile could not be kept");
+            }
+        }
         Ok(Place::Lost) => session.end(End::Replaced),
         Err(error) => tracing::warn!(%error, "A player's place could not be kept"),
     }

@@ -241,7 +241,10 @@ impl<'a> Talk<'a> {
         }
         let read = self.line.codec.read::<wire::Call>(bytes);
         let limits = self.state.edge.limits;
-        if let Err(wait) = session.count_call(now, limits.calls) {
+        // A new session does not begin anew.
+        let player = self.state.edge.count_player(caller.player);
+        let wait = player.err().and_then(|failure| failure.retry_after);
+        if let Some(wait) = session.count_call(now, limits.calls).err().or(wait) {
             self.refusals += 1;
             if self.refusals > REFUSALS {
                 return Err(close::FLOOD.into());

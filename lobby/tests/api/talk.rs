@@ -120,10 +120,12 @@ async fn who_calls_too_fast_waits_and_who_goes_on_is_sent_away() {
         client.call(call()).await;
     }
     assert_eq!(client.end().await, Some(close::FLOOD.code));
-    // Elsewhere the same player may call; a new session begins anew.
+    // A new session of the same player does not begin anew, and others may call.
     let (mut client, welcome) = Client::of(&world, 1).await;
     assert!(!welcome.is_resumed);
-    assert!(client.ask(call()).await.is_ok());
+    assert_eq!(client.ask(call()).await.unwrap_err().code, "throttled");
+    let (mut other, _) = Client::of(&world, 2).await;
+    assert!(other.ask(call()).await.is_ok());
 }
 
 #[tokio::test]

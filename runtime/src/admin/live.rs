@@ -27,6 +27,7 @@ pub type Tell = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
 #[derive(Clone)]
 struct Source {
     tell: Tell,
+    page: Option<HeaderValue>,
     readers: Arc<Semaphore>,
 }
 
@@ -38,11 +39,12 @@ struct Reader {
     _place: OwnedSemaphorePermit,
 }
 
-/// Serves the state at `path`: at once as it is, and then whenever it has changed. Pages of other
-/// origins may read it, since there is nothing here that its readers could not ask for themselves.
-pub fn live(path: &str, tell: Tell) -> Router {
+/// Serves the state at `path`: at once as it is, and then whenever it has changed. Pages of the
+/// origin `page` may read it beside its own.
+pub fn live(path: &str, tell: Tell, page: Option<&str>) -> Router {
     let source = Source {
         tell,
+        page: page.and_then(|page| HeaderValue::from_str(page).ok()),
         readers: Arc::new(Semaphore::new(READERS)),
     };
     Router::new().route(path, get(follow)).with_state(source)
@@ -74,10 +76,10 @@ async fn follow(State(source): State<Source>) -> Response {
     let mut answer = Sse::new(events)
         .keep_alive(KeepAlive::default())
         .into_response();
-    let everybody = HeaderValue::from_static("*");
-    answer
-        .headers_mut()
-        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, everybody);
+    if let Some(page) = source.page {
+        let headers = answer.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, page);
+    }
     answer
 }
 
@@ -112,9 +114,12 @@ mod tests {
             let state = count.fetch_add(1, Ordering::Relaxed).max(1);
             Box::pin(async move { format!("{{\"state\":{state}}}") })
         });
-        let router = live("/events", tell);
+        let router = live("/events", tell, Some("http://localhost:1"));
         let answer = open(&router).await;
-        assert_eq!(answer.headers()["access-control-allow-origin"], "*");
+        assert_eq!(
+            answer.headers()["access-control-allow-origin"],
+            "http://localhost:1"
+        );
         let mut body = answer.into_body();
         assert_eq!(event(&mut body).await, "data: {\"state\":1}\n\n");
         assert_eq!(event(&mut body).await, "data: {\"state\":2}\n\n");
@@ -124,7 +129,7 @@ mod tests {
     #[tokio::test]
     async fn readers_are_bounded_and_leave_their_place() {
         let tell: Tell = Arc::new(|| Box::pin(async { String::new() }));
-        let router = live("/events", tell);
+        let router = live("/events", tell, None);
         let mut readers = Vec::new();
         for _ in 0..READERS {
             readers.push(open(&router).await);

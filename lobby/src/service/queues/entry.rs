@@ -22,6 +22,11 @@ const TICKET_LIMIT: usize = VALUE_LIMIT - 1024;
 
 /// Bytes of an attribute's name, and of a text, at most.
 const MAX_NAME: usize = 64;
+
+/// Seconds after which a demand is dropped at the latest, if ever: the pool remembers that moment
+/// also when the ticket has left.
+const LONGEST_DEMAND: u32 = 3600;
+
 const MAX_TEXT: usize = 256;
 
 impl Service {
@@ -162,8 +167,8 @@ fn demand(index: usize, said: wire::Demand) -> Result<Demand, Failure> {
         None => None,
         Some(until) => {
             let seconds = u32::try_from(until.seconds).ok();
-            let seconds = seconds.filter(|seconds| *seconds > 0);
-            Some(seconds.ok_or_else(|| wrong("until", "must be 1 second or more"))?)
+            let seconds = seconds.filter(|seconds| (1..=LONGEST_DEMAND).contains(seconds));
+            Some(seconds.ok_or_else(|| wrong("until", "must be 1 second to an hour"))?)
         }
     };
     Ok(Demand {
