@@ -131,6 +131,8 @@ mod tests {
         told: impl Future<Output = ()>,
     ) {
         tokio::select! {
+            // Who yields lets the writer go on.
+            biased;
             () = writer.run(write) => {}
             () = told => {}
         }
