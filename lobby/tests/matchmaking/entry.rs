@@ -75,7 +75,7 @@ async fn calls_that_make_no_ticket_are_refused_by_their_field() {
                 let until = Duration::from_millis(10);
                 demand.until = Some(lobby::service::duration(until));
             }),
-            "invalid_request demands[0].until: must be 1 second or more",
+            "invalid_request demands[0].until: must be 1 second to an hour",
         ),
         (
             demand(|demand| {
