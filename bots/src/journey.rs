@@ -1,7 +1,7 @@
 //! The whole way of players, as their programs take it: an account, the lobby, a party, a ticket, a
 //! match, chat, a loss and the way back, the result.
 //!
-//! Each player is a task of its own; all bots play on one thread, the [`field`]. What is measured is
+//! Each player is a task of its own; all bots play on one thread, the `field`. What is measured is
 //! what a player would see, from outside.
 
 mod account;

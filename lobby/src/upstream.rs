@@ -22,7 +22,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Where a service is, and what it is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Upstream {
-    /// "https://muster-allocator.muster-system.svc:443".
+    /// `https://muster-allocator.muster-system.svc:443`.
     pub url: String,
     /// The CAs of its certificate, PEM; with https.
     pub ca_file: Option<PathBuf>,

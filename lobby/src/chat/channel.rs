@@ -1,6 +1,6 @@
 //! What channels are called, and who is in one. Pure.
 //!
-//! A client says "private:<the other one>", so that one channel has two names; it is stored under a
+//! A client says `private:<the other one>`, so that one channel has two names; it is stored under a
 //! third, its key.
 
 use std::borrow::Cow;
@@ -21,17 +21,17 @@ pub const AFTERWARDS: SignedDuration = SignedDuration::from_mins(10);
 /// A channel, as a client names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Channel {
-    /// Of everybody who joins it: "global:<name>".
+    /// Of everybody who joins it: `global:<name>`.
     Global(String),
-    /// Of the members of a lobby: "lobby:<room>".
+    /// Of the members of a lobby: `lobby:<room>`.
     Lobby(RoomId),
-    /// Of the members of a party: "party:<room>".
+    /// Of the members of a party: `party:<room>`.
     Party(RoomId),
-    /// Of the players of a match: "match:<match>".
+    /// Of the players of a match: `match:<match>`.
     Match(MatchId),
-    /// Of one team of a match: "team:<match>:<team>".
+    /// Of one team of a match: `team:<match>:<team>`.
     Team(MatchId, u16),
-    /// Of two players, named by the other one: "private:<player>".
+    /// Of two players, named by the other one: `private:<player>`.
     Private(PlayerId),
 }
 

@@ -1,6 +1,6 @@
 //! What may be said: word lists that see through the usual disguises.
 //!
-//! A message is folded letter by letter ([`fold`]): compatibility forms (NFKD), marks and invisible
+//! A message is folded letter by letter (`fold`): compatibility forms (NFKD), marks and invisible
 //! characters away, confusable letters (Unicode Technical Standard 39) and digits in the place of
 //! letters as the letters that they look like, runs of a letter cut. Words of the list are looked
 //! for in what is left: as they stand, in letters that are spelled out with gaps, and in words with

@@ -3,7 +3,7 @@
 //!
 //! One lobby follows, by a lease; were there two for a moment, the store ends a match once. It goes
 //! by state and not by events: each sweep compares the matches that go on in the store with what the
-//! watch has told ([`Known`]), so that whatever failed or was missed is done by the next one. What
+//! watch has told (`Known`), so that whatever failed or was missed is done by the next one. What
 //! comes after the store's word is done by marks in the live state, which stay until it is done.
 
 use std::collections::BTreeSet;
